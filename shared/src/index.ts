@@ -1,0 +1,14 @@
+/**
+ * Wire and API schemas, state machines, ids, errors and limits. No I/O.
+ * @module
+ */
+export * from './errors.ts';
+export * from './frames.ts';
+export * from './ids.ts';
+export * from './jobs.ts';
+export * from './limits.ts';
+export * from './models.ts';
+export * from './schedulers.ts';
+export * from './states.ts';
+export * from './tickets.ts';
+export const LIMNER_VERSION = '0.1.0';

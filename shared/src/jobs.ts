@@ -1,0 +1,256 @@
+/**
+ * The job API: what a caller sends (`JobRequest`), what is stored and granted (`JobSpec`), what a caller reads back
+ * (`JobView`), and the events of its SSE stream.
+ * @module
+ */
+import { z } from 'zod';
+import { ASSET_ID_PATTERN, JOB_ID_PATTERN } from './ids.ts';
+import { REQUEST_LIMITS as L } from './limits.ts';
+import { ModelName, Operation } from './models.ts';
+import { resolveScheduler } from './schedulers.ts';
+
+/** Text without NUL: SQLite and PNG text chunks both end at it. */
+const text = (max: number) =>
+	z
+		.string()
+		.max(max)
+		.refine((value) => !value.includes('\u0000'), 'must not contain NUL characters');
+
+const size = z.int().min(L.sizeMinPx).max(L.sizeMaxPx).multipleOf(L.sizeMultiplePx);
+
+/** An input picture: an uploaded asset, or a picture of a finished job. */
+export const InputImage = z.union([
+	z.strictObject({ asset: z.string().regex(ASSET_ID_PATTERN, 'must be an asset id') }),
+	z.strictObject({
+		job: z.string().regex(JOB_ID_PATTERN, 'must be a job id'),
+		index: z
+			.int()
+			.min(0)
+			.max(L.nMax - 1)
+			.default(0),
+	}),
+]);
+export type InputImage = z.infer<typeof InputImage>;
+
+const schedulerField = z
+	.string()
+	.max(64)
+	.refine((value) => resolveScheduler(value) !== undefined, 'is not a scheduler that Limner knows; see GET /api/v1/schedulers');
+
+/** How the prompts are read. */
+export const PromptMode = z.enum(['plain', 'weighted']);
+export type PromptMode = z.infer<typeof PromptMode>;
+
+/** Body of `POST /api/v1/jobs`. Everything but the prompt has a default that comes from the model. */
+export const JobRequest = z.strictObject({
+	prompt: text(L.promptChars).min(1),
+	negativePrompt: text(L.promptChars).nullable().optional(),
+	model: ModelName.optional(),
+	task: Operation.optional(),
+	width: size.optional(),
+	height: size.optional(),
+	steps: z.int().min(L.stepsMin).max(L.stepsMax).optional(),
+	guidance: z.number().min(L.guidanceMin).max(L.guidanceMax).optional(),
+	scheduler: schedulerField.optional(),
+	seed: z.int().min(L.seedMin).max(L.seedMax).nullable().optional(),
+	n: z.int().min(L.nMin).max(L.nMax).optional(),
+	strength: z.number().min(L.strengthMin).max(L.strengthMax).optional(),
+	eta: z.number().min(L.etaMin).max(L.etaMax).optional(),
+	guidanceRescale: z.number().min(L.guidanceRescaleMin).max(L.guidanceRescaleMax).optional(),
+	initImage: InputImage.optional(),
+	maskImage: InputImage.optional(),
+	pasteBack: z.boolean().optional(),
+	/** Inpainting: work at full size on the masked area and this many pixels around it. Implies `pasteBack`. */
+	maskCropPadding: z.int().min(L.maskPxMin).max(L.maskPxMax).optional(),
+	/** Inpainting: pixels inside the mask's border over which the new picture fades in when it is pasted back. */
+	maskFeather: z.int().min(L.maskPxMin).max(L.maskPxMax).optional(),
+	/** `weighted`: `(word:1.2)` and `[word]` carry weights and long prompts are read whole. `plain` (default): neither. */
+	promptMode: PromptMode.optional(),
+	class: z.enum(['interactive', 'batch']).optional(),
+	priority: z.int().min(L.priorityMin).max(L.priorityMax).optional(),
+	/** The job expires when it is not finished this long after it was accepted. */
+	deadlineMs: z.int().min(L.deadlineMinMs).max(L.deadlineMaxMs).optional(),
+	labels: z.array(text(L.labelChars).min(1)).max(L.labelsMax).optional(),
+});
+export type JobRequest = z.infer<typeof JobRequest>;
+
+/** A request with every default filled in: what is stored, granted and shown. */
+export const JobSpec = z.looseObject({
+	task: Operation,
+	model: z.string(),
+	prompt: z.string(),
+	negativePrompt: z.string().nullable(),
+	width: z.int(),
+	height: z.int(),
+	steps: z.int(),
+	guidance: z.number(),
+	scheduler: z.string(),
+	/** Seed of picture 0; picture i uses `taskSeed(seed, i)`. */
+	seed: z.int(),
+	n: z.int(),
+	strength: z.number().optional(),
+	eta: z.number().optional(),
+	guidanceRescale: z.number().optional(),
+	initImage: InputImage.optional(),
+	maskImage: InputImage.optional(),
+	pasteBack: z.boolean(),
+	maskCropPadding: z.int().optional(),
+	maskFeather: z.int().optional(),
+	promptMode: PromptMode.optional(),
+	class: z.enum(['interactive', 'batch']),
+	priority: z.int(),
+	/** Milliseconds since the epoch, on the gateway's clock. */
+	deadlineAt: z.int(),
+	labels: z.array(z.string()).optional(),
+});
+export type JobSpec = z.infer<typeof JobSpec>;
+
+/** Seed of picture `index` of a job: consecutive, and wrapping so that it survives JSON. */
+export const taskSeed = (seed: number, index: number): number =>
+	seed <= L.seedMax - index ? seed + index : index - (L.seedMax - seed) - 1;
+
+export const FailureClass = z.enum(['invalid', 'oom', 'engine', 'timeout', 'lost', 'poison']);
+export type FailureClass = z.infer<typeof FailureClass>;
+
+export const TaskPhase = z.enum(['granted', 'downloading', 'loading', 'encoding', 'denoising', 'decoding', 'uploading', 'orphaned']);
+export type TaskPhase = z.infer<typeof TaskPhase>;
+
+/** One line of a job's history; durable events are exactly these. `rev` counts from 1 and is the SSE id. */
+export const HistEntry = z.looseObject({
+	rev: z.int(),
+	at: z.int(),
+	type: z.enum(['queued', 'assigned', 'requeued', 'image', 'succeeded', 'failed', 'canceled', 'expired']),
+	/** `key:<id>`, `node:<id>` or `pool`. */
+	who: z.string(),
+	index: z.int().optional(),
+	epoch: z.int().optional(),
+	nodeId: z.string().optional(),
+	slotId: z.string().optional(),
+	from: z.string().optional(),
+	to: z.string().optional(),
+	reason: z.string().optional(),
+	traceId: z.string().optional(),
+});
+export type HistEntry = z.infer<typeof HistEntry>;
+
+/** An accepted picture as rows keep it. */
+export const ImageRecord = z.looseObject({
+	index: z.int(),
+	key: z.string(),
+	epoch: z.int(),
+	nodeId: z.string(),
+	contentType: z.string(),
+	bytes: z.int(),
+	sha256: z.string(),
+	width: z.int(),
+	height: z.int(),
+	seed: z.int(),
+	at: z.int(),
+	/** Timings, device and warnings from the node, at most `BODY_LIMITS.resultMetaBytes` as JSON. */
+	meta: z.record(z.string(), z.unknown()).optional(),
+});
+export type ImageRecord = z.infer<typeof ImageRecord>;
+
+export const JobError = z.object({
+	class: FailureClass,
+	message: z.string(),
+	index: z.int().optional(),
+	nodeId: z.string().optional(),
+});
+export type JobError = z.infer<typeof JobError>;
+
+export const Usage = z.object({ images: z.int(), megapixelSteps: z.number() });
+export type Usage = z.infer<typeof Usage>;
+
+export const TaskView = z.object({
+	index: z.int(),
+	state: z.enum(['queued', 'leased', 'succeeded', 'failed', 'canceled', 'expired']),
+	phase: TaskPhase.optional(),
+	epoch: z.int(),
+	seed: z.int(),
+	nodeId: z.string().optional(),
+	slotId: z.string().optional(),
+	step: z.int().optional(),
+	steps: z.int().optional(),
+	attempts: z.int(),
+	failures: z.array(z.object({ class: FailureClass, message: z.string(), nodeId: z.string().optional() })),
+});
+export type TaskView = z.infer<typeof TaskView>;
+
+export const ImageView = z.object({
+	id: z.string(),
+	index: z.int(),
+	seed: z.int(),
+	width: z.int(),
+	height: z.int(),
+	contentType: z.string(),
+	bytes: z.int(),
+	sha256: z.string(),
+	/** Signed; works without a key until `expiresAt`, answers 410 afterwards. */
+	url: z.string(),
+	expiresAt: z.iso.datetime(),
+	nodeId: z.string().optional(),
+	meta: z.record(z.string(), z.unknown()).optional(),
+});
+export type ImageView = z.infer<typeof ImageView>;
+
+export const QueueView = z.object({
+	/** 1 = next. */
+	position: z.int().optional(),
+	etaMs: z.object({ low: z.int(), high: z.int() }).optional(),
+	feasible: z.boolean(),
+	/** Why it waits, in words. */
+	reason: z.string().optional(),
+	/** Refusals of candidate slots, counted by reason. */
+	refusals: z.record(z.string(), z.int()).optional(),
+});
+export type QueueView = z.infer<typeof QueueView>;
+
+const JobStateEnum = z.enum(['waiting', 'queued', 'running', 'succeeded', 'failed', 'canceled', 'expired']);
+
+export const JobView = z.object({
+	id: z.string(),
+	state: JobStateEnum,
+	createdAt: z.iso.datetime(),
+	startedAt: z.iso.datetime().optional(),
+	finishedAt: z.iso.datetime().optional(),
+	request: JobSpec,
+	images: z.array(ImageView),
+	tasks: z.array(TaskView).optional(),
+	queue: QueueView.optional(),
+	error: JobError.optional(),
+	warnings: z.array(z.string()),
+	usage: Usage.optional(),
+	history: z.array(HistEntry),
+	retryOf: z.string().optional(),
+	traceId: z.string().optional(),
+	links: z.object({ self: z.string(), events: z.string(), cancel: z.string() }),
+});
+export type JobView = z.infer<typeof JobView>;
+
+/** Events without `id:`: the latest wins, nothing is replayed. */
+export type VolatileEvent =
+	| { event: 'position'; data: QueueView }
+	| { event: 'waiting'; data: { reason: string; refusals?: Record<string, number> } }
+	| { event: 'loading'; data: { index: number; nodeId: string; phase: TaskPhase; fraction?: number } }
+	| { event: 'progress'; data: ProgressData }
+	| { event: 'preview'; data: { index: number; step: number; contentType: string; base64: string } };
+
+export interface ProgressData {
+	index: number;
+	epoch: number;
+	nodeId: string;
+	phase: TaskPhase;
+	step: number;
+	steps: number;
+	itPerS?: number;
+	etaMs?: number;
+}
+
+/** A frame on the Pool → Worker bridge of one watched job. `id` = rev for durable events. */
+export interface BridgeFrame {
+	event: HistEntry['type'] | VolatileEvent['event'] | 'end';
+	id?: number;
+	data: unknown;
+}
+export const TERMINAL_EVENTS: ReadonlySet<string> = new Set(['succeeded', 'failed', 'canceled', 'expired']);

@@ -1,0 +1,187 @@
+/**
+ * Every bound that Limner enforces, in one place. A limit is refused with the problem code named in `errors.ts`
+ * and tested at the bound and one past it. Units are in the names.
+ * @module
+ */
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+const SECOND_MS = 1000;
+const MINUTE_MS = 60 * SECOND_MS;
+const HOUR_MS = 60 * MINUTE_MS;
+const DAY_MS = 24 * HOUR_MS;
+
+/** Bounds of a generation request. */
+export const REQUEST_LIMITS = {
+	promptChars: 4000,
+	sizeMinPx: 64,
+	sizeMaxPx: 2048,
+	sizeMultiplePx: 8,
+	stepsMin: 1,
+	stepsMax: 150,
+	guidanceMin: 0,
+	guidanceMax: 30,
+	strengthMin: 0,
+	strengthMax: 1,
+	etaMin: 0,
+	etaMax: 1,
+	guidanceRescaleMin: 0,
+	guidanceRescaleMax: 1,
+	/** Pixels around the masked area, and of the soft border when it is pasted back. */
+	maskPxMin: 0,
+	maskPxMax: 512,
+	nMin: 1,
+	nMax: 16,
+	seedMin: 0,
+	/** 2^53 - 1, so that a seed survives JSON. */
+	seedMax: Number.MAX_SAFE_INTEGER,
+	priorityMin: 0,
+	priorityMax: 9,
+	priorityDefault: 5,
+	labelsMax: 16,
+	labelChars: 64,
+	modelNameChars: 200,
+	waitMaxS: 45,
+	deadlineMinMs: 1 * SECOND_MS,
+	deadlineMaxMs: DAY_MS,
+	/** A job that nobody could run for this long expires. */
+	deadlineDefaultMs: 6 * HOUR_MS,
+	idempotencyKeyChars: 255,
+	idempotencyTtlMs: DAY_MS,
+} as const;
+
+/** Bounds of HTTP bodies and of stored bytes. */
+export const BODY_LIMITS = {
+	jsonBytes: 256 * KIB,
+	jsonDepth: 32,
+	assetBytes: 20 * MIB,
+	assetMaxPx: 4096,
+	resultMaxBytes: 16 * MIB,
+	resultMetaBytes: 2 * KIB,
+	pageMax: 200,
+	pageDefault: 50,
+} as const;
+
+/** Bounds of the node protocol. */
+export const NODE_LIMITS = {
+	slotsMax: 16,
+	slotsDefault: 1,
+	frameBytes: 256 * KIB,
+	previewBytes: 128 * KIB,
+	modelsMax: 256,
+	nameChars: 64,
+	attachmentBytes: 16 * KIB,
+} as const;
+
+/** Downloads of models from a hub. */
+export const PULL_LIMITS = {
+	connectionsMax: 16,
+	connectionsDefault: 4,
+	/** Files above this size are fetched in pieces of it, several at a time. */
+	pieceBytes: 64 * MIB,
+	/** Room that must be left on the disk after a download. */
+	freeAfterBytes: 256 * MIB,
+	/** A connection that brings nothing for this long is given up and resumed. */
+	idleMs: 30 * SECOND_MS,
+	retryFirstMs: 500,
+	retryCapMs: 20 * SECOND_MS,
+	/** Tries in a row that bring no byte before a download gives up. */
+	fruitlessTries: 6,
+	/** Downloads of one file whose hash is wrong. */
+	wrongHashTries: 2,
+	/** Tries of a question to the hub's API before anything is downloaded. */
+	apiTries: 4,
+	/** Answers of the hub's API are small texts. */
+	apiBytes: 32 * MIB,
+	apiPages: 200,
+	/** How often the state of a download is written down; a kill loses at most what came since. */
+	saveStateMs: 250,
+	redirects: 5,
+} as const;
+
+/** How long an isolate repeats its last answer about being ready. */
+export const READY_CACHE_MS = SECOND_MS;
+
+/** Certificates of nodes: long enough that a node off for a month comes back by itself. */
+export const NODE_CERTIFICATE = { ttlMs: 30 * DAY_MS } as const;
+
+/** Bounds of join tokens. */
+export const JOIN_TOKEN_LIMITS = {
+	ttlMinMs: MINUTE_MS,
+	ttlMaxMs: 30 * DAY_MS,
+	ttlDefaultMs: DAY_MS,
+	maxUsesMax: 1000,
+} as const;
+
+/** Scheduling and failure constants (design §5). */
+export const POOL_LIMITS = {
+	defaultPoolSize: 4,
+	maxPoolSize: 16,
+	maxQueueDepth: 100,
+	maxRetries: 3,
+	maxLosses: 3,
+	nodeFailuresToDrain: 5,
+	nodeFailureWindowMs: 10 * MINUTE_MS,
+} as const;
+
+/** Liveness and timing constants. Protocol times are durations, never absolute. */
+export const TIMING = {
+	pingMs: 4 * SECOND_MS,
+	pingJitter: 0.1,
+	candidateSeenMs: 6 * SECOND_MS,
+	suspectMs: 11 * SECOND_MS,
+	offlineMs: 15 * SECOND_MS,
+	ackMs: 3 * SECOND_MS,
+	ackExcludeMs: 30 * SECOND_MS,
+	helloMs: 5 * SECOND_MS,
+	graceClosedMs: 1 * SECOND_MS,
+	graceRebuildMs: 10 * SECOND_MS,
+	leaseMinMs: 20 * SECOND_MS,
+	leaseMaxMs: 20 * MINUTE_MS,
+	leaseFactor: 3,
+	sweepMs: 5 * MINUTE_MS,
+	enqueueNotAfterMs: 60 * SECOND_MS,
+	reconcileOpenMs: 60 * SECOND_MS,
+	settleBatchMs: 100,
+	settleBatchJobs: 64,
+	doneKeepMs: 2 * MINUTE_MS,
+	ticketTtlMs: DAY_MS,
+	progressMs: 2 * SECOND_MS,
+	watchProgressMs: 250,
+	telemetryMs: 30 * SECOND_MS,
+	killAfterCancelMs: 2 * SECOND_MS,
+	stepTimeoutMinMs: 30 * SECOND_MS,
+	stepTimeoutFactor: 10,
+	reconnectFirstMs: 1 * SECOND_MS,
+	reconnectCapMs: 30 * SECOND_MS,
+	reconnectRestartMs: 5 * SECOND_MS,
+	sseKeepAliveMs: 10 * SECOND_MS,
+	ssePingBridgeMs: 20 * SECOND_MS,
+	sseBridgeTries: 5,
+	ssePendingBytes: MIB,
+	keyCacheMs: 1 * SECOND_MS,
+	registryCacheMs: 2 * SECOND_MS,
+	imageUrlTtlMs: 1 * HOUR_MS,
+	streamTicketTtlMs: 15 * MINUTE_MS,
+	resultTtlMs: 30 * DAY_MS,
+	assetTtlMs: 1 * DAY_MS,
+} as const;
+
+/**
+ * Largest accepted result in bytes for a picture of the given size: four bytes a pixel plus PNG filter and chunk
+ * overhead, and never more than {@link BODY_LIMITS.resultMaxBytes}.
+ * @param width pixels
+ * @param height pixels
+ */
+export const resultMaxBytes = (width: number, height: number): number =>
+	Math.min(BODY_LIMITS.resultMaxBytes, Math.floor(4.4 * width * height) + 64 * KIB);
+
+/**
+ * Cost of pictures in megapixel-steps, the unit of usage and of fair queueing.
+ * @param width pixels
+ * @param height pixels
+ * @param steps denoising steps
+ * @param images number of pictures
+ */
+export const megapixelSteps = (width: number, height: number, steps: number, images: number): number =>
+	Math.round(((width * height * steps * images) / 1_000_000) * 1000) / 1000;

@@ -1,0 +1,56 @@
+/**
+ * Claims inside signed texts. The signing itself (HMAC-SHA256 with a key derived from the gateway's secret and the
+ * kind's name) lives in the gateway; nodes and callers treat the texts as opaque.
+ * @module
+ */
+import { z } from 'zod';
+
+/** Right to upload the result of one grant: `PUT /api/v1/results/{ticket}`. */
+export const ResultTicket = z.object({
+	k: z.literal('result'),
+	ws: z.string(),
+	job: z.string(),
+	i: z.int(),
+	e: z.int(),
+	node: z.string(),
+	w: z.int(),
+	h: z.int(),
+	/** Seed, so that the record is right even when the node's metadata is not. */
+	s: z.int(),
+	/** Allowed content type. */
+	ct: z.string(),
+	exp: z.int(),
+});
+export type ResultTicket = z.infer<typeof ResultTicket>;
+
+/** A node's certificate: issued at enrolment, verified without a look-up at each connect. */
+export const NodeCertificate = z.object({
+	k: z.literal('node'),
+	node: z.string(),
+	/** base64url raw Ed25519 public key. */
+	key: z.string(),
+	ws: z.string(),
+	trust: z.enum(['own', 'shared']),
+	shard: z.int(),
+	name: z.string(),
+	exp: z.int(),
+});
+export type NodeCertificate = z.infer<typeof NodeCertificate>;
+
+/** Right to read one stored object (picture or asset) without a key. */
+export const ObjectTicket = z.object({
+	k: z.literal('object'),
+	ws: z.string(),
+	/** R2 key. */
+	key: z.string(),
+	/** Content type to serve. */
+	ct: z.string(),
+	exp: z.int(),
+});
+export type ObjectTicket = z.infer<typeof ObjectTicket>;
+
+/** Right to follow one job's events from a browser's EventSource. */
+export const StreamTicket = z.object({ k: z.literal('stream'), ws: z.string(), job: z.string(), exp: z.int() });
+export type StreamTicket = z.infer<typeof StreamTicket>;
+
+export type Claims = ResultTicket | NodeCertificate | ObjectTicket | StreamTicket;

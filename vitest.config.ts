@@ -1,0 +1,59 @@
+import { cloudflareTest } from '@cloudflare/vitest-plugin';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { defineConfig } from 'vitest/config';
+
+/** Tests must not meet the models that whoever runs them has pulled. */
+const OWN_STATE = { XDG_STATE_HOME: join(tmpdir(), 'limner-test-state') };
+
+/** One project a layer: pure units, workerd, replayed references, the whole system. */
+export default defineConfig({
+	test: {
+		coverage: {
+			// The runtime of Workers has no V8 coverage.
+			provider: 'istanbul',
+			include: ['shared/src/**/*.ts', 'gateway/src/**/*.ts', 'node-agent/src/**/*.ts'],
+			exclude: ['**/*.test.ts', '**/worker-configuration.d.ts'],
+			reporter: ['text-summary', 'json-summary'],
+			thresholds: {
+				'shared/src/**': { lines: 80, statements: 80 },
+				'gateway/src/**': { lines: 80, statements: 80 },
+				'node-agent/src/**': { lines: 80, statements: 80 },
+			},
+		},
+		projects: [
+			{ test: { name: 'shared', include: ['shared/src/**/*.test.ts'] } },
+			{ test: { name: 'gateway', include: ['gateway/src/**/*.test.ts'] } },
+			{
+				test: { name: 'node-agent', env: OWN_STATE, include: ['node-agent/src/**/*.test.ts', 'scripts/**/*.test.ts'], testTimeout: 30_000 },
+			},
+			{
+				plugins: [
+					cloudflareTest({
+						wrangler: { configPath: './wrangler.toml' },
+						miniflare: {
+							bindings: {
+								LIMNER_SECRET: 'test-secret-of-at-least-32-characters',
+								LOG_LEVEL: 'error',
+								// Of lk_test_boot_0123456789abcdef0123456789abcdef, the first key of the workspace `test`.
+								BOOTSTRAP_KEY_SHA256: '1879f6d078875833f72950100ac39aa160ea98fdb9e7dfc7f578d231f599ca21',
+							},
+						},
+					}),
+				],
+				test: { name: 'workerd', include: ['gateway/test/**/*.test.ts'], testTimeout: 30_000 },
+			},
+			{ test: { name: 'reference', include: ['tests/reference/**/*.test.ts'], testTimeout: 120_000 } },
+			{
+				test: {
+					name: 'e2e',
+					env: OWN_STATE,
+					include: ['tests/e2e/**/*.test.ts'],
+					testTimeout: 180_000,
+					hookTimeout: 120_000,
+					fileParallelism: false,
+				},
+			},
+		],
+	},
+});
