@@ -1,0 +1,66 @@
+/**
+ * The route table. Imports nothing that only exists inside workerd, so that the OpenAPI document can be made in Node.
+ * @module
+ */
+import type { OpenAPIHono } from '@hono/zod-openapi';
+import { LimnerError } from '@limner/shared';
+import { methodNotAllowed } from 'hono/method-not-allowed';
+import type { AppContext, AppEnv } from './lib/context.ts';
+import { perRequest } from './lib/middleware.ts';
+import { newApp } from './lib/openapi.ts';
+import { onError, problemResponse } from './lib/problem.ts';
+import { assetsRoutes } from './routes/assets/index.ts';
+import { eventsRoutes } from './routes/events/index.ts';
+import { healthRoutes } from './routes/health/index.ts';
+import { imagesRoutes, jobImagesRoutes } from './routes/images/index.ts';
+import { jobsRoutes } from './routes/jobs/index.ts';
+import { joinTokensRoutes } from './routes/join-tokens/index.ts';
+import { metricsRoutes } from './routes/metrics/index.ts';
+import { modelsRoutes } from './routes/models/index.ts';
+import { nodesRoutes } from './routes/nodes/index.ts';
+import { objectsRoutes } from './routes/objects/index.ts';
+import { openapiRoutes } from './routes/openapi/index.ts';
+import { resultsRoutes } from './routes/results/index.ts';
+import { schedulersRoutes } from './routes/schedulers/index.ts';
+import { supervisorRoutes } from './routes/supervisor/index.ts';
+import { resourcesRoutes } from './routes/workspace/index.ts';
+
+const notAllowed = (c: AppContext, methods: string[]): Response => {
+	const allow = methods.toSorted().join(', ');
+	const answer = problemResponse(
+		c,
+		new LimnerError('method_not_allowed', { detail: `${c.req.method} is not possible here; allowed: ${allow}` }),
+	);
+	answer.headers.set('Allow', allow);
+	return answer;
+};
+
+/** The whole HTTP surface. */
+export const createApp = (): OpenAPIHono<AppEnv> => {
+	const app = newApp();
+	app.use(perRequest);
+	app.use(methodNotAllowed({ app, onMethodNotAllowed: (c, methods) => notAllowed(c as AppContext, methods) }));
+	app.onError(onError);
+	app.notFound((c) => problemResponse(c, new LimnerError('not_found', { detail: 'there is nothing at this path; see /openapi.json' })));
+
+	app.route('/', healthRoutes);
+	app.route('/', metricsRoutes);
+	app.route(
+		'/',
+		openapiRoutes(() => app),
+	);
+	app.route('/api/v1/jobs', jobsRoutes);
+	app.route('/api/v1/jobs', eventsRoutes);
+	app.route('/api/v1/jobs', jobImagesRoutes);
+	app.route('/api/v1/images', imagesRoutes);
+	app.route('/api/v1/assets', assetsRoutes);
+	app.route('/api/v1/objects', objectsRoutes);
+	app.route('/api/v1/results', resultsRoutes);
+	app.route('/api/v1/models', modelsRoutes);
+	app.route('/api/v1/schedulers', schedulersRoutes);
+	app.route('/api/v1/nodes', nodesRoutes);
+	app.route('/api/v1/join-tokens', joinTokensRoutes);
+	app.route('/api/v1/supervisor', supervisorRoutes);
+	app.route('/api/v1/resources', resourcesRoutes);
+	return app;
+};

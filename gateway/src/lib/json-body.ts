@@ -1,0 +1,83 @@
+/**
+ * Reading a JSON body within limits, before anything parses it.
+ * @module
+ */
+import { BODY_LIMITS, LimnerError } from '@limner/shared';
+
+/** Deepest nesting of arrays and objects in a JSON text, found without parsing it: a parser may run out of stack. */
+export const jsonDepth = (text: string): number => {
+	let depth = 0;
+	let deepest = 0;
+	let inString = false;
+	for (let i = 0; i < text.length; i++) {
+		const char = text.charCodeAt(i);
+		if (inString) {
+			if (char === 0x5c) i++;
+			else if (char === 0x22) inString = false;
+		} else if (char === 0x22) inString = true;
+		else if (char === 0x7b || char === 0x5b) deepest = Math.max(deepest, ++depth);
+		else if (char === 0x7d || char === 0x5d) depth--;
+	}
+	return deepest;
+};
+
+const tooLarge = (max: number): LimnerError =>
+	new LimnerError('payload_too_large', { detail: `a JSON body may have at most ${max} bytes` });
+
+/** All bytes of a stream, refused as soon as there are more than `max`. The rest is not read. */
+export const readBounded = async (body: ReadableStream<Uint8Array>, max: number): Promise<Uint8Array> => {
+	const chunks: Uint8Array[] = [];
+	let size = 0;
+	const reader = body.getReader();
+	for (;;) {
+		const { done, value } = await reader.read();
+		if (done) break;
+		size += value.byteLength;
+		if (size > max) {
+			await reader.cancel();
+			throw tooLarge(max);
+		}
+		chunks.push(value);
+	}
+	const out = new Uint8Array(size);
+	let offset = 0;
+	for (const chunk of chunks) {
+		out.set(chunk, offset);
+		offset += chunk.byteLength;
+	}
+	return out;
+};
+
+const invalid = (detail: string): LimnerError => new LimnerError('invalid_json', { detail });
+
+/**
+ * Checks a body's text: UTF-8, depth, syntax.
+ * @throws {LimnerError} `invalid_json`
+ */
+export const checkJson = (bytes: Uint8Array, maxDepth: number = BODY_LIMITS.jsonDepth): string => {
+	if (bytes.byteLength === 0) throw invalid('the body is empty; a JSON object is needed');
+	let text: string;
+	try {
+		text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: false }).decode(bytes);
+	} catch {
+		throw invalid('the body is not UTF-8');
+	}
+	if (jsonDepth(text) > maxDepth) throw invalid(`the body is nested deeper than ${maxDepth} levels`);
+	try {
+		JSON.parse(text);
+	} catch (error) {
+		throw invalid(error instanceof Error ? error.message : 'the body is not JSON');
+	}
+	return text;
+};
+
+/**
+ * The text of a request's JSON body. A Content-Length over the limit is refused before a byte is read; without one the
+ * bytes are counted.
+ * @throws {LimnerError} `payload_too_large`, `invalid_json`
+ */
+export const readJsonText = async (request: Request, max: number = BODY_LIMITS.jsonBytes): Promise<string> => {
+	if (Number(request.headers.get('content-length') ?? 0) > max) throw tooLarge(max);
+	const bytes = request.body === null ? new Uint8Array() : await readBounded(request.body, max);
+	return checkJson(bytes);
+};

@@ -1,0 +1,139 @@
+/**
+ * The pool's pure core: `step(state, event, now) → { writes, sends, wakeAt }`. It changes `state` in place and does
+ * nothing else: the same function runs in the Durable Object and under virtual time in the simulator.
+ * @module
+ */
+import { CLOSE } from '@limner/shared';
+import { fireDue } from './due.ts';
+import { flushOutboxes, nextFlushAt, onSettled, onSettleFailed } from './ending.ts';
+import { idleReason } from './explain.ts';
+import { onFrame, onPreview } from './frames.ts';
+import { matchAll } from './grants.ts';
+import { onCancel, onComplete, onEnqueue, onRefused } from './jobs.ts';
+import { onSetMode } from './modes.ts';
+import { onClosed, onConnect, onHello, sendTo } from './nodes.ts';
+import type { Ctx, EventMap, EventType, PoolEvent, PoolNode, PoolState, ReplyOf, StepResult } from './model.ts';
+import { nextAt } from './timers.ts';
+import { flushWatched, refreshQueueViews, replay, unwatch } from './watching.ts';
+
+const NODE_SAVE_MS = 60_000;
+const STATUS_MS = 2000;
+/** From so many free slots on, nodes are told why they idle only every two seconds. */
+const MANY_SLOTS = 64;
+
+const onBadFrame = (ctx: Ctx, { connId, known }: EventMap['badFrame']): void => {
+	if (known) ctx.state.counters.badFrames++;
+	else ctx.state.counters.unknownFrames++;
+	// A node that cannot say hello properly never will.
+	if (known && ctx.state.pending.has(connId)) ctx.sends.push({ kind: 'close', connId, code: CLOSE.badFrame, reason: 'Unreadable hello.' });
+};
+
+const onWatch = (ctx: Ctx, { ws, jobId, after, watcher }: EventMap['watch']): boolean => {
+	const job = ctx.state.jobs.get(jobId);
+	if (job === undefined || job.ws !== ws) return false;
+	replay(ctx, job, after, watcher);
+	return true;
+};
+
+type Handlers = { [T in EventType]: (ctx: Ctx, event: EventMap[T]) => unknown };
+
+const HANDLERS: Handlers = {
+	enqueue: onEnqueue,
+	cancel: onCancel,
+	complete: onComplete,
+	refused: onRefused,
+	connect: onConnect,
+	hello: onHello,
+	frame: onFrame,
+	preview: onPreview,
+	badFrame: onBadFrame,
+	closed: onClosed,
+	setMode: onSetMode,
+	watch: onWatch,
+	unwatch: (ctx, { jobId }) => {
+		unwatch(ctx, jobId);
+	},
+	settled: (ctx, { ws, jobIds }) => {
+		onSettled(ctx, ws, jobIds);
+	},
+	settleFailed: (ctx, { ws, jobIds }) => {
+		onSettleFailed(ctx, ws, jobIds);
+	},
+	tick: (ctx) => {
+		flushWatched(ctx);
+		refreshQueueViews(ctx);
+	},
+};
+
+/** Nodes whose reason to idle may have changed: the one that just acted, and those that stand by while work waits. */
+const maybeIdle = (ctx: Ctx, touched: PoolNode | undefined): Set<PoolNode> => {
+	const { state, now } = ctx;
+	const nodes = new Set<PoolNode>(touched === undefined ? [] : [touched]);
+	if (state.backlog === 0 || state.free.size === 0 || state.idleLookAt > now) return nodes;
+	for (const { node } of state.free) if (node.statusAt + STATUS_MS <= now) nodes.add(node);
+	if (state.free.size > MANY_SLOTS) state.idleLookAt = now + STATUS_MS;
+	return nodes;
+};
+
+/** Tells nodes that stand idle why, on change only. */
+const tellIdle = (ctx: Ctx, touched: PoolNode | undefined): void => {
+	for (const node of maybeIdle(ctx, touched)) {
+		const text = idleReason(ctx.state, ctx.now, node) ?? '';
+		if (node.conn === null || text === node.statusText) continue;
+		node.statusText = text;
+		node.statusAt = ctx.now;
+		if (text !== '') sendTo(ctx, node.conn.id, { t: 'status', text, queued: ctx.state.backlog });
+	}
+};
+
+/** A node whose counters changed is written at most once a minute. */
+const saveDirty = (ctx: Ctx, node: PoolNode | undefined): void => {
+	if (node?.dirty === true && node.savedAt + NODE_SAVE_MS <= ctx.now) ctx.writes.nodes.add(node);
+};
+
+const touchedNode = (state: PoolState, event: PoolEvent): PoolNode | undefined => {
+	if (event.t === 'complete') return state.nodes.get(event.input.nodeId);
+	if (event.t === 'setMode') return state.nodes.get(event.nodeId);
+	if (event.t === 'hello') return state.nodes.get(event.identity.nodeId);
+	return 'connId' in event ? state.nodes.get(state.connNode.get(event.connId) ?? '') : undefined;
+};
+
+/** Frames that leave a node as busy as it was need no new status. */
+const mayIdle = (event: PoolEvent): boolean => !(event.t === 'frame' && (event.frame.t === 'progress' || event.frame.t === 'ack'));
+
+const finish = (ctx: Ctx, node: PoolNode | undefined, event: PoolEvent): void => {
+	const { state, now } = ctx;
+	if (ctx.match) matchAll(ctx);
+	if (ctx.match && state.watched.size > 0) refreshQueueViews(ctx);
+	if (ctx.match || mayIdle(event)) tellIdle(ctx, mayIdle(event) ? node : undefined);
+	saveDirty(ctx, node);
+	for (const each of ctx.writes.nodes) {
+		each.savedAt = now;
+		each.dirty = false;
+	}
+	flushOutboxes(ctx);
+};
+
+/**
+ * One event, one commit: the caller applies writes and sends in one synchronous block.
+ * @param now milliseconds since the epoch on the gateway's clock
+ */
+export const step = <T extends EventType>(state: PoolState, event: { t: T } & EventMap[T], now: number): StepResult<ReplyOf<T>> => {
+	const ctx: Ctx = { state, now, writes: { jobs: new Set(), deleted: [], nodes: new Set() }, sends: [], match: false };
+	const any = event as PoolEvent;
+	const before = touchedNode(state, any);
+	const answer = (HANDLERS[event.t] as (ctx: Ctx, event: EventMap[T]) => unknown)(ctx, event);
+	// After the event: a sign of life or a result that arrives together with its deadline is in time.
+	fireDue(ctx);
+	finish(ctx, before ?? touchedNode(state, any), any);
+	const reply = (typeof answer === 'function' ? (answer as () => unknown)() : answer) as ReplyOf<T>;
+	const flushAt = nextFlushAt(state);
+	const pokeAt = Math.min(state.pokeAt, flushAt ?? Number.POSITIVE_INFINITY);
+	return {
+		writes: ctx.writes,
+		sends: ctx.sends,
+		wakeAt: nextAt(state.timers),
+		pokeAt: Number.isFinite(pokeAt) ? pokeAt : undefined,
+		reply,
+	};
+};

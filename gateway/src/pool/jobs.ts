@@ -1,0 +1,185 @@
+/**
+ * Jobs: hand-over, cancel, deadline, results.
+ * @module
+ */
+import { BODY_LIMITS, refuse, transition, type JobSpec, type QueueView } from '@limner/shared';
+import type { PoolJob } from '../rpc.ts';
+import { endIfDone, endJob, jobIsOver } from './ending.ts';
+import { queueView } from './explain.ts';
+import { dropGrant, endTask, failAttempt } from './grants.ts';
+import { record } from './history.ts';
+import { blame } from './modes.ts';
+import { heldTask } from './nodes.ts';
+import type { Ctx, EventMap, Job, Replies, Task } from './model.ts';
+import { enqueueTask } from './queue.ts';
+import { arm } from './timers.ts';
+
+/** A spec larger than this is refused: with its history and pictures a row must stay below SQLite's 2 MB. */
+const SPEC_MAX_CHARS = 2 * BODY_LIMITS.jsonBytes;
+const JOB_WARNINGS_MAX = 32;
+
+/** A job that was cancelled before it came: nothing is known of it but its end. */
+const UNKNOWN_SPEC: JobSpec = {
+	task: 'txt2img',
+	model: '',
+	prompt: '',
+	negativePrompt: null,
+	width: 0,
+	height: 0,
+	steps: 0,
+	guidance: 0,
+	scheduler: '',
+	seed: 0,
+	n: 0,
+	pasteBack: false,
+	class: 'interactive',
+	priority: 0,
+	deadlineAt: 0,
+};
+
+/** A task that nobody has had yet. */
+export const createTask = (index: number): Task => ({
+	index,
+	state: 'queued',
+	epoch: 0,
+	nodeId: null,
+	slotId: null,
+	grantedAt: 0,
+	leaseMs: 0,
+	losses: 0,
+	fails: [],
+	image: null,
+	run: null,
+	queued: false,
+	retryAt: 0,
+});
+
+const createJob = (job: PoolJob): Job => ({
+	id: job.id,
+	ws: job.ws,
+	weight: job.weight,
+	keyId: job.keyId,
+	spec: job.spec,
+	createdAt: job.createdAt,
+	startedAt: null,
+	finishedAt: null,
+	state: 'queued',
+	rev: 0,
+	tasks: Array.from({ length: job.spec.n }, (_, index) => createTask(index)),
+	hist: [],
+	warnings: [...job.warnings],
+	error: null,
+	traceId: job.traceId ?? null,
+	retryOf: job.retryOf ?? null,
+	ftag: 0,
+});
+
+const overView = (job: Job | undefined): QueueView => ({ feasible: false, reason: `The job is ${job?.state ?? 'over'}.` });
+
+/** Idempotent by job id. The queue view is worked out after matching. */
+export const onEnqueue = (ctx: Ctx, { job: input, notAfter }: EventMap['enqueue']): (() => Replies['enqueue']) => {
+	const { state, now } = ctx;
+	const known = state.jobs.get(input.id);
+	if (known === undefined && !state.settled.has(input.id)) {
+		if (now > notAfter) return () => refuse('retry_later', 'The job reached its shard too late; it is handed over again.');
+		if (JSON.stringify(input.spec).length > SPEC_MAX_CHARS) return () => refuse('payload_too_large', 'The job is too large to be kept.');
+		const job = createJob(input);
+		state.jobs.set(job.id, job);
+		record(ctx, job, { type: 'queued', who: `key:${job.keyId}`, to: 'queued', ...(job.retryOf === null ? {} : { retryOf: job.retryOf }) });
+		for (const task of job.tasks) enqueueTask(state, job, task);
+		arm(state.timers, `j:${job.id}`, job.spec.deadlineAt);
+		ctx.match = true;
+	}
+	// Asked after matching, so that a job that started at once is not told that it waits.
+	return () => {
+		const job = state.jobs.get(input.id);
+		if (job === undefined || jobIsOver(job)) return { ok: true, queue: overView(job) };
+		return { ok: true, queue: queueView(state, now, job) ?? { feasible: true } };
+	};
+};
+
+const endAll = (ctx: Ctx, job: Job, to: 'canceled' | 'expired'): void => {
+	for (const task of job.tasks) if (task.state === 'queued' || task.state === 'leased') endTask(ctx, job, task, to, true);
+};
+
+/** The first turn wins: a result that came before stays, one that comes after is stale. */
+export const onCancel = (ctx: Ctx, { ws, jobId, who }: EventMap['cancel']): Replies['cancel'] => {
+	const { state, now } = ctx;
+	const settled = state.settled.get(jobId);
+	const job = state.jobs.get(jobId);
+	if ((settled ?? job ?? { ws }).ws !== ws) return refuse('not_found', 'There is no such job.');
+	if (settled !== undefined) return refuse('conflict', 'The job is over.');
+	if (job === undefined) {
+		// The hand-over of this job may still be on its way: the row makes it a no-op.
+		const tombstone = createJob({ id: jobId, ws, weight: 1, spec: UNKNOWN_SPEC, createdAt: now, warnings: [], keyId: '' });
+		state.jobs.set(jobId, tombstone);
+		endJob(ctx, tombstone, 'canceled', who);
+		return { ok: true, state: 'canceled' };
+	}
+	if (jobIsOver(job)) return { ok: true, state: job.state };
+	endAll(ctx, job, 'canceled');
+	endJob(ctx, job, 'canceled', who);
+	return { ok: true, state: 'canceled' };
+};
+
+/** The deadline passed: what is not made by now is not made. */
+export const expireJob = (ctx: Ctx, job: Job): void => {
+	endAll(ctx, job, 'expired');
+	endJob(ctx, job, 'expired', 'pool', 'the deadline passed');
+};
+
+const noteWarnings = (job: Job, meta: Record<string, unknown> | undefined): void => {
+	const warnings = meta?.['warnings'];
+	if (!Array.isArray(warnings)) return;
+	for (const text of warnings) {
+		if (typeof text === 'string' && !job.warnings.includes(text) && job.warnings.length < JOB_WARNINGS_MAX) job.warnings.push(text);
+	}
+};
+
+/** Whether a stored picture becomes the result. */
+export const onComplete = (ctx: Ctx, { input }: EventMap['complete']): Replies['complete'] => {
+	const { state } = ctx;
+	const job = state.jobs.get(input.jobId);
+	if (job === undefined || job.ws !== input.ws) return 'unknown';
+	const task = job.tasks[input.index];
+	if (task?.state === 'succeeded' && task.image?.key === input.image.key) return 'accepted';
+	const held = heldTask(ctx, input.nodeId, { jobId: input.jobId, index: input.index, epoch: input.epoch });
+	// A tombstone knows no tasks, so it cannot tell whose the picture was: the Workspace can.
+	if (task === undefined && job.tasks.length === 0) return 'unknown';
+	if (held === undefined) {
+		state.counters.staleResults++;
+		return 'stale';
+	}
+	accept(ctx, job, held.task, input);
+	return 'accepted';
+};
+
+const boundedMeta = (image: EventMap['complete']['input']['image']): EventMap['complete']['input']['image'] => {
+	if (JSON.stringify(image.meta ?? {}).length <= BODY_LIMITS.resultMetaBytes) return image;
+	const { meta: _, ...rest } = image;
+	return rest;
+};
+
+const accept = (ctx: Ctx, job: Job, task: Task, input: EventMap['complete']['input']): void => {
+	const node = ctx.state.nodes.get(input.nodeId);
+	dropGrant(ctx, job, task, false);
+	task.state = transition('task', task.state, 'succeeded');
+	task.image = boundedMeta(input.image);
+	noteWarnings(job, input.image.meta);
+	if (node !== undefined) {
+		node.completed++;
+		node.dirty = true;
+	}
+	const { index, epoch } = task;
+	record(ctx, job, { type: 'image', who: `node:${input.nodeId}`, index, epoch, nodeId: input.nodeId, from: 'leased', to: 'succeeded' });
+	endIfDone(ctx, job);
+};
+
+/** The upload of a result was refused for what it held. */
+export const onRefused = (ctx: Ctx, event: EventMap['refused']): void => {
+	const held = heldTask(ctx, event.nodeId, event);
+	if (held === undefined || held.job.ws !== event.ws) return;
+	const node = ctx.state.nodes.get(event.nodeId);
+	if (node !== undefined) blame(ctx, node, 'engine', event.reason, event.jobId);
+	failAttempt(ctx, held.job, held.task, 'engine', event.reason, true);
+};

@@ -1,0 +1,317 @@
+/**
+ * State, events and effects of the pool's pure core. `step()` in core.ts turns an event into effects; nothing in this
+ * folder but pool.ts, store.ts and sockets.ts touches a clock, storage or a socket.
+ * @module
+ */
+import type {
+	BridgeFrame,
+	FailureClass,
+	GatewayFrame,
+	HistEntry,
+	ImageRecord,
+	JobError,
+	JobSpec,
+	JobState,
+	ModelInfo,
+	NodeFrame,
+	NodeMode,
+	PreviewHeader,
+	QueueView,
+	Result,
+	SlotInfo,
+	TaskPhase,
+	TaskState,
+} from '@limner/shared';
+import type { CompleteInput, CompleteOutcome, NodeView, PoolJob, Settlement } from '../rpc.ts';
+import type { Timers } from './timers.ts';
+
+/** What is known of a grant while it runs. In memory only: a rebuilt pool assumes the best and waits for the node. */
+export interface TaskRun {
+	acked: boolean;
+	/** The holder must answer by then, on the gateway's clock; null once it did. */
+	ackBy: number | null;
+	leaseUntil: number;
+	lastStepAt: number;
+	phase: TaskPhase;
+	step: number;
+	steps: number;
+	fraction?: number;
+	itPerS?: number;
+	/** The picture exists and is on its way: the slot is free. */
+	generated: boolean;
+	/** The holder is out of reach; the task may be granted again from this time on. */
+	orphanAt: number | null;
+	/** A re-grant counts as a loss. A grant that no node ever answered says nothing against the task. */
+	lossCounts: boolean;
+}
+
+export interface TaskFailure {
+	class: FailureClass;
+	message: string;
+	nodeId?: string;
+	/** Memory of the slot that failed, in bytes: an `oom` is only tried again where there is more. */
+	memory?: number;
+}
+
+export interface Task {
+	index: number;
+	state: TaskState;
+	epoch: number;
+	nodeId: string | null;
+	slotId: string | null;
+	grantedAt: number;
+	leaseMs: number;
+	/** Times that a holder vanished with it. */
+	losses: number;
+	fails: TaskFailure[];
+	image: ImageRecord | null;
+	run: TaskRun | null;
+	/** Stands in its workspace's queue. An orphaned task is `leased` and queued at once: its holder may still return. */
+	queued: boolean;
+	/** Not granted again to a node that failed it before this time. */
+	retryAt: number;
+}
+
+export interface Job {
+	id: string;
+	ws: string;
+	weight: number;
+	keyId: string;
+	spec: JobSpec;
+	createdAt: number;
+	startedAt: number | null;
+	finishedAt: number | null;
+	state: JobState;
+	rev: number;
+	tasks: Task[];
+	hist: HistEntry[];
+	warnings: string[];
+	error: JobError | null;
+	traceId: string | null;
+	retryOf: string | null;
+	/** Virtual finish tag of its last grant (start-time fair queueing). */
+	ftag: number;
+}
+
+export interface NodeError {
+	at: number;
+	class: FailureClass;
+	message: string;
+	jobId: string;
+}
+
+export interface Conn {
+	id: string;
+	bootId: string;
+	at: number;
+	lastFrameAt: number;
+}
+
+export interface Slot {
+	node: PoolNode;
+	info: SlotInfo;
+	/** Key of the task that holds it. */
+	grant: string | null;
+	/** A cancelled task that may still be stopping, until this time at most. */
+	stopping: { key: string; epoch: number; until: number } | null;
+}
+
+export interface PoolNode {
+	id: string;
+	name: string;
+	ws: string;
+	trust: 'own' | 'shared';
+	mode: NodeMode;
+	modeReason: string | null;
+	agentVersion: string;
+	platform: string;
+	models: ModelInfo[];
+	diskFreeBytes: number | null;
+	memoryBytes: number | null;
+	completed: number;
+	failed: number;
+	recentErrors: NodeError[];
+	/** Measured seconds per megapixel-step and load times, by `slotId|model`. */
+	speed: Record<string, { sPerMpStep: number; loadMs: number }>;
+	lastSeenAt: number | null;
+	conn: Conn | null;
+	slots: Map<string, Slot>;
+	/** Keys of leased tasks whose holder it is. */
+	grants: Set<string>;
+	/** Did not answer a grant: gets nothing before this time. */
+	excludedUntil: number;
+	statusText: string;
+	statusAt: number;
+	savedAt: number;
+	dirty: boolean;
+}
+
+/** A settled job whose row is still kept. */
+export interface Settled {
+	ws: string;
+	ackedAt: number;
+}
+
+export interface Outbox {
+	/** Finished jobs that the Workspace has not acknowledged. */
+	ids: Set<string>;
+	/** Sent and not yet answered. */
+	inFlight: Set<string>;
+	flushAt: number;
+	tries: number;
+}
+
+export interface QueueItem {
+	job: Job;
+	task: Task;
+	/** Smaller = earlier. */
+	score: number;
+}
+
+/** Who refuses a task, and who could take it. */
+export interface Tally {
+	refusals: Record<string, number>;
+	feasible: boolean;
+	/** Slots that could take it, now or later. */
+	slots: Slot[];
+	nodes: number;
+}
+
+export interface Watched {
+	count: number;
+	/** Volatile frames that wait for the next flush; the latest of each kind wins. */
+	pending: Map<string, BridgeFrame>;
+	sentAt: number;
+	lastQueue: string;
+	queueAt: number;
+}
+
+export interface Counters {
+	granted: number;
+	completed: number;
+	failed: number;
+	requeued: number;
+	staleResults: number;
+	unknownFrames: number;
+	badFrames: number;
+}
+
+/** Readings of the outside that the core asks for instead of taking them itself. */
+export interface Readings {
+	/** When the runtime last answered a heartbeat of this connection; null before the first. */
+	pingAt(connId: string): number | null;
+}
+
+export interface PoolState {
+	jobs: Map<string, Job>;
+	settled: Map<string, Settled>;
+	nodes: Map<string, PoolNode>;
+	/** Accepted sockets that have not said hello: connection id → when to give up. */
+	pending: Map<string, number>;
+	connNode: Map<string, string>;
+	queues: Map<string, QueueItem[]>;
+	/** Number of queued tasks. */
+	backlog: number;
+	free: Set<Slot>;
+	/** The free slots of nodes that have a model. */
+	freeFor: Map<string, Set<Slot>>;
+	/** Refusals of large pools, by need, for a moment. */
+	tallies: Map<string, { at: number; tally: Tally }>;
+	/** Idle nodes of a large pool are not looked through before this time. */
+	idleLookAt: number;
+	fair: { v: number; f: Map<string, number> };
+	outbox: Map<string, Outbox>;
+	watched: Map<string, Watched>;
+	timers: Timers;
+	/** When volatile frames or a settle batch are due; not worth an alarm. */
+	pokeAt: number;
+	dispatchMs: number[];
+	counters: Counters;
+	readings: Readings;
+}
+
+export interface NodeIdentity {
+	nodeId: string;
+	ws: string;
+	trust: 'own' | 'shared';
+	name: string;
+}
+
+export type HelloFrame = Extract<NodeFrame, { t: 'hello' }>;
+/** Frames that the core handles after `hello`. */
+export type WorkFrame = Exclude<NodeFrame, HelloFrame>;
+
+export interface EventMap {
+	enqueue: { job: PoolJob; notAfter: number };
+	cancel: { ws: string; jobId: string; who: string };
+	complete: { input: CompleteInput };
+	refused: { jobId: string; ws: string; index: number; epoch: number; nodeId: string; reason: string };
+	connect: { connId: string };
+	/** The signature was checked by the shell. */
+	hello: { connId: string; identity: NodeIdentity; frame: HelloFrame };
+	frame: { connId: string; frame: WorkFrame };
+	preview: { connId: string; header: PreviewHeader; base64: string };
+	badFrame: { connId: string; known: boolean };
+	closed: { connId: string };
+	setMode: { ws: string; nodeId: string; mode: NodeMode; reason: string };
+	watch: { ws: string; jobId: string; after: number; watcher: string };
+	unwatch: { jobId: string };
+	settled: { ws: string; jobIds: string[] };
+	settleFailed: { ws: string; jobIds: string[] };
+	/** The alarm, or a short timer of the shell: do whatever is due. */
+	tick: object;
+}
+export type EventType = keyof EventMap;
+export type PoolEvent = { [T in EventType]: { t: T } & EventMap[T] }[EventType];
+
+export interface Replies {
+	enqueue: Result<{ queue: QueueView }>;
+	cancel: Result<{ state: JobState }>;
+	/** `unknown` = ask the Workspace. */
+	complete: CompleteOutcome | 'unknown';
+	setMode: Result<{ node: NodeView }>;
+	watch: boolean;
+}
+export type ReplyOf<T extends EventType> = T extends keyof Replies ? Replies[T] : undefined;
+
+export type Send =
+	| { kind: 'frame'; connId: string; frame: GatewayFrame }
+	/** The shell adds the signed ticket and input URLs: the core knows no secret. */
+	| { kind: 'task'; connId: string; job: Job; index: number; epoch: number; slotId: string; leaseMs: number; watched: boolean }
+	| { kind: 'close'; connId: string; code: number; reason: string }
+	/** To everybody who watches the job. */
+	| { kind: 'watch'; jobId: string; frame: BridgeFrame }
+	| { kind: 'endWatch'; jobId: string }
+	/** To one watcher. */
+	| { kind: 'bridge'; watcher: string; frame: BridgeFrame }
+	| { kind: 'endBridge'; watcher: string }
+	| { kind: 'settle'; ws: string; batch: Settlement[] };
+
+export interface Writes {
+	/** Rows to write as they are after the step: each at most once, however often the step touched it. */
+	jobs: Set<Job>;
+	deleted: string[];
+	nodes: Set<PoolNode>;
+}
+
+export interface StepResult<R = unknown> {
+	writes: Writes;
+	sends: Send[];
+	/** The alarm must stand at this time or earlier. */
+	wakeAt: number | undefined;
+	/** A short in-memory timer is enough for this. */
+	pokeAt: number | undefined;
+	reply: R;
+}
+
+/** What handlers work on. */
+export interface Ctx {
+	state: PoolState;
+	now: number;
+	writes: Writes;
+	sends: Send[];
+	/** Queue or free slots changed: match them at the end of the step. */
+	match: boolean;
+}
+
+export const taskKey = (jobId: string, index: number): string => `${jobId}/${index}`;

@@ -1,0 +1,51 @@
+/**
+ * What owners and failures want of a node: modes, and the policy that drains a node that keeps failing.
+ * @module
+ */
+import { CLOSE, POOL_LIMITS, canTransition, refuse, type FailureClass, type NodeMode, type Result } from '@limner/shared';
+import type { NodeView } from '../rpc.ts';
+import { refreshNode, tellCancel } from './grants.ts';
+import type { Ctx, EventMap, PoolNode } from './model.ts';
+import { closeConn, grantsOf, loseConn, sendTo } from './nodes.ts';
+import { nodeView } from './views.ts';
+
+const RECENT_ERRORS = 10;
+
+/** Counts a failure against its node; too many in a short time and the node gets no more work until a person looks. */
+export const blame = (ctx: Ctx, node: PoolNode, cls: FailureClass, message: string, jobId: string): void => {
+	if (cls === 'invalid') return;
+	node.failed++;
+	node.dirty = true;
+	node.recentErrors = [...node.recentErrors, { at: ctx.now, class: cls, message, jobId }].slice(-RECENT_ERRORS);
+	const recent = node.recentErrors.filter((error) => error.at > ctx.now - POOL_LIMITS.nodeFailureWindowMs);
+	if (recent.length < POOL_LIMITS.nodeFailuresToDrain || node.mode !== 'active') return;
+	const minutes = POOL_LIMITS.nodeFailureWindowMs / 60_000;
+	applyMode(ctx, node, 'draining', `${recent.length} pictures failed on it within ${minutes} minutes, the last one with: ${message}`);
+};
+
+const applyMode = (ctx: Ctx, node: PoolNode, mode: NodeMode, reason: string): void => {
+	node.mode = mode;
+	node.modeReason = reason === '' ? null : reason;
+	if (mode === 'active') node.recentErrors = [];
+	ctx.writes.nodes.add(node);
+	ctx.match = true;
+	const { conn } = node;
+	if (conn !== null) sendTo(ctx, conn.id, { t: 'mode', mode, reason });
+	if (mode === 'terminated' && conn !== null) {
+		for (const { job, task } of grantsOf(ctx, node)) tellCancel(ctx, job, task, 'terminated');
+		closeConn(ctx, conn.id, CLOSE.banned, 'This node was terminated.');
+		loseConn(ctx, node, ctx.now);
+	}
+	refreshNode(ctx, node);
+};
+
+/** Owner's intent. Pausing and draining let running tasks finish; terminating hands them to others at once. */
+export const onSetMode = (ctx: Ctx, { ws, nodeId, mode, reason }: EventMap['setMode']): Result<{ node: NodeView }> => {
+	const node = ctx.state.nodes.get(nodeId);
+	if (node === undefined || node.ws !== ws) return refuse('not_found', 'There is no such node.');
+	if (node.mode !== mode) {
+		if (!canTransition('nodeMode', node.mode, mode)) return refuse('conflict', `A node that is ${node.mode} cannot become ${mode}.`);
+		applyMode(ctx, node, mode, reason);
+	}
+	return { ok: true, node: nodeView(ctx.state, ctx.now, node) };
+};

@@ -1,0 +1,273 @@
+/**
+ * Nodes: connections, hello with reconciliation, modes, failure policy.
+ * @module
+ */
+import { CLOSE, PROTOCOL_VERSION, TIMING, type GatewayFrame, type GrantRef, type ModelInfo, type SlotInfo } from '@limner/shared';
+import { removeFree, whileUnlisted } from './free.ts';
+import { armTask, orphan, refreshNode, refreshSlot, releaseSlot, tellCancel } from './grants.ts';
+import { dequeueTask } from './queue.ts';
+import {
+	taskKey,
+	type Ctx,
+	type EventMap,
+	type HelloFrame,
+	type Job,
+	type NodeIdentity,
+	type PoolNode,
+	type Slot,
+	type Task,
+} from './model.ts';
+import { lastSeen } from './placement.ts';
+import { arm, disarm } from './timers.ts';
+
+export const sendTo = (ctx: Ctx, connId: string, frame: GatewayFrame): void => {
+	ctx.sends.push({ kind: 'frame', connId, frame });
+};
+
+export const closeConn = (ctx: Ctx, connId: string, code: number, reason: string): void => {
+	ctx.sends.push({ kind: 'close', connId, code, reason });
+};
+
+export const createSlot = (node: PoolNode, info: SlotInfo): Slot => ({ node, info, grant: null, stopping: null });
+
+/** A node that nothing is known of but its certificate. */
+export const createNode = (identity: NodeIdentity): PoolNode => ({
+	id: identity.nodeId,
+	name: identity.name,
+	ws: identity.ws,
+	trust: identity.trust,
+	mode: 'active',
+	modeReason: null,
+	agentVersion: '',
+	platform: '',
+	models: [],
+	diskFreeBytes: null,
+	memoryBytes: null,
+	completed: 0,
+	failed: 0,
+	recentErrors: [],
+	speed: {},
+	lastSeenAt: null,
+	conn: null,
+	slots: new Map(),
+	grants: new Set(),
+	excludedUntil: 0,
+	statusText: '',
+	statusAt: 0,
+	savedAt: 0,
+	dirty: false,
+});
+
+/** A socket was accepted; it has to say hello in time. */
+export const onConnect = (ctx: Ctx, { connId }: EventMap['connect']): void => {
+	const until = ctx.now + TIMING.helloMs;
+	ctx.state.pending.set(connId, until);
+	arm(ctx.state.timers, `c:${connId}`, until);
+};
+
+/** Job and task of a grant that is this node's at this very epoch; undefined = stale. */
+export const heldTask = (ctx: Ctx, nodeId: string, ref: GrantRef): { job: Job; task: Task } | undefined => {
+	const job = ctx.state.jobs.get(ref.jobId);
+	const task = job?.tasks[ref.index];
+	if (job === undefined || task === undefined) return undefined;
+	return task.state === 'leased' && task.epoch === ref.epoch && task.nodeId === nodeId && task.run !== null ? { job, task } : undefined;
+};
+
+/**
+ * Takes an orphaned grant back at its epoch, without a write. Refused when the slot was given to another task
+ * meanwhile: a slot never holds two.
+ */
+export const adopt = (ctx: Ctx, job: Job, task: Task, slotId: string | undefined, generated: boolean): boolean => {
+	const { run } = task;
+	const node = task.nodeId === null ? undefined : ctx.state.nodes.get(task.nodeId);
+	if (run === null || node === undefined) return false;
+	if (!generated) {
+		const slot = node.slots.get(slotId ?? task.slotId ?? '');
+		const key = taskKey(job.id, task.index);
+		if (slot === undefined || (slot.grant !== null && slot.grant !== key)) return false;
+		slot.grant = key;
+		task.slotId = slot.info.id;
+		refreshSlot(ctx, slot);
+	}
+	dequeueTask(ctx.state, job, task);
+	run.orphanAt = null;
+	run.acked = true;
+	run.ackBy = null;
+	run.generated = generated;
+	run.phase = generated ? 'uploading' : run.phase;
+	run.leaseUntil = ctx.now + Math.max(task.leaseMs, TIMING.leaseMinMs);
+	run.lastStepAt = ctx.now;
+	armTask(ctx, job, task);
+	arm(ctx.state.timers, `n:${node.id}`, ctx.now + TIMING.suspectMs);
+	return true;
+};
+
+/** Job and task of a task key. */
+export const lookup = (ctx: Ctx, key: string): { job: Job; task: Task } | undefined => {
+	const slash = key.lastIndexOf('/');
+	const job = ctx.state.jobs.get(key.slice(0, slash));
+	const task = job?.tasks[Number(key.slice(slash + 1))];
+	return job === undefined || task === undefined ? undefined : { job, task };
+};
+
+const bareModels = (models: ModelInfo[]): string => JSON.stringify(models.map((model) => ({ ...model, warm: undefined })));
+const bareSlots = (slots: SlotInfo[]): string => JSON.stringify(slots.map((slot) => ({ ...slot, loaded: undefined })));
+
+/** Takes over what a node says of its slots; a slot that is gone gives its task back. */
+export const setSlots = (ctx: Ctx, node: PoolNode, infos: SlotInfo[]): boolean => {
+	const changed = bareSlots([...node.slots.values()].map((slot) => slot.info)) !== bareSlots(infos);
+	const ids = new Set(infos.map((info) => info.id));
+	for (const [id, slot] of node.slots) {
+		if (ids.has(id)) continue;
+		node.slots.delete(id);
+		removeFree(ctx.state, slot);
+		const held = slot.grant === null ? undefined : lookup(ctx, slot.grant);
+		if (held !== undefined) orphan(ctx, held.job, held.task, ctx.now);
+	}
+	for (const info of infos) {
+		const slot = node.slots.get(info.id);
+		if (slot === undefined) node.slots.set(info.id, createSlot(node, info));
+		else slot.info = info;
+	}
+	refreshNode(ctx, node);
+	return changed;
+};
+
+export const setModels = (ctx: Ctx, node: PoolNode, models: ModelInfo[]): boolean => {
+	const changed = bareModels(node.models) !== bareModels(models);
+	whileUnlisted(ctx.state, node, () => {
+		node.models = models;
+	});
+	if (changed) ctx.match = true;
+	return changed;
+};
+
+const describe = (ctx: Ctx, node: PoolNode, identity: NodeIdentity, frame: HelloFrame): void => {
+	const before = JSON.stringify([node.name, node.ws, node.trust, node.agentVersion, node.platform]);
+	node.name = frame.name;
+	node.ws = identity.ws;
+	node.trust = identity.trust;
+	node.agentVersion = frame.agentVersion;
+	node.platform = frame.platform;
+	node.diskFreeBytes = frame.diskFreeBytes ?? null;
+	node.memoryBytes = frame.memoryBytes ?? null;
+	const changedSlots = setSlots(ctx, node, frame.slots);
+	const changedModels = setModels(ctx, node, frame.models);
+	const changed =
+		changedSlots || changedModels || before !== JSON.stringify([node.name, node.ws, node.trust, node.agentVersion, node.platform]);
+	// A rebuilt pool must know what a hibernating socket offers, so a change is written at once; it is rare.
+	if (changed || node.savedAt === 0) ctx.writes.nodes.add(node);
+};
+
+/** Grants of a node that is (again) there, as `[job, task]`. */
+export const grantsOf = (ctx: Ctx, node: PoolNode): { job: Job; task: Task }[] => [...node.grants].flatMap((key) => lookup(ctx, key) ?? []);
+
+/** Compares what the node says it has with what the rows say: keep, drop, or grant again at once. */
+const reconcile = (ctx: Ctx, node: PoolNode, frame: HelloFrame): { keep: GrantRef[]; drop: GrantRef[] } => {
+	const keep: GrantRef[] = [];
+	const drop: GrantRef[] = [];
+	const kept = new Set<string>();
+	const consider = (ref: GrantRef, slotId: string | undefined, generated: boolean): void => {
+		const bare = { jobId: ref.jobId, index: ref.index, epoch: ref.epoch };
+		const held = heldTask(ctx, node.id, ref);
+		if (held !== undefined && adopt(ctx, held.job, held.task, slotId, generated)) {
+			keep.push(bare);
+			kept.add(taskKey(ref.jobId, ref.index));
+			return;
+		}
+		// A finished picture of a job that this shard does not know belongs to another shard: its upload decides.
+		if (generated && !ctx.state.jobs.has(ref.jobId) && !ctx.state.settled.has(ref.jobId)) keep.push(bare);
+		else drop.push(bare);
+	};
+	for (const ref of frame.running) consider(ref, ref.slotId, false);
+	for (const ref of frame.finished) consider(ref, undefined, true);
+	for (const { job, task } of grantsOf(ctx, node)) {
+		if (kept.has(taskKey(job.id, task.index)) || task.run === null) continue;
+		// The holder came back without it: waiting longer is of no use.
+		if (task.queued) continue;
+		task.run.orphanAt = null;
+		orphan(ctx, job, task, ctx.now);
+	}
+	return { keep, drop };
+};
+
+const refuseHello = (ctx: Ctx, connId: string, frame: HelloFrame, node: PoolNode | undefined): boolean => {
+	if (frame.v < PROTOCOL_VERSION) {
+		closeConn(ctx, connId, CLOSE.outdated, `This gateway speaks protocol ${PROTOCOL_VERSION}; please update limner.`);
+		return true;
+	}
+	if (node?.mode !== 'terminated') return false;
+	closeConn(ctx, connId, CLOSE.banned, `This node was terminated${node.modeReason === null ? '' : `: ${node.modeReason}`}`);
+	return true;
+};
+
+/** A node introduces itself; the shell has checked the signature. */
+export const onHello = (ctx: Ctx, { connId, identity, frame }: EventMap['hello']): void => {
+	const { state, now } = ctx;
+	if (!state.pending.delete(connId)) return;
+	disarm(state.timers, `c:${connId}`);
+	const known = state.nodes.get(identity.nodeId);
+	if (refuseHello(ctx, connId, frame, known)) return;
+	const node = known ?? createNode(identity);
+	state.nodes.set(node.id, node);
+	if (node.conn !== null) {
+		closeConn(ctx, node.conn.id, CLOSE.replaced, 'A newer connection of this node took over.');
+		loseConn(ctx, node, now + TIMING.graceClosedMs);
+	}
+	node.conn = { id: connId, bootId: frame.bootId, at: now, lastFrameAt: now };
+	node.excludedUntil = 0;
+	state.connNode.set(connId, node.id);
+	for (const slot of node.slots.values()) slot.stopping = null;
+	describe(ctx, node, identity, frame);
+	const { keep, drop } = reconcile(ctx, node, frame);
+	sendTo(ctx, connId, {
+		t: 'welcome',
+		nodeId: node.id,
+		connId,
+		minVersion: PROTOCOL_VERSION,
+		mode: node.mode,
+		config: {
+			pingMs: TIMING.pingMs,
+			progressMs: TIMING.progressMs,
+			watchProgressMs: TIMING.watchProgressMs,
+			telemetryMs: TIMING.telemetryMs,
+		},
+		keep,
+		drop,
+	});
+	node.statusText = '';
+	refreshNode(ctx, node);
+	arm(state.timers, 'sweep', now + TIMING.sweepMs);
+	if (node.grants.size > 0) arm(state.timers, `n:${node.id}`, now + TIMING.suspectMs);
+	ctx.match = true;
+};
+
+/** The connection is gone. Nothing is written: until somebody else has taken its tasks, the node may come back for them. */
+export const loseConn = (ctx: Ctx, node: PoolNode, orphanAt: number): void => {
+	if (node.conn === null) return;
+	node.lastSeenAt = lastSeen(ctx.state, node);
+	node.dirty = true;
+	ctx.state.connNode.delete(node.conn.id);
+	node.conn = null;
+	for (const slot of node.slots.values()) slot.stopping = null;
+	for (const { job, task } of grantsOf(ctx, node)) orphan(ctx, job, task, orphanAt);
+	refreshNode(ctx, node);
+	ctx.match = true;
+};
+
+export const onClosed = (ctx: Ctx, { connId }: EventMap['closed']): void => {
+	ctx.state.pending.delete(connId);
+	disarm(ctx.state.timers, `c:${connId}`);
+	const node = ctx.state.nodes.get(ctx.state.connNode.get(connId) ?? '');
+	// The close of a socket that a newer one replaced says nothing about the node.
+	if (node?.conn?.id === connId) loseConn(ctx, node, ctx.now + TIMING.graceClosedMs);
+};
+
+/** No ack in time: the node gets nothing for a while, the task goes elsewhere at once. */
+export const onAckTimeout = (ctx: Ctx, job: Job, task: Task): void => {
+	const node = ctx.state.nodes.get(task.nodeId ?? '');
+	if (node !== undefined) node.excludedUntil = ctx.now + TIMING.ackExcludeMs;
+	tellCancel(ctx, job, task, 'no ack');
+	releaseSlot(ctx, job, task, false);
+	orphan(ctx, job, task, ctx.now);
+};

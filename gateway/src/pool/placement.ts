@@ -1,0 +1,168 @@
+/**
+ * Which slot a task goes to: refusals in words, expected finish, best candidate (design §5).
+ * @module
+ */
+import { POOL_LIMITS, TIMING, type SlotInfo } from '@limner/shared';
+import type { Job, PoolNode, PoolState, Slot, Task } from './model.ts';
+
+/** Why a slot does not take a task. */
+export interface Refusal {
+	reason: string;
+	/** It will pass without anybody doing something: the job is feasible all the same. */
+	temporary: boolean;
+	/** Nothing tells the pool when it has passed, so look again then. */
+	recheckAt?: number;
+}
+
+/** Of many free slots the best of this many, longest free first, is good enough and keeps a decision short. */
+const CANDIDATES_MAX = 64;
+const RECHECK_MS = 1000;
+const TRANSFER_MS = 300;
+const DEFAULT_LOAD_MS = 10_000;
+
+/** Seconds per megapixel-step before anything was measured, by kind of device. */
+const DEFAULT_S_PER_MP_STEP: Record<SlotInfo['device']['kind'], number> = {
+	cpu: 8,
+	cuda: 0.15,
+	coreml: 0.6,
+	webgpu: 0.5,
+	dml: 0.4,
+	tensorrt: 0.1,
+	mock: 0.05,
+};
+
+export const speedKey = (slotId: string, model: string): string => `${slotId}|${model}`;
+
+/** When the node was last heard of, in ms since the epoch. */
+export const lastSeen = (state: PoolState, node: PoolNode): number => {
+	if (node.conn === null) return node.lastSeenAt ?? 0;
+	return Math.max(node.conn.at, node.conn.lastFrameAt, state.readings.pingAt(node.conn.id) ?? 0);
+};
+
+/** Whether a node works for a workspace at all. What it may not see is not even counted. */
+export const worksFor = (node: PoolNode, ws: string): boolean => node.trust === 'shared' || node.ws === ws;
+
+export const memoryOf = (slot: Slot): number => slot.info.device.memoryBytes ?? slot.node.memoryBytes ?? 0;
+
+/** Expected duration of one picture on a slot, in milliseconds. */
+export const expectedMs = (slot: Slot, job: Job): number => {
+	const { spec } = job;
+	const speed = slot.node.speed[speedKey(slot.info.id, spec.model)];
+	const loadMs = slot.info.loaded === spec.model ? 0 : (speed?.loadMs ?? (slot.info.device.kind === 'mock' ? 0 : DEFAULT_LOAD_MS));
+	const sPerMpStep = speed?.sPerMpStep ?? DEFAULT_S_PER_MP_STEP[slot.info.device.kind];
+	return loadMs + sPerMpStep * 1000 * spec.steps * ((spec.width * spec.height) / 1_000_000) + TRANSFER_MS;
+};
+
+/** Lease of a grant on a slot: a duration, because the two clocks differ. */
+export const leaseFor = (slot: Slot, job: Job): number =>
+	Math.round(Math.min(TIMING.leaseMaxMs, Math.max(TIMING.leaseMinMs, TIMING.leaseFactor * expectedMs(slot, job))));
+
+const modelRefusal = (node: PoolNode, job: Job): Refusal | null => {
+	const model = node.models.find((each) => each.name === job.spec.model);
+	if (model === undefined) return { reason: `does not have the model ${job.spec.model}`, temporary: false };
+	if (!model.operations.includes(job.spec.task))
+		return { reason: `its model ${job.spec.model} cannot do ${job.spec.task}`, temporary: false };
+	return job.spec.width % model.sizeMultiple === 0 && job.spec.height % model.sizeMultiple === 0
+		? null
+		: { reason: `its model ${job.spec.model} needs sizes in multiples of ${model.sizeMultiple}`, temporary: false };
+};
+
+const linkRefusal = (state: PoolState, now: number, node: PoolNode): Refusal | null => {
+	if (node.conn === null) return { reason: 'offline', temporary: false };
+	if (lastSeen(state, node) < now - TIMING.candidateSeenMs)
+		return { reason: 'silent for some seconds', temporary: true, recheckAt: now + RECHECK_MS };
+	if (node.excludedUntil > now) return { reason: 'did not answer its last task', temporary: true, recheckAt: node.excludedUntil };
+	return null;
+};
+
+const MODE_WORDS = { active: '', draining: 'draining', paused: 'paused', terminated: 'terminated' } as const;
+
+/** Why a node as a whole takes no task of this job. */
+export const nodeRefusal = (state: PoolState, now: number, node: PoolNode, job: Job): Refusal | null => {
+	if (node.mode !== 'active') return { reason: MODE_WORDS[node.mode], temporary: false };
+	return modelRefusal(node, job) ?? linkRefusal(state, now, node);
+};
+
+/** Largest memory on which the task ran out of memory, or -1. */
+export const oomMemory = (task: Task): number =>
+	task.fails.reduce((most, fail) => (fail.class === 'oom' ? Math.max(most, fail.memory ?? 0) : most), -1);
+
+const failedOn = (task: Task, nodeId: string): boolean => task.fails.some((fail) => fail.nodeId === nodeId);
+
+/** Whether some other node could take a task that this node failed: then this node need not try again. */
+const existsElsewhere = (state: PoolState, now: number, job: Job, task: Task): boolean => {
+	for (const node of state.nodes.values()) {
+		if (!worksFor(node, job.ws) || failedOn(task, node.id)) continue;
+		const refusal = nodeRefusal(state, now, node, job);
+		if (refusal === null || refusal.temporary) return true;
+	}
+	return false;
+};
+
+/** Why this slot does not take this task now; null = it does. */
+export const slotRefusal = (state: PoolState, now: number, slot: Slot, job: Job, task: Task): Refusal | null => {
+	const byNode = nodeRefusal(state, now, slot.node, job);
+	if (byNode !== null && !byNode.temporary) return byNode;
+	const oom = oomMemory(task);
+	if (oom >= 0 && memoryOf(slot) <= oom) return { reason: 'has too little memory', temporary: false };
+	if (byNode !== null) return byNode;
+	if (slot.grant !== null) return { reason: 'busy', temporary: true };
+	if (!failedOn(task, slot.node.id)) return null;
+	if (existsElsewhere(state, now, job, task)) return { reason: 'failed this task before', temporary: true };
+	return task.retryAt > now ? { reason: 'waits before it tries again', temporary: true, recheckAt: task.retryAt } : null;
+};
+
+/** Tasks with equal keys are refused by the same slots, so that one look serves them all. */
+export const needKey = (job: Job, task: Task): string =>
+	task.fails.length > 0
+		? `${job.id}/${task.index}`
+		: `${job.ws}|${job.spec.model}|${job.spec.task}|${job.spec.width % 64}|${job.spec.height % 64}`;
+
+export interface Choice {
+	slot: Slot | null;
+	recheckAt: number | undefined;
+}
+
+const earlier = (a: number | undefined, b: number | undefined): number | undefined =>
+	a === undefined ? b : b === undefined ? a : Math.min(a, b);
+
+/**
+ * The free slot with the least expected finish, of the first so many that could take it; among equals the least busy node, then the one that is free longest.
+ */
+export const bestSlot = (state: PoolState, now: number, job: Job, task: Task): Choice => {
+	let best: Slot | null = null;
+	let bestMs = Number.POSITIVE_INFINITY;
+	let recheckAt: number | undefined;
+	let usable = 0;
+	for (const slot of state.freeFor.get(job.spec.model) ?? []) {
+		if (!worksFor(slot.node, job.ws)) continue;
+		const refusal = slotRefusal(state, now, slot, job, task);
+		if (refusal !== null) {
+			recheckAt = earlier(recheckAt, refusal.recheckAt);
+			continue;
+		}
+		const stoppingMs = Math.max(0, (slot.stopping?.until ?? now) - now);
+		const ms = expectedMs(slot, job) + stoppingMs + slot.node.grants.size * 1e-3;
+		if (ms < bestMs) {
+			best = slot;
+			bestMs = ms;
+		}
+		if (++usable === CANDIDATES_MAX) break;
+	}
+	return { slot: best, recheckAt };
+};
+
+/** Whether some connected slot has more memory than the task ran out of. */
+export const moreMemoryExists = (state: PoolState, now: number, job: Job, task: Task): boolean => {
+	for (const node of state.nodes.values()) {
+		if (!worksFor(node, job.ws) || node.conn === null) continue;
+		for (const slot of node.slots.values()) {
+			const refusal = slotRefusal(state, now, slot, job, task);
+			if (refusal === null || refusal.temporary) return true;
+		}
+	}
+	return false;
+};
+
+/** Back-off before a task goes back to a node that failed it, in milliseconds. */
+export const retryDelayMs = (failures: number): number => 500 * 2 ** Math.min(failures, POOL_LIMITS.maxRetries);

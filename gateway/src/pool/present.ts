@@ -1,0 +1,65 @@
+/**
+ * The `task` frame: what the core decided, plus the signed texts that it has no secret for.
+ * @module
+ */
+import { TIMING, assetKey, taskSeed, type GatewayFrame, type JobSpec } from '@limner/shared';
+import { z } from 'zod';
+import { signClaims } from '../lib/sign.ts';
+import type { Job, Send } from './model.ts';
+
+/** R2 keys of the input pictures, resolved when the job was submitted. */
+const InputKeys = z.looseObject({ init: z.string().optional(), mask: z.string().optional() });
+
+type TaskFrame = Extract<GatewayFrame, { t: 'task' }>;
+
+/** Storage keys are none of a node's business: it gets signed URLs. */
+const publicSpec = (spec: JobSpec): JobSpec => {
+	const { inputKeys: _, ...rest } = spec;
+	return rest;
+};
+
+const inputsOf = (secret: string, job: Job, now: number): TaskFrame['inputs'] => {
+	const keys = InputKeys.safeParse(job.spec['inputKeys'] ?? {});
+	const resolved = keys.success ? keys.data : {};
+	const inputs: TaskFrame['inputs'] = [];
+	for (const [role, image] of [['init', job.spec.initImage] as const, ['mask', job.spec.maskImage] as const]) {
+		const key = resolved[role] ?? (image !== undefined && 'asset' in image ? assetKey(job.ws, image.asset) : undefined);
+		if (key === undefined) continue;
+		const ticket = signClaims(secret, { k: 'object', ws: job.ws, key, ct: 'application/octet-stream', exp: now + TIMING.ticketTtlMs });
+		inputs.push({ role, url: `/api/v1/objects/${ticket}` });
+	}
+	return inputs;
+};
+
+/** Builds the frame of a grant. */
+export const taskFrame = (secret: string, send: Extract<Send, { kind: 'task' }>, nodeId: string, now: number): TaskFrame => {
+	const { job, index, epoch, slotId, leaseMs, watched } = send;
+	const seed = taskSeed(job.spec.seed, index);
+	const ticket = signClaims(secret, {
+		k: 'result',
+		ws: job.ws,
+		job: job.id,
+		i: index,
+		e: epoch,
+		node: nodeId,
+		w: job.spec.width,
+		h: job.spec.height,
+		s: seed,
+		ct: 'image/png',
+		exp: now + TIMING.ticketTtlMs,
+	});
+	return {
+		t: 'task',
+		jobId: job.id,
+		index,
+		epoch,
+		slotId,
+		leaseMs,
+		spec: publicSpec(job.spec),
+		seed,
+		ticket,
+		inputs: inputsOf(secret, job, now),
+		...(job.traceId === null ? {} : { traceId: job.traceId }),
+		...(watched ? { watched: true } : {}),
+	};
+};

@@ -1,0 +1,60 @@
+/**
+ * Bounded wait: while a workspace has a task that a slot could take, others cannot be served on such slots for longer
+ * than start-time fair queueing allows. And no slot stands idle while a task that it could take waits.
+ * @module
+ */
+import type { PoolState, Send } from '../model.ts';
+import { nodeRefusal, slotRefusal, worksFor } from '../placement.ts';
+import { taskCost } from '../queue.ts';
+
+/** Start-time fair queueing passes a workspace over for one task of each side; three times that is unfair for sure. */
+const SLACK = 3;
+
+export class FairWatch {
+	/** Normalised service that others got on slots that the waiting workspace could have used, since it was last served. */
+	readonly #passed = new Map<string, Map<string, { service: number; most: number }>>();
+
+	reset(): void {
+		this.#passed.clear();
+	}
+
+	check(state: PoolState, sends: readonly Send[], now: number): void {
+		for (const send of sends) if (send.kind === 'task') this.#grant(state, send, now);
+		for (const ws of this.#passed.keys()) if (!state.queues.has(ws)) this.#passed.delete(ws);
+		checkIdleSlots(state, now);
+	}
+
+	#grant(state: PoolState, send: Extract<Send, { kind: 'task' }>, now: number): void {
+		const { job } = send;
+		this.#passed.delete(job.ws);
+		const node = state.nodes.get(state.connNode.get(send.connId) ?? '');
+		if (node === undefined) return;
+		const service = taskCost(job) / job.weight;
+		for (const [ws, queue] of state.queues) {
+			if (ws === job.ws || !worksFor(node, ws)) continue;
+			const head = queue.find((item) => item.task.fails.length === 0 && nodeRefusal(state, now, node, item.job) === null);
+			if (head === undefined) continue;
+			const others = this.#passed.get(ws) ?? new Map<string, { service: number; most: number }>();
+			this.#passed.set(ws, others);
+			const before = others.get(job.ws) ?? { service: 0, most: 0 };
+			const after = { service: before.service + service, most: Math.max(before.most, service) };
+			others.set(job.ws, after);
+			const own = Math.max(...queue.map((item) => taskCost(item.job) / item.job.weight));
+			if (after.service > SLACK * (after.most + own))
+				throw new Error(`invariant: ${ws} waits while ${job.ws} got ${after.service.toFixed(2)} on slots that ${ws} could use`);
+		}
+	}
+}
+
+const checkIdleSlots = (state: PoolState, now: number): void => {
+	// A refusal that has passed with time alone is noticed by a second look, which must be planned.
+	if (state.free.size === 0 || state.backlog === 0 || state.timers.armed.has('recheck')) return;
+	for (const queue of state.queues.values()) {
+		for (const { job, task } of queue) {
+			for (const slot of state.free) {
+				if (!worksFor(slot.node, job.ws) || slotRefusal(state, now, slot, job, task) !== null) continue;
+				throw new Error(`invariant: ${job.id}/${task.index} waits while ${slot.node.id}/${slot.info.id} is free for it`);
+			}
+		}
+	}
+};

@@ -1,0 +1,120 @@
+/**
+ * What must hold after every single step, whatever happened before.
+ * @module
+ */
+import { isTerminal } from '@limner/shared';
+import { taskDueAt } from '../grants.ts';
+import { taskKey, type Job, type PoolNode, type PoolState, type Slot, type StepResult, type Task, type TaskRun } from '../model.ts';
+import { packJob, type JobRowData } from '../rows.ts';
+
+const must = (holds: boolean, text: () => string): void => {
+	if (!holds) throw new Error(`invariant: ${text()}`);
+};
+
+const checkIdle = (task: Task, key: string, slot: Slot | undefined): void => {
+	must(task.run === null, () => `${key} is ${task.state} and still has a run`);
+	must(task.queued === (task.state === 'queued'), () => `${key} is ${task.state}, queued=${task.queued}`);
+	must(slot?.grant !== key, () => `${key} is ${task.state} and holds a slot`);
+};
+
+const checkLeased = (task: Task, run: TaskRun, key: string, node: PoolNode | undefined, slot: Slot | undefined): void => {
+	const reachable = run.orphanAt === null;
+	const active = reachable && !run.generated;
+	must(node !== undefined && node.grants.has(key), () => `${key} is leased and its holder does not know`);
+	must(active === (slot?.grant === key), () => `${key} active=${active}, slot holds ${slot?.grant}`);
+	must(!reachable || !task.queued, () => `${key} runs and waits at once`);
+	must(!reachable || (node !== undefined && node.conn !== null), () => `${key} runs on a node that is not there`);
+};
+
+const checkBooking = (state: PoolState, job: Job, task: Task): void => {
+	const key = taskKey(job.id, task.index);
+	const node = state.nodes.get(task.nodeId ?? '');
+	const slot = node?.slots.get(task.slotId ?? '');
+	if (task.state !== 'leased') checkIdle(task, key, slot);
+	else if (task.run === null) must(false, () => `${key} is leased without a run`);
+	else checkLeased(task, task.run, key, node, slot);
+};
+
+const checkTimers = (state: PoolState, wakeAt: number): void => {
+	for (const job of state.jobs.values()) {
+		if (isTerminal('job', job.state)) {
+			must(state.outbox.get(job.ws)?.ids.has(job.id) === true, () => `${job.id} is over and in no outbox`);
+			must(Number.isFinite(wakeAt), () => `${job.id} waits for its settlement without an alarm`);
+			must(state.timers.armed.has(`o:${job.ws}`), () => `${job.id} waits for its settlement without a timer`);
+			continue;
+		}
+		must(wakeAt <= job.spec.deadlineAt, () => `${job.id} has a deadline before the alarm`);
+		for (const task of job.tasks) {
+			const due = taskDueAt(task) ?? wakeAt;
+			must(wakeAt <= due, () => `${job.id}/${task.index} is due at ${due}, alarm at ${wakeAt}`);
+		}
+	}
+	for (const node of state.nodes.values())
+		must(node.conn === null || node.grants.size === 0 || state.timers.armed.has(`n:${node.id}`), () => `nobody looks after ${node.id}`);
+	must(state.settled.size === 0 || Number.isFinite(wakeAt), () => 'settled rows wait for their deletion without an alarm');
+};
+
+const checkJob = (job: Job): void => {
+	const over = isTerminal('job', job.state);
+	const ended = job.tasks.every((task) => isTerminal('task', task.state));
+	must(over === ended, () => `${job.id} is ${job.state}, its tasks ended=${ended}`);
+	const missing = job.tasks.some((task) => task.image === null);
+	must(job.state !== 'succeeded' || !missing, () => `${job.id} succeeded with a picture missing`);
+	for (const task of job.tasks) {
+		must((task.image !== null) === (task.state === 'succeeded'), () => `${job.id} has a picture too many or too few`);
+		must(task.fails.length <= 4 && task.losses <= 3, () => `${job.id} was tried too often`);
+	}
+	must(!job.hist.some((entry, index) => entry.rev !== index + 1), () => `${job.id} has a gap in its history`);
+};
+
+const checkQueues = (state: PoolState): void => {
+	let count = 0;
+	for (const queue of state.queues.values()) {
+		count += queue.length;
+		must(
+			queue.every((item) => item.task.queued),
+			() => 'a queue holds a task that does not wait',
+		);
+	}
+	must(count === state.backlog, () => `backlog is ${state.backlog}, ${count} tasks wait`);
+};
+
+const checkSlots = (state: PoolState): void => {
+	for (const node of state.nodes.values()) {
+		for (const slot of node.slots.values()) {
+			const free = node.conn !== null && node.mode === 'active' && slot.grant === null;
+			for (const { name } of node.models)
+				must(free === (state.freeFor.get(name)?.has(slot) ?? false), () => `slot ${slot.info.id} of ${name}`);
+			must(free === state.free.has(slot), () => `slot ${node.id}/${slot.info.id} free=${free}`);
+		}
+	}
+};
+
+/** What a single step may break in a world that is too large to look at as a whole. */
+export const checkTouched = (state: PoolState, result: StepResult): void => {
+	for (const job of result.writes.jobs) {
+		checkJob(job);
+		for (const task of job.tasks) checkBooking(state, job, task);
+	}
+	const wakeAt = result.wakeAt ?? Number.POSITIVE_INFINITY;
+	must(state.backlog === 0 || Number.isFinite(wakeAt), () => 'tasks wait without an alarm');
+};
+
+/** Everything that can be seen in memory, in the rows and in the effects of one step. Comparing rows is the slow part. */
+export const checkInvariants = (
+	state: PoolState,
+	rows: ReadonlyMap<string, JobRowData>,
+	result: StepResult,
+	compareRows: boolean,
+): void => {
+	for (const job of state.jobs.values()) {
+		checkJob(job);
+		for (const task of job.tasks) checkBooking(state, job, task);
+		// What is durable never differs from memory: a crash at this moment would lose nothing.
+		must(!compareRows || JSON.stringify(rows.get(job.id)) === JSON.stringify(packJob(job)), () => `${job.id} differs from its row`);
+	}
+	for (const id of rows.keys()) must(state.jobs.has(id) || state.settled.has(id), () => `row ${id} belongs to nobody`);
+	checkQueues(state);
+	checkSlots(state);
+	checkTimers(state, result.wakeAt ?? Number.POSITIVE_INFINITY);
+};

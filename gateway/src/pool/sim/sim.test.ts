@@ -1,0 +1,74 @@
+import { describe, expect, it } from 'vitest';
+import { ALL_FAULTS, Fates } from './fates.ts';
+import { play, sameKind, shrink, type RunResult } from './runs.ts';
+import type { WorldOptions } from './world.ts';
+
+const SEEDS = 40;
+const STORM_MS = 60_000;
+
+const options = (seed: number, faults: WorldOptions['faults']): WorldOptions => ({ seed, nodes: 5, tasks: 90, faults, stormMs: STORM_MS });
+const held = (result: RunResult): RunResult => {
+	expect(result.violation, `seed ${result.seed}, ${result.atMs} ms in`).toBeNull();
+	return result;
+};
+
+describe('simulated pool', () => {
+	it('makes every picture once and in one attempt when nothing goes wrong', () => {
+		for (let seed = 1; seed <= 5; seed++) {
+			const { world } = held(play(options(seed, new Set())));
+			const rows = [...world.cloud.rows.values()].filter((row) => !world.canceled.has(row.id));
+			for (const row of rows) expect(row.state).toBe('succeeded');
+			const pictures = rows.reduce((sum, row) => sum + row.spec.n, 0);
+			expect(pictures).toBeGreaterThan(60);
+			expect(world.grants - pictures).toBeLessThanOrEqual(world.canceled.size * 4);
+		}
+	});
+
+	it('keeps its invariants and loses nothing under faults', () => {
+		const outcomes: Record<string, number> = {};
+		const faults = new Set<string>();
+		let jobs = 0;
+		for (let seed = 100; seed < 100 + SEEDS; seed++) {
+			const { world } = held(play(options(seed, ALL_FAULTS)));
+			for (const { state } of world.cloud.rows.values()) outcomes[state] = (outcomes[state] ?? 0) + 1;
+			for (const { name } of world.fates.happened) if (name.includes(':')) faults.add(name.split(':')[0] ?? '');
+			jobs += world.cloud.rows.size;
+		}
+		// The storm is real: every fault and every way to end a job happened, and most still succeeded.
+		expect([...faults].toSorted()).toEqual([...ALL_FAULTS].toSorted());
+		expect(Object.keys(outcomes).toSorted()).toEqual(['canceled', 'expired', 'failed', 'succeeded']);
+		expect(outcomes['succeeded'] ?? 0).toBeGreaterThan(jobs * 0.6);
+	}, 60_000);
+
+	it('plays a seed the same way every time, and from its own script', () => {
+		const first = play(options(7, ALL_FAULTS)).world;
+		const again = play(options(7, ALL_FAULTS)).world;
+		expect(again.fates.happened).toEqual(first.fates.happened);
+		const script = new Set(first.fates.happened.map(({ name }) => name));
+		expect(play({ ...options(7, ALL_FAULTS), script }).world.fates.happened).toEqual(first.fates.happened);
+	});
+});
+
+describe('shrinking', () => {
+	it('finds the few events that a violation needs', () => {
+		// A world in which a lost settlement is lost for good: somebody must notice, and the script must be short.
+		const broken = options(3, new Set(['rpc']));
+		const failed = play(broken);
+		failed.violation = `${'x'.repeat(3)} never ended`;
+		expect(sameKind('job_a1 never ended', 'job_b22 never ended')).toBe(true);
+		expect(sameKind('job_a1 never ended', 'audit: tasks still wait')).toBe(false);
+		// Nothing violates, so nothing may be left out.
+		const found = shrink(broken, failed, 300);
+		expect(found.script).toEqual(failed.world.fates.happened);
+		expect(found.tried).toBeGreaterThan(0);
+	});
+
+	it('asks chance by name, never by order', () => {
+		const one = new Fates(1, ALL_FAULTS, undefined, () => 0);
+		const two = new Fates(1, ALL_FAULTS, undefined, () => 0);
+		const a = [one.roll('a'), one.roll('b')];
+		expect([two.roll('b'), two.roll('a')]).toEqual(a.toReversed());
+		const mean = Array.from({ length: 10_000 }, (_, i) => one.roll(`event ${i}`)).reduce((sum, each) => sum + each, 0) / 10_000;
+		expect(Math.abs(mean - 0.5)).toBeLessThan(0.02);
+	});
+});

@@ -1,0 +1,62 @@
+/**
+ * Who wants what in a simulated world.
+ * @module
+ */
+import { newJobId } from '@limner/shared';
+import type { PoolJob } from '../../rpc.ts';
+import type { Fates } from './fates.ts';
+import { specOf } from './fixtures.ts';
+
+const START = 1_800_000_000_000;
+export const MODELS = ['storybook', 'sdxl'] as const;
+const WORKSPACES = ['acme', 'bolt', 'cork'] as const;
+const LARGE = 100;
+const CANCEL_SHARE = 0.05;
+/** Longer than any storm and the calm after it. */
+const DEADLINE_MS = 3_600_000;
+
+export interface PlannedJob {
+	label: string;
+	job: PoolJob;
+	/** When it is submitted, in milliseconds from the start. */
+	atMs: number;
+	deadlineMs: number;
+	cancelAfterMs?: number;
+}
+
+export const bytesOf = (fates: Fates, name: string): Uint8Array =>
+	Uint8Array.from({ length: 10 }, (_, i) => Math.floor(fates.roll(`${name} byte ${i}`) * 256));
+
+/** A large pool serves more tenants. */
+export const workspacesFor = (nodes: number): readonly string[] =>
+	nodes < LARGE ? WORKSPACES : Array.from({ length: 20 }, (_, i) => `ws${i}`);
+
+/** One weight for each workspace, as its limits say. */
+const weightOf = (fates: Fates, ws: string): number => fates.pick(`weight of ${ws}`, [1, 1, 2]);
+
+/** Jobs until the wanted number of pictures is reached. */
+export const planJobs = (fates: Fates, options: { nodes: number; tasks: number; stormMs: number }): PlannedJob[] => {
+	const workspaces = workspacesFor(options.nodes);
+	const planned: PlannedJob[] = [];
+	let left = options.tasks;
+	while (left > 0) {
+		const label = `j${planned.length}`;
+		const n = Math.min(left, fates.roll(`${label} many`) < 0.3 ? 1 + Math.floor(fates.roll(`${label} n`) * 4) : 1);
+		left -= n;
+		const ws = fates.pick(`${label} ws`, workspaces);
+		const spec = specOf(START, {
+			model: fates.pick(`${label} model`, MODELS),
+			n,
+			steps: fates.pick(`${label} steps`, [4, 4, 8]),
+			class: fates.roll(`${label} batch`) < 0.2 ? 'batch' : 'interactive',
+			priority: Math.floor(fates.roll(`${label} priority`) * 10),
+		});
+		const atMs = fates.between(`${label} at`, 0, options.stormMs);
+		const id = newJobId(START + Math.round(atMs), bytesOf(fates, label), 0);
+		const job = { id, ws, weight: weightOf(fates, ws), spec, createdAt: START, warnings: [], keyId: 'k' };
+		const cancels = fates.roll(`${label} cancels`) < CANCEL_SHARE;
+		const more = cancels ? { cancelAfterMs: fates.between(`${label} cancel at`, 0, 5000) } : {};
+		planned.push({ label, job, atMs, deadlineMs: DEADLINE_MS, ...more });
+	}
+	return planned;
+};

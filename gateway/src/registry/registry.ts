@@ -1,0 +1,216 @@
+/**
+ * Durable Object of one region's enrolment (key: `registry:<region>`): join tokens and the identities of nodes. Rarely
+ * called, and never while a job is submitted. A shell over tokens.ts and enrol.ts.
+ * @module
+ */
+import { DurableObject } from 'cloudflare:workers';
+import { randomBytes } from 'node:crypto';
+import { refuse, type Result } from '@limner/shared';
+import { migrate, type Migration } from '../lib/migrations.ts';
+import { parseShards, rendezvous } from '../lib/rendezvous.ts';
+import { workspaceOf } from '../lib/stubs.ts';
+import type { JoinTokenView, RegistryRpc } from '../rpc.ts';
+import { checkName, checkPublicKey, decideEnrol, type NodeRow } from './enrol.ts';
+import { checkToken, makeToken, tokenId, tokenView, type JoinTokenRow, type TokenInput } from './tokens.ts';
+
+/** Append only. */
+const MIGRATIONS: readonly Migration[] = [
+	{
+		name: '0001-enrolment',
+		sql: `
+CREATE TABLE join_tokens (
+	id TEXT PRIMARY KEY, hash TEXT NOT NULL, ws TEXT NOT NULL, trust TEXT NOT NULL, created_at INTEGER NOT NULL,
+	expires_at INTEGER NOT NULL, max_uses INTEGER NOT NULL, uses INTEGER NOT NULL, revoked_at INTEGER
+) WITHOUT ROWID;
+CREATE INDEX join_tokens_ws ON join_tokens (ws, created_at);
+CREATE TABLE nodes (
+	id TEXT PRIMARY KEY, public_key TEXT NOT NULL, ws TEXT NOT NULL, trust TEXT NOT NULL, shard INTEGER NOT NULL,
+	name TEXT NOT NULL, token_id TEXT NOT NULL, created_at INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE UNIQUE INDEX nodes_public_key ON nodes (public_key);`,
+	},
+];
+
+type TokenSql = {
+	id: string;
+	hash: string;
+	ws: string;
+	trust: string;
+	created_at: number;
+	expires_at: number;
+	max_uses: number;
+	uses: number;
+	revoked_at: number | null;
+};
+const tokenFromSql = (sql: TokenSql): JoinTokenRow => ({
+	id: sql.id,
+	hash: sql.hash,
+	ws: sql.ws,
+	trust: sql.trust === 'own' ? 'own' : 'shared',
+	createdAt: sql.created_at,
+	expiresAt: sql.expires_at,
+	maxUses: sql.max_uses,
+	uses: sql.uses,
+	revoked: sql.revoked_at !== null,
+});
+
+type NodeSql = {
+	id: string;
+	public_key: string;
+	ws: string;
+	trust: string;
+	shard: number;
+	name: string;
+	token_id: string;
+	created_at: number;
+};
+const nodeFromSql = (sql: NodeSql): NodeRow => ({
+	id: sql.id,
+	publicKey: sql.public_key,
+	ws: sql.ws,
+	trust: sql.trust === 'own' ? 'own' : 'shared',
+	shard: sql.shard,
+	name: sql.name,
+	tokenId: sql.token_id,
+	createdAt: sql.created_at,
+});
+
+/** Expired tokens are listed for this long, so that their owner sees why a node was refused; then they go. */
+const EXPIRED_KEPT_MS = 30 * 86_400_000;
+/** Old tokens removed when a new one is made. */
+const PRUNE_ROWS = 100;
+
+type Enrolment = Result<{ nodeId: string; ws: string; trust: 'own' | 'shared'; shard: number; name: string }>;
+const enrolment = (node: NodeRow): Enrolment => ({
+	ok: true,
+	nodeId: node.id,
+	ws: node.ws,
+	trust: node.trust,
+	shard: node.shard,
+	name: node.name,
+});
+
+export class Registry extends DurableObject<Cloudflare.Env> implements RegistryRpc {
+	readonly #shards: number;
+	readonly #sql: SqlStorage;
+
+	constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
+		super(ctx, env);
+		this.#shards = parseShards(env.SHARDS);
+		this.#sql = ctx.storage.sql;
+		migrate(ctx.storage, MIGRATIONS, Date.now());
+	}
+
+	async shards(): Promise<number> {
+		return this.#shards;
+	}
+
+	async createJoinToken(input: TokenInput): Promise<{ token: string; view: JoinTokenView }> {
+		const now = Date.now();
+		let made = makeToken(input, now, randomBytes(37));
+		// An id has 40 bits: a second token with the same id is rare, not impossible.
+		while (this.#token(made.row.id) !== undefined) made = makeToken(input, now, randomBytes(37));
+		const { row } = made;
+		this.ctx.storage.transactionSync(() => {
+			this.#sql.exec(
+				'DELETE FROM join_tokens WHERE id IN (SELECT id FROM join_tokens WHERE expires_at <= ? LIMIT ?)',
+				now - EXPIRED_KEPT_MS,
+				PRUNE_ROWS,
+			);
+			this.#sql.exec(
+				'INSERT INTO join_tokens (id, hash, ws, trust, created_at, expires_at, max_uses, uses, revoked_at) VALUES (?, ?, ?, ?, ?, ?, ?, 0, NULL)',
+				row.id,
+				row.hash,
+				row.ws,
+				row.trust,
+				row.createdAt,
+				row.expiresAt,
+				row.maxUses,
+			);
+		});
+		return { token: made.token, view: tokenView(row) };
+	}
+
+	async listJoinTokens(ws: string): Promise<JoinTokenView[]> {
+		return this.#sql
+			.exec<TokenSql>('SELECT * FROM join_tokens WHERE ws = ? ORDER BY created_at DESC', ws)
+			.toArray()
+			.map((sql) => tokenView(tokenFromSql(sql)));
+	}
+
+	/** Nodes that joined with the token stay. Revoking again changes nothing. */
+	async revokeJoinToken(ws: string, id: string): Promise<Result<{ view: JoinTokenView }>> {
+		const row = this.#token(id);
+		if (row === undefined || row.ws !== ws) return refuse('not_found', 'there is no such join token');
+		this.#sql.exec('UPDATE join_tokens SET revoked_at = coalesce(revoked_at, ?) WHERE id = ?', Date.now(), id);
+		return { ok: true, view: tokenView({ ...row, revoked: true }) };
+	}
+
+	async enrol(input: { token: string; publicKey: string; name: string }): Promise<Enrolment> {
+		const invalid = checkPublicKey(input.publicKey) ?? checkName(input.name);
+		if (invalid !== undefined) return invalid;
+		const id = tokenId(input.token);
+		const refused = checkToken(id === undefined ? undefined : this.#token(id), input.token, Date.now());
+		if (refused !== undefined || id === undefined) return refused ?? refuse('unauthorized', 'the join token is malformed');
+		const ws = this.#token(id)?.ws ?? '';
+		const home = (await workspaceOf(this.env, ws).homeShard()) ?? rendezvous(ws, this.#shards);
+		// The call opened the gate: the token may have been used up or revoked, so everything is read again.
+		return this.#enrol(id, input, home);
+	}
+
+	/** One synchronous turn: parallel enrolments cannot share the last use of a token. */
+	#enrol(id: string, input: { token: string; publicKey: string; name: string }, home: number): Enrolment {
+		const now = Date.now();
+		const token = this.#token(id);
+		const refused = checkToken(token, input.token, now);
+		if (refused !== undefined || token === undefined) return refused ?? refuse('unauthorized', 'the join token is not known');
+		const known = this.#nodeBy('public_key', input.publicKey);
+		const decision = decideEnrol(input, { token, known, home, shards: this.#shards, nowMs: now, random: randomBytes(10) });
+		if (decision.kind === 'refused') return decision.refusal;
+		const { node } = decision;
+		this.ctx.storage.transactionSync(() => {
+			if (decision.kind === 'insert') {
+				this.#sql.exec('UPDATE join_tokens SET uses = uses + 1 WHERE id = ?', token.id);
+				this.#sql.exec(
+					'INSERT INTO nodes (id, public_key, ws, trust, shard, name, token_id, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
+					node.id,
+					node.publicKey,
+					node.ws,
+					node.trust,
+					node.shard,
+					node.name,
+					node.tokenId,
+					node.createdAt,
+				);
+			} else if (decision.changed) {
+				this.#sql.exec(
+					'UPDATE nodes SET trust = ?, shard = ?, name = ?, token_id = ? WHERE id = ?',
+					node.trust,
+					node.shard,
+					node.name,
+					node.tokenId,
+					node.id,
+				);
+			}
+		});
+		return enrolment(node);
+	}
+
+	async renew(input: { nodeId: string; publicKey: string }): Promise<Enrolment> {
+		const node = this.#nodeBy('id', input.nodeId);
+		if (node === undefined || node.publicKey !== input.publicKey) {
+			return refuse('unauthorized', 'the node is not enrolled with this public key; enrol it again with a join token');
+		}
+		return enrolment(node);
+	}
+
+	#token(id: string): JoinTokenRow | undefined {
+		const row = this.#sql.exec<TokenSql>('SELECT * FROM join_tokens WHERE id = ?', id).toArray()[0];
+		return row && tokenFromSql(row);
+	}
+
+	#nodeBy(column: 'id' | 'public_key', value: string): NodeRow | undefined {
+		const row = this.#sql.exec<NodeSql>(`SELECT * FROM nodes WHERE ${column} = ?`, value).toArray()[0];
+		return row && nodeFromSql(row);
+	}
+}

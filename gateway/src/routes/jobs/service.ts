@@ -1,0 +1,229 @@
+/**
+ * What the job routes do, apart from HTTP: submit, read, cancel, remove.
+ * @module
+ */
+import {
+	isTerminal,
+	LimnerError,
+	shardOfJob,
+	TIMING,
+	toError,
+	type JobRequest,
+	type JobSpec,
+	type JobView,
+	type QueueView,
+} from '@limner/shared';
+import { keyProof } from '../../lib/auth.ts';
+import { canonicalJson, sha256Hex } from '../../lib/canonical.ts';
+import type { KnownModel } from '../../lib/catalog.ts';
+import { baseUrl, type AppContext } from '../../lib/context.ts';
+import { describeError } from '../../lib/log.ts';
+import { askModels, modelsOf } from '../../lib/models.ts';
+import { validationError } from '../../lib/problem.ts';
+import { idempotent, poolOf, workspaceOf } from '../../lib/stubs.ts';
+import { jobView, mergeLive, type ViewContext } from '../../lib/views.ts';
+import type { JobRow, LiveJob, SubmitInput, SubmitOutput, WorkspaceRpc } from '../../rpc.ts';
+import { inputKeysOf, type InputSource } from './inputs.ts';
+import { resolveRequest } from './resolve.ts';
+
+export const viewContext = (c: AppContext, nowMs: number): ViewContext => ({
+	secret: c.env.LIMNER_SECRET,
+	base: baseUrl(c.env.PUBLIC_URL, c.req.url),
+	nowMs,
+});
+
+const workspace = (c: AppContext): (() => WorkspaceRpc) => {
+	const { ws } = c.get('principal');
+	return () => workspaceOf(c.env, ws);
+};
+
+/**
+ * The row of a job of the caller's workspace.
+ * @throws {LimnerError} `not_found`
+ */
+export const rowOf = async (c: AppContext, jobId: string): Promise<JobRow> => {
+	const row = await idempotent(workspace(c), (stub) => stub.getJob(jobId));
+	if (row === null) throw new LimnerError('not_found', { detail: `there is no job ${jobId}` });
+	return row;
+};
+
+/** What the Pool knows of an open job; nothing of a finished one, because its row is the truth. */
+export const liveOf = async (c: AppContext, row: JobRow): Promise<LiveJob | undefined> => {
+	const shard = shardOfJob(row.id);
+	if (shard === undefined || isTerminal('job', row.state)) return undefined;
+	const live = await idempotent(
+		() => poolOf(c.env, shard),
+		(stub) => stub.view(row.ws, row.id),
+	);
+	return live ?? undefined;
+};
+
+/**
+ * The row as it stands now: the Pool settles in batches, so for a moment a row is behind what callers have already seen.
+ * @throws {LimnerError} `not_found`
+ */
+export const currentRow = async (c: AppContext, jobId: string): Promise<JobRow> => {
+	const row = await rowOf(c, jobId);
+	return mergeLive(row, await liveOf(c, row));
+};
+
+/** A job as its owner sees it now. */
+export const viewOf = async (c: AppContext, jobId: string): Promise<JobView> => {
+	const row = await rowOf(c, jobId);
+	return jobView(viewContext(c, Date.now()), row, await liveOf(c, row));
+};
+
+/** Rows as views; the open ones are asked of their shards, one call a shard. */
+export const viewsOf = async (c: AppContext, rows: JobRow[]): Promise<JobView[]> => {
+	const byShard = new Map<number, string[]>();
+	for (const row of rows) {
+		const shard = shardOfJob(row.id);
+		if (shard !== undefined && !isTerminal('job', row.state)) byShard.set(shard, [...(byShard.get(shard) ?? []), row.id]);
+	}
+	const { ws } = c.get('principal');
+	const answers = await Promise.all(
+		[...byShard].map(([shard, ids]) =>
+			idempotent(
+				() => poolOf(c.env, shard),
+				(stub) => stub.views(ws, ids),
+			),
+		),
+	);
+	const live = new Map(answers.flat().map((job) => [job.id, job]));
+	const context = viewContext(c, Date.now());
+	return rows.map((row) => jobView(context, row, live.get(row.id)));
+};
+
+/**
+ * A request as the spec that is stored.
+ * @throws {LimnerError} `model_unknown`, `validation_failed`
+ */
+export const specOf = async (c: AppContext, request: JobRequest, nowMs: number): Promise<{ spec: JobSpec; warnings: string[] }> => {
+	const { ws } = c.get('principal');
+	const name = request.model ?? c.env.DEFAULT_MODEL;
+	const named = (known: KnownModel): boolean => known.name === name;
+	const model = (await modelsOf(c, ws)).find(named) ?? (await askModels(c, ws)).find(named);
+	if (model === undefined) {
+		const models = await modelsOf(c, ws);
+		const detail = `no node has ever offered the model ${name}; there are: ${models.map((known) => known.name).join(', ')}`;
+		throw new LimnerError('model_unknown', { detail, errors: [{ pointer: '/model', detail, code: 'model_unknown' }] });
+	}
+	const [randomSeed = 0] = crypto.getRandomValues(new Uint32Array(1));
+	const resolved = resolveRequest({ request, model, nowMs, randomSeed });
+	if (!resolved.ok) throw validationError(resolved.errors);
+	return resolved;
+};
+
+export interface Submission {
+	spec: JobSpec;
+	warnings: string[];
+	/** Hashed for the idempotency check: what the caller sent, before any default. */
+	body: unknown;
+	idempotencyKey: string | undefined;
+	retryOf?: string;
+}
+export interface Submitted {
+	row: JobRow;
+	replayed: boolean;
+	/** The Pool's answer; absent for a replay, and when the Pool could not be asked now. */
+	queue: QueueView | undefined;
+}
+
+/**
+ * Hands an accepted job to its shard. A failure is not the caller's: the job is durable, and the Workspace's sweep hands
+ * it over again.
+ */
+const handOver = async (c: AppContext, { row, principal, shard }: SubmitOutput, nowMs: number): Promise<QueueView | undefined> => {
+	const job = {
+		id: row.id,
+		ws: row.ws,
+		weight: principal.weight,
+		spec: row.spec,
+		createdAt: row.createdAt,
+		warnings: row.warnings,
+		keyId: principal.keyId,
+		...(row.traceId === undefined ? {} : { traceId: row.traceId }),
+		...(row.retryOf === undefined ? {} : { retryOf: row.retryOf }),
+	};
+	try {
+		const answer = await idempotent(
+			() => poolOf(c.env, shard),
+			(stub) => stub.enqueue(job, nowMs + TIMING.enqueueNotAfterMs),
+		);
+		if (answer.ok) return answer.queue;
+		c.get('log').warn('the pool refused a job for now', { jobId: row.id, code: answer.code, detail: answer.detail });
+	} catch (error) {
+		c.get('log').error('the pool could not be asked; the job will be handed over later', { jobId: row.id, ...describeError(error) });
+	}
+	return undefined;
+};
+
+/** Where input pictures are looked up. */
+const inputSource = (c: AppContext): InputSource => ({
+	asset: (assetId) => idempotent(workspace(c), (stub) => stub.getAsset(assetId)),
+	job: async (jobId) => {
+		const row = await idempotent(workspace(c), (stub) => stub.getJob(jobId));
+		return row === null ? null : mergeLive(row, await liveOf(c, row));
+	},
+});
+
+/**
+ * Accepts a job: writes it, then hands it to its shard.
+ * @throws {LimnerError} what the Workspace refuses, e.g. `queue_full`, `idempotency_mismatch`
+ */
+export const submit = async (c: AppContext, submission: Submission, nowMs: number): Promise<Submitted> => {
+	const proof = await keyProof(c);
+	const { spec, warnings, idempotencyKey, retryOf } = submission;
+	const inputKeys = await inputKeysOf(inputSource(c), proof.ws, spec, nowMs);
+	const input: SubmitInput = {
+		keyHash: proof.keyHash,
+		keyId: proof.keyId,
+		spec: inputKeys === undefined ? spec : { ...spec, inputKeys },
+		warnings,
+		traceId: c.get('traceId'),
+		...(idempotencyKey === undefined ? {} : { idempotency: { key: idempotencyKey, bodyHash: sha256Hex(canonicalJson(submission.body)) } }),
+		...(retryOf === undefined ? {} : { retryOf }),
+	};
+	// Without an idempotency key a second try could make a second job, so only a keyed submit is repeated.
+	const call = (stub: WorkspaceRpc) => stub.submit(proof.ws, input);
+	const answer = await (idempotencyKey === undefined ? call(workspaceOf(c.env, proof.ws)) : idempotent(workspace(c), call));
+	if (!answer.ok) throw toError(answer);
+	// A replay too: the first request may have died before it got here, and handing over again changes nothing.
+	const queue = isTerminal('job', answer.row.state) ? undefined : await handOver(c, answer, nowMs);
+	return { row: answer.row, replayed: answer.replayed, queue: answer.replayed ? undefined : queue };
+};
+
+/**
+ * Cancels an open job.
+ * @throws {LimnerError} `conflict` when it has ended otherwise
+ */
+export const cancel = async (c: AppContext, row: JobRow): Promise<void> => {
+	if (row.state === 'canceled') return;
+	if (isTerminal('job', row.state)) throw new LimnerError('conflict', { detail: `the job has already ${row.state}` });
+	const { ws, keyId } = c.get('principal');
+	const answer = await idempotent(
+		() => poolOf(c.env, shardOfJob(row.id) ?? 0),
+		(stub) => stub.cancel(ws, row.id, `key:${keyId}`),
+	);
+	if (!answer.ok) throw toError(answer);
+	if (answer.state !== 'canceled') throw new LimnerError('conflict', { detail: `the job has already ${answer.state}` });
+};
+
+/** Pauses between looks at a row that is about to be settled, in milliseconds. */
+const SETTLE_LOOKS_MS = [100, 200, 400, 800];
+
+/** Waits until the Workspace has settled a job that the Pool has ended. */
+const waitForSettle = async (c: AppContext, jobId: string): Promise<void> => {
+	for (const ms of SETTLE_LOOKS_MS) {
+		if (isTerminal('job', (await rowOf(c, jobId)).state)) return;
+		await new Promise((resolve) => setTimeout(resolve, ms));
+	}
+};
+
+/** Forgets a finished job's pictures, then deletes them. */
+export const purge = async (c: AppContext, jobId: string): Promise<void> => {
+	await waitForSettle(c, jobId);
+	const answer = await idempotent(workspace(c), (stub) => stub.purgeImages(jobId));
+	if (!answer.ok) throw toError(answer);
+	if (answer.keys.length > 0) await c.env.PICTURES.delete(answer.keys);
+};

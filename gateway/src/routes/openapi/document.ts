@@ -1,0 +1,49 @@
+/**
+ * The OpenAPI 3.1 document, generated from the route table.
+ * @module
+ */
+import type { OpenAPIHono } from '@hono/zod-openapi';
+import { LIMNER_VERSION } from '@limner/shared';
+import type { AppEnv } from '../../lib/context.ts';
+
+const TAGS = [
+	{ name: 'jobs', description: 'Make pictures and follow them' },
+	{ name: 'images', description: 'Read and remove pictures' },
+	{ name: 'assets', description: 'Upload pictures to start from' },
+	{ name: 'models', description: 'What the pool can make' },
+	{ name: 'nodes', description: 'Machines that join' },
+	{ name: 'supervisor', description: 'Look after the machines' },
+	{ name: 'resources', description: 'Usage' },
+	{ name: 'operations', description: 'Health and metrics of the gateway' },
+];
+
+export type OpenApiDocument = ReturnType<OpenAPIHono<AppEnv>['getOpenAPI31Document']>;
+
+/** Describes every route of an app. */
+export const openapiDocument = (app: OpenAPIHono<AppEnv>): OpenApiDocument => {
+	const registry = app.openAPIRegistry;
+	if (!registry.definitions.some((definition) => definition.type === 'component')) {
+		registry.registerComponent('securitySchemes', 'ApiKey', {
+			type: 'http',
+			scheme: 'bearer',
+			description: 'An API key lk_…; the header X-API-Key works too',
+		});
+		registry.registerComponent('securitySchemes', 'StreamTicket', { type: 'apiKey', in: 'query', name: 'ticket' });
+		registry.registerComponent('securitySchemes', 'NodeCertificate', {
+			type: 'http',
+			scheme: 'bearer',
+			description: 'A node’s certificate, from POST /api/v1/nodes',
+		});
+	}
+	return app.getOpenAPI31Document({
+		openapi: '3.1.0',
+		info: {
+			title: 'Limner',
+			version: LIMNER_VERSION,
+			description: 'One image service out of many people’s GPUs.',
+			license: { name: 'Apache-2.0', url: 'https://www.apache.org/licenses/LICENSE-2.0' },
+		},
+		tags: TAGS,
+		servers: [{ url: '/' }],
+	});
+};

@@ -1,0 +1,109 @@
+/**
+ * `PUT /api/v1/results/{ticket}`: the upload is the result. The ticket is the authority; no API key is read.
+ * @module
+ */
+import { createRoute, z } from '@hono/zod-openapi';
+import { isTerminal, LimnerError, shardOfJob, type ResultTicket } from '@limner/shared';
+import type { AppContext } from '../../lib/context.ts';
+import { describeError } from '../../lib/log.ts';
+import { jsonResponse, named, newApp, problems } from '../../lib/openapi.ts';
+import { verifyClaims } from '../../lib/sign.ts';
+import { idempotent, poolOf, workspaceOf, type PoolStub } from '../../lib/stubs.ts';
+import { putVerified, type PutOutcome } from '../../storage/put.ts';
+import { completeInput, isUnwanted, leftover, OUTCOME_PROBLEMS, planUpload, type UploadPlan } from '../../storage/upload.ts';
+import type { CompleteOutcome } from '../../rpc.ts';
+
+export const resultsRoutes = newApp();
+
+const Outcome = named(z.object({ outcome: z.literal('accepted') }), 'UploadOutcome');
+
+const readTicket = (c: AppContext, text: string): ResultTicket => {
+	const verified = verifyClaims(c.env.LIMNER_SECRET, 'result', text, Date.now());
+	if (verified.ok) return verified.claims;
+	if (verified.why === 'expired') throw new LimnerError('gone', { detail: 'the ticket has expired; the task was given to somebody else' });
+	throw new LimnerError('unauthorized', { detail: 'the ticket in the path is damaged or was not issued by this gateway' });
+};
+
+const pool = (c: AppContext, claims: ResultTicket): (() => PoolStub) => {
+	const shard = shardOfJob(claims.job);
+	if (shard === undefined) throw new LimnerError('unauthorized', { detail: 'the ticket names no job' });
+	return () => poolOf(c.env, shard);
+};
+
+/** Tells the Pool that the attempt failed, so that the task is retried, and answers the refusal to throw. */
+const refuseContent = async (c: AppContext, claims: ResultTicket, detail: string): Promise<LimnerError> => {
+	c.get('log').warn('an uploaded picture was refused', { jobId: claims.job, index: claims.i, nodeId: claims.node, detail });
+	await idempotent(pool(c, claims), (stub) =>
+		stub.uploadRefused({ ws: claims.ws, jobId: claims.job, index: claims.i, epoch: claims.e, nodeId: claims.node, reason: detail }),
+	);
+	return new LimnerError('result_refused', { detail });
+};
+
+/** Stores the body. Direct uploads would verify `bucket.get(key)` here instead of the request's body. */
+const store = async (c: AppContext, plan: UploadPlan): Promise<PutOutcome> => {
+	const { key, bytes, sha256, contentType, rules } = plan;
+	try {
+		return await putVerified(c.env.PICTURES, { key, bytes, sha256, contentType, rules }, c.req.raw.body);
+	} catch (cause) {
+		throw new LimnerError('retry_later', { detail: 'the picture could not be stored; send it again', cause });
+	}
+};
+
+/** Removes the object of an upload that nobody wants. A failure costs storage until the sweep, never a result. */
+const clean = async (c: AppContext, claims: ResultTicket, key: string, outcome: CompleteOutcome, created: boolean): Promise<void> => {
+	const what = leftover(outcome, created);
+	if (what === 'keep') return;
+	try {
+		if (what === 'confirm') {
+			const known = await workspaceOf(c.env, claims.ws).resultKey(claims.job, claims.i);
+			if (!isUnwanted(known, key, (state) => isTerminal('job', state))) return;
+		}
+		await c.env.PICTURES.delete(key);
+	} catch (error) {
+		c.get('log').warn('a stale picture could not be removed', { key, ...describeError(error) });
+	}
+};
+
+resultsRoutes.openapi(
+	createRoute({
+		method: 'put',
+		path: '/{ticket}',
+		operationId: 'uploadResult',
+		tags: ['nodes'],
+		summary: 'Uploads the picture of one grant; the ticket in the path is the authority',
+		description:
+			'Repeat the same request until it answers 200, 409, 410 or 422. Headers: Content-Length, Content-Type, ' +
+			'X-Content-SHA256 (64 hex digits) and X-Limner-Meta (base64url JSON, at most 2 KB).',
+		request: {
+			params: z.object({ ticket: z.string().min(1).max(2048) }),
+			body: {
+				required: true,
+				content: { 'image/png': { schema: z.any() }, 'image/jpeg': { schema: z.any() }, 'image/webp': { schema: z.any() } },
+			},
+		},
+		responses: { 200: jsonResponse(Outcome, 'The picture is the result'), ...problems(401, 409, 410, 411, 422) },
+	}),
+	async (c) => {
+		const claims = readTicket(c, c.req.valid('param').ticket);
+		const header = (name: string) => c.req.header(name) ?? null;
+		const plan = planUpload(claims, {
+			contentLength: header('content-length'),
+			contentType: header('content-type'),
+			sha256: header('x-content-sha256'),
+			meta: header('x-limner-meta'),
+		});
+		if (!plan.ok) {
+			if (plan.code === 'length_required') throw new LimnerError(plan.code, { detail: plan.detail });
+			throw await refuseContent(c, claims, plan.detail);
+		}
+		const put = await store(c, plan);
+		if (put.kind === 'broken') throw new LimnerError('retry_later', { detail: 'the upload broke off; send it again', cause: put.cause });
+		if (put.kind === 'refused') throw await refuseContent(c, claims, put.flaw.detail);
+		const input = completeInput(claims, plan, put.picture, Date.now());
+		const outcome = await idempotent(pool(c, claims), (stub) => stub.complete(input));
+		if (outcome === 'accepted') return c.json({ outcome }, 200);
+		await clean(c, claims, plan.key, outcome, put.created);
+		const [code, detail] = OUTCOME_PROBLEMS[outcome];
+		throw new LimnerError(code, { detail });
+	},
+);

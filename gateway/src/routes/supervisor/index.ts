@@ -1,0 +1,168 @@
+/**
+ * The supervisor API: nodes, their modes, and the numbers of the pool.
+ * @module
+ */
+import { createRoute, z } from '@hono/zod-openapi';
+import { FailureClass, LimnerError, NODE_ID_PATTERN, toError, type NodeMode } from '@limner/shared';
+import type { AppContext } from '../../lib/context.ts';
+import { jsonResponse, newApp, pageOf, problems, secured } from '../../lib/openapi.ts';
+import { poolMetrics } from '../../lib/pool-metrics.ts';
+import { idempotent, poolOf, shardsOf } from '../../lib/stubs.ts';
+import type { NodeView } from '../../rpc.ts';
+import { matches, WORKER_STATUSES, workerView, type WorkerView } from './workers.ts';
+
+const Slot = z.object({
+	id: z.string(),
+	nodeId: z.string(),
+	slotId: z.string(),
+	state: z.enum(WORKER_STATUSES),
+	device: z.string(),
+	engine: z.string(),
+	loadedModel: z.string().optional(),
+	task: z.object({ jobId: z.string(), index: z.int(), epoch: z.int(), phase: z.string(), step: z.int(), steps: z.int() }).optional(),
+});
+const Worker = z
+	.object({
+		id: z.string(),
+		name: z.string(),
+		ws: z.string(),
+		trust: z.enum(['own', 'shared']),
+		status: z.enum(WORKER_STATUSES),
+		mode: z.enum(['active', 'draining', 'paused', 'terminated']),
+		modeReason: z.string().optional(),
+		link: z.enum(['pending', 'online', 'suspect', 'offline']),
+		lastSeenAt: z.iso.datetime().nullable(),
+		connectedAt: z.iso.datetime().nullable(),
+		agentVersion: z.string(),
+		platform: z.string(),
+		models: z.array(z.object({ name: z.string(), sha256: z.string(), warm: z.boolean() })),
+		slots: z.array(Slot),
+		completed: z.int(),
+		failed: z.int(),
+		idleReason: z.string().optional(),
+		recentErrors: z.array(z.object({ at: z.iso.datetime(), class: FailureClass, message: z.string(), jobId: z.string() })),
+	})
+	.openapi('Worker');
+const Metrics = z.record(z.string(), z.unknown()).openapi('PoolMetrics');
+const WorkerPath = z.object({ id: z.string().regex(NODE_ID_PATTERN, 'must be a node id') });
+
+const nodesOf = async (c: AppContext): Promise<NodeView[]> => {
+	const { ws } = c.get('principal');
+	const lists = await Promise.all(
+		shardsOf(c.env).map((shard) =>
+			idempotent(
+				() => poolOf(c.env, shard),
+				(stub) => stub.nodes(ws),
+			),
+		),
+	);
+	return lists.flat();
+};
+
+const noNode = (id: string): LimnerError => new LimnerError('not_found', { detail: `there is no worker ${id}` });
+
+export const supervisorRoutes = newApp();
+
+supervisorRoutes.openapi(
+	createRoute({
+		method: 'get',
+		path: '/workers',
+		operationId: 'listWorkers',
+		tags: ['supervisor'],
+		summary: 'List nodes with their slots',
+		...secured('supervisor:read'),
+		request: {
+			query: z.object({
+				status: z
+					.string()
+					.toUpperCase()
+					.pipe(z.enum(WORKER_STATUSES))
+					.optional()
+					.openapi({ type: 'string', enum: [...WORKER_STATUSES] }),
+				model: z.string().max(200).optional(),
+				workspaceId: z.string().max(40).optional(),
+			}),
+		},
+		responses: { 200: jsonResponse(pageOf(Worker), 'Nodes'), ...problems(401, 403, 422, 429) },
+	}),
+	async (c) => {
+		const filter = c.req.valid('query');
+		const nodes = (await nodesOf(c)).filter((node) => matches(node, filter));
+		return c.json({ data: nodes.map(workerView), nextCursor: null }, 200);
+	},
+);
+
+supervisorRoutes.openapi(
+	createRoute({
+		method: 'get',
+		path: '/workers/{id}',
+		operationId: 'getWorker',
+		tags: ['supervisor'],
+		summary: 'Read a node',
+		...secured('supervisor:read'),
+		request: { params: WorkerPath },
+		responses: { 200: jsonResponse(Worker, 'The node'), ...problems(401, 403, 404, 422, 429) },
+	}),
+	async (c) => {
+		const { id } = c.req.valid('param');
+		const node = (await nodesOf(c)).find((known) => known.id === id);
+		if (node === undefined) throw noNode(id);
+		return c.json(workerView(node), 200);
+	},
+);
+
+/** Sets the mode on the shard that has the node. */
+const setMode = async (c: AppContext, id: string, mode: NodeMode): Promise<WorkerView> => {
+	const { ws, keyId } = c.get('principal');
+	for (const shard of shardsOf(c.env)) {
+		const answer = await idempotent(
+			() => poolOf(c.env, shard),
+			(stub) => stub.setMode(ws, id, mode, `set by key:${keyId}`),
+		);
+		if (answer.ok) return workerView(answer.node);
+		if (answer.code !== 'not_found') throw toError(answer);
+	}
+	throw noNode(id);
+};
+
+const ACTIONS: readonly { verb: string; mode: NodeMode; summary: string }[] = [
+	{ verb: 'pause', mode: 'paused', summary: 'Give a node no new work; what runs is finished' },
+	{ verb: 'resume', mode: 'active', summary: 'Give a paused or draining node work again' },
+	{ verb: 'drain', mode: 'draining', summary: 'Let a node finish what it has, before maintenance' },
+	{ verb: 'terminate', mode: 'terminated', summary: 'Ban a node for good' },
+];
+
+for (const { verb, mode, summary } of ACTIONS) {
+	supervisorRoutes.openapi(
+		createRoute({
+			method: 'post',
+			path: `/workers/{id}/${verb}`,
+			operationId: `${verb}Worker`,
+			tags: ['supervisor'],
+			summary,
+			...secured('supervisor:write'),
+			request: { params: WorkerPath },
+			responses: { 200: jsonResponse(Worker, 'The node afterwards'), ...problems(401, 403, 404, 409, 422, 429) },
+		}),
+		async (c) => c.json(await setMode(c, c.req.valid('param').id, mode), 200),
+	);
+}
+
+supervisorRoutes.openapi(
+	createRoute({
+		method: 'get',
+		path: '/metrics',
+		operationId: 'poolMetrics',
+		tags: ['supervisor'],
+		summary: 'Numbers of the pool, summed over its shards',
+		...secured('supervisor:read'),
+		responses: {
+			200: jsonResponse(z.object({ total: Metrics, shards: z.array(Metrics) }), 'Metrics'),
+			...problems(401, 403, 429),
+		},
+	}),
+	async (c) => {
+		const { total, shards } = await poolMetrics(c);
+		return c.json({ total: { ...total }, shards: shards.map((shard) => ({ ...shard })) }, 200);
+	},
+);

@@ -1,0 +1,276 @@
+/**
+ * Contracts between the Worker and its Durable Objects, and between Durable Objects. A method is one RPC; expected
+ * refusals are data (`Result`), because error classes do not survive RPC. Every Pool method that names a job takes
+ * `ws` and answers as if the job did not exist when it belongs to somebody else.
+ * @module
+ */
+import type {
+	FailureClass,
+	HistEntry,
+	ImageRecord,
+	JobError,
+	JobSpec,
+	JobState,
+	ModelInfo,
+	NodeMode,
+	QueueView,
+	Result,
+	TaskView,
+	Usage,
+} from '@limner/shared';
+
+export type Scope = string;
+
+/** Who is calling, as the Workspace knows the key. */
+export interface Principal {
+	ws: string;
+	keyId: string;
+	scopes: Scope[];
+	/** Fair-queueing weight of the workspace. */
+	weight: number;
+}
+
+/** A job as the Workspace row keeps it. */
+export interface JobRow {
+	id: string;
+	ws: string;
+	state: JobState;
+	spec: JobSpec;
+	createdAt: number;
+	startedAt?: number;
+	finishedAt?: number;
+	images: ImageRecord[];
+	/** Complete once settled; before that it holds what `submit` wrote. */
+	hist: HistEntry[];
+	warnings: string[];
+	error?: JobError;
+	usage?: Usage;
+	traceId?: string;
+	retryOf?: string;
+	/** Pictures were removed by retention or by the owner at this time. */
+	purgedAt?: number;
+}
+
+export interface SubmitInput {
+	keyHash: string;
+	keyId: string;
+	spec: JobSpec;
+	warnings: string[];
+	traceId: string;
+	idempotency?: { key: string; bodyHash: string };
+	retryOf?: string;
+}
+
+export interface SubmitOutput {
+	row: JobRow;
+	/** The same Idempotency-Key and body came before: `row` is that job, nothing was written. */
+	replayed: boolean;
+	principal: Principal;
+	/** Shard that must get `Pool.enqueue`; equals the suffix of the job id. */
+	shard: number;
+}
+
+/** Terminal event of a job, absolute values; applied iff the job is still open. */
+export interface Settlement {
+	ws: string;
+	jobId: string;
+	state: JobState;
+	images: ImageRecord[];
+	hist: HistEntry[];
+	error?: JobError;
+	usage: Usage;
+	startedAt?: number;
+	finishedAt: number;
+	warnings: string[];
+}
+
+export interface AssetRow {
+	id: string;
+	sha256: string;
+	bytes: number;
+	contentType: string;
+	width: number;
+	height: number;
+	createdAt: number;
+	expiresAt: number;
+}
+
+export interface Page<T> {
+	data: T[];
+	nextCursor: string | null;
+}
+
+export interface WorkspaceRpc {
+	/** Looks the key up by its SHA-256 (hex over the whole key text). Takes the bootstrap key the first time. */
+	authenticate(ws: string, keyId: string, keyHash: string): Promise<Result<{ principal: Principal }>>;
+	submit(ws: string, input: SubmitInput): Promise<Result<SubmitOutput>>;
+	getJob(jobId: string): Promise<JobRow | null>;
+	listJobs(query: { limit: number; cursor?: string; state?: JobState }): Promise<Page<JobRow>>;
+	/** Finished pictures, newest job first. The cursor is `<jobId>:<index>`. */
+	listImages(query: { limit: number; cursor?: string }): Promise<Page<{ job: JobRow; image: ImageRecord }>>;
+	/** Applies each settlement iff its job is open. */
+	settleBatch(batch: Settlement[]): Promise<{ jobId: string; outcome: 'settled' | 'already' | 'unknown' }[]>;
+	/** What the row says about one picture: for a Pool that has forgotten the job. */
+	resultKey(jobId: string, index: number): Promise<{ state: JobState | 'unknown'; key?: string }>;
+	/** Forgets pictures (all of the job, or one); answers the R2 keys to delete. Refused while the job is open. */
+	purgeImages(jobId: string, index?: number): Promise<Result<{ keys: string[] }>>;
+	createAsset(asset: AssetRow): Promise<void>;
+	getAsset(assetId: string): Promise<AssetRow | null>;
+	/** Shard that gets all jobs of the workspace, for ever; `null` when the workspace does not exist. */
+	homeShard(): Promise<number | null>;
+	usage(): Promise<{ images: number; megapixelSteps: number; openJobs: number; settledJobs: number }>;
+	/** Rows written since the object was created, by table: read by tests of the row budget. */
+	rowsWritten(): Promise<Record<string, number>>;
+}
+
+/** A job as handed to its home shard. */
+export interface PoolJob {
+	id: string;
+	ws: string;
+	weight: number;
+	spec: JobSpec;
+	createdAt: number;
+	warnings: string[];
+	keyId: string;
+	traceId?: string;
+	retryOf?: string;
+}
+
+/** What the Pool knows of a live job. */
+export interface LiveJob {
+	id: string;
+	state: JobState;
+	tasks: TaskView[];
+	images: ImageRecord[];
+	hist: HistEntry[];
+	warnings: string[];
+	queue?: QueueView;
+	error?: JobError;
+	startedAt?: number;
+	finishedAt?: number;
+}
+
+export interface CompleteInput {
+	ws: string;
+	jobId: string;
+	index: number;
+	epoch: number;
+	nodeId: string;
+	image: ImageRecord;
+}
+/**
+ * accepted = this key is the result (also for every repeat of it); stale = another attempt owns the task: delete only
+ * the key just written; gone = the job is known nowhere; retry = try again later.
+ */
+export type CompleteOutcome = 'accepted' | 'stale' | 'gone' | 'retry';
+
+export interface SlotView {
+	/** `<nodeId>/<slotId>` */
+	id: string;
+	nodeId: string;
+	slotId: string;
+	state: 'IDLE' | 'RUNNING' | 'PAUSED' | 'TERMINATED' | 'COMPLETED' | 'FAILED';
+	device: string;
+	engine: string;
+	loadedModel?: string;
+	task?: { jobId: string; index: number; epoch: number; phase: string; step: number; steps: number };
+}
+
+export interface NodeView {
+	id: string;
+	name: string;
+	ws: string;
+	trust: 'own' | 'shared';
+	mode: NodeMode;
+	modeReason?: string;
+	link: 'pending' | 'online' | 'suspect' | 'offline';
+	lastSeenAt: number | null;
+	connectedAt: number | null;
+	agentVersion: string;
+	platform: string;
+	models: ModelInfo[];
+	slots: SlotView[];
+	completed: number;
+	failed: number;
+	/** Why it gets no work now, in words; absent while it works. */
+	idleReason?: string;
+	recentErrors: { at: number; class: FailureClass; message: string; jobId: string }[];
+}
+
+export interface PoolMetrics {
+	queued: number;
+	running: number;
+	nodesOnline: number;
+	slots: number;
+	slotsBusy: number;
+	watchers: number;
+	granted: number;
+	completed: number;
+	failed: number;
+	requeued: number;
+	staleResults: number;
+	unknownFrames: number;
+	badFrames: number;
+	/** Times the object ran code because of a frame, a call or an alarm. */
+	wakeups: { frame: number; call: number; alarm: number; construct: number };
+	rowsWritten: Record<string, number>;
+	dispatchMs: { p50: number; p95: number; count: number };
+}
+
+export interface PoolRpc {
+	/** Idempotent by job id. Refused with `retry_later` after `notAfter` (milliseconds since the epoch). */
+	enqueue(job: PoolJob, notAfter: number): Promise<Result<{ queue: QueueView }>>;
+	/** The first Pool turn wins against a result. An unknown job becomes a terminal row, so a late enqueue is a no-op. */
+	cancel(ws: string, jobId: string, who: string): Promise<Result<{ state: JobState }>>;
+	/** Which of these jobs this shard knows. */
+	known(jobIds: string[]): Promise<string[]>;
+	view(ws: string, jobId: string): Promise<LiveJob | null>;
+	views(ws: string, jobIds: string[]): Promise<LiveJob[]>;
+	complete(input: CompleteInput): Promise<CompleteOutcome>;
+	/** An upload was refused for its content: the attempt failed with class `engine`. A no-op when it is stale. */
+	uploadRefused(input: { ws: string; jobId: string; index: number; epoch: number; nodeId: string; reason: string }): Promise<void>;
+	models(ws: string): Promise<(ModelInfo & { nodes: number })[]>;
+	nodes(ws: string): Promise<NodeView[]>;
+	setMode(ws: string, nodeId: string, mode: NodeMode, reason: string): Promise<Result<{ node: NodeView }>>;
+	metrics(): Promise<PoolMetrics>;
+}
+/*
+ * Pool.fetch, WebSocket upgrades only, internal headers set by the Worker (never taken from a caller):
+ *   GET /node    X-Limner-Certificate: JSON of the verified NodeCertificate
+ *   GET /watch?job=<id>&after=<rev>&ws=<ws>   → BridgeFrames as text; 404 when the shard does not know the job.
+ *                Replay after `after` + snapshot in one synchronous turn; closed with 1000 after the terminal event.
+ */
+
+export interface JoinTokenView {
+	id: string;
+	ws: string;
+	trust: 'own' | 'shared';
+	createdAt: number;
+	expiresAt: number;
+	maxUses: number;
+	uses: number;
+	revoked: boolean;
+}
+
+export interface RegistryRpc {
+	shards(): Promise<number>;
+	createJoinToken(input: {
+		ws: string;
+		trust: 'own' | 'shared';
+		ttlMs: number;
+		maxUses: number;
+	}): Promise<{ token: string; view: JoinTokenView }>;
+	listJoinTokens(ws: string): Promise<JoinTokenView[]>;
+	revokeJoinToken(ws: string, id: string): Promise<Result<{ view: JoinTokenView }>>;
+	/** Checks the token, counts a use, answers the node's identity. The same public key gets the same node id again. */
+	enrol(input: {
+		token: string;
+		publicKey: string;
+		name: string;
+	}): Promise<Result<{ nodeId: string; ws: string; trust: 'own' | 'shared'; shard: number; name: string }>>;
+	/** Renews without a token, for a node that still holds a valid certificate. */
+	renew(input: {
+		nodeId: string;
+		publicKey: string;
+	}): Promise<Result<{ nodeId: string; ws: string; trust: 'own' | 'shared'; shard: number; name: string }>>;
+}

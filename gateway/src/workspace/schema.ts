@@ -1,0 +1,168 @@
+/**
+ * Tables of a Workspace, and the mapping between rows and values. Every table is WITHOUT ROWID and `jobs` has no second
+ * index, because each index entry is one more row written: a finished job of one picture costs 4 rows.
+ * @module
+ */
+import type { Migration } from '../lib/migrations.ts';
+import type { SqlRow } from '../lib/sql.ts';
+import type { AssetRow, JobRow } from '../rpc.ts';
+import type { ObjectsKind, StoredJob } from './jobs.ts';
+import type { KeyRow } from './keys.ts';
+import type { LedgerRow } from './ledger.ts';
+
+/**
+ * Append only. Columns that scans look at come first, so that a scan does not read the JSON's overflow pages.
+ * - `jobs.objects`: see `OBJECTS` in jobs.ts; 0 while the job is open.
+ * - `idem.bucket`: time divided by the time to live, so that old rows are one key range and no index is needed.
+ * - `ledger.open_from`: a lower bound of the ids open when the row was written. What is older has been settled, so
+ *   the constructor finds the open jobs by one range scan. A hint, not part of the hash.
+ */
+export const WORKSPACE_MIGRATIONS: readonly Migration[] = [
+	{
+		name: '0001-jobs',
+		sql: `
+CREATE TABLE meta (k TEXT PRIMARY KEY, v TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE keys (
+	id TEXT PRIMARY KEY, hash TEXT NOT NULL, scopes TEXT NOT NULL,
+	created_at INTEGER NOT NULL, expires_at INTEGER, revoked_at INTEGER
+) WITHOUT ROWID;
+CREATE TABLE jobs (
+	id TEXT PRIMARY KEY, state TEXT NOT NULL, created_at INTEGER NOT NULL, finished_at INTEGER,
+	objects INTEGER NOT NULL, purged_at INTEGER, started_at INTEGER, key_id TEXT NOT NULL, retry_of TEXT, trace_id TEXT,
+	images TEXT NOT NULL, usage TEXT, error TEXT, warnings TEXT NOT NULL, spec TEXT NOT NULL, hist TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE idem (
+	bucket INTEGER NOT NULL, key TEXT NOT NULL, at INTEGER NOT NULL, body_hash TEXT NOT NULL, job_id TEXT NOT NULL,
+	PRIMARY KEY (bucket, key)
+) WITHOUT ROWID;
+CREATE TABLE ledger (
+	seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, prev TEXT NOT NULL, hash TEXT NOT NULL,
+	totals TEXT NOT NULL, open_from TEXT NOT NULL, entries TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE assets (
+	id TEXT PRIMARY KEY, expires_at INTEGER NOT NULL, created_at INTEGER NOT NULL, sha256 TEXT NOT NULL,
+	bytes INTEGER NOT NULL, content_type TEXT NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL
+) WITHOUT ROWID;`,
+	},
+];
+
+export type JobSql = {
+	id: string;
+	state: string;
+	created_at: number;
+	finished_at: number | null;
+	objects: number;
+	purged_at: number | null;
+	started_at: number | null;
+	key_id: string;
+	retry_of: string | null;
+	trace_id: string | null;
+	images: string;
+	usage: string | null;
+	error: string | null;
+	warnings: string;
+	spec: string;
+	hist: string;
+};
+export const JOB_COLUMNS =
+	'id, state, created_at, finished_at, objects, purged_at, started_at, key_id, retry_of, trace_id, images, usage, error, warnings, spec, hist';
+
+const jsonOrNull = (value: unknown): string | null => (value === undefined ? null : JSON.stringify(value));
+
+/** Values of {@link JOB_COLUMNS}, in their order. */
+export const jobValues = ({ row, keyId }: StoredJob, objects: ObjectsKind): (string | number | null)[] => [
+	row.id,
+	row.state,
+	row.createdAt,
+	row.finishedAt ?? null,
+	objects,
+	row.purgedAt ?? null,
+	row.startedAt ?? null,
+	keyId,
+	row.retryOf ?? null,
+	row.traceId ?? null,
+	JSON.stringify(row.images),
+	jsonOrNull(row.usage),
+	jsonOrNull(row.error),
+	JSON.stringify(row.warnings),
+	JSON.stringify(row.spec),
+	JSON.stringify(row.hist),
+];
+
+/** Fields whose column is not NULL; an absent field is absent, never `undefined`. */
+const optionalFields = (sql: JobSql): Partial<JobRow> => {
+	const fields: Record<string, unknown> = {
+		traceId: sql.trace_id,
+		retryOf: sql.retry_of,
+		startedAt: sql.started_at,
+		finishedAt: sql.finished_at,
+		purgedAt: sql.purged_at,
+		usage: sql.usage === null ? null : JSON.parse(sql.usage),
+		error: sql.error === null ? null : JSON.parse(sql.error),
+	};
+	return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== null));
+};
+
+/** The rows were written by `jobValues`, so their JSON is trusted. Fields come in the order of a fresh row: a replay is equal byte by byte. */
+export const jobFromSql = (ws: string, sql: JobSql): StoredJob => ({
+	keyId: sql.key_id,
+	row: {
+		id: sql.id,
+		ws,
+		state: sql.state as JobRow['state'],
+		spec: JSON.parse(sql.spec),
+		createdAt: sql.created_at,
+		images: JSON.parse(sql.images),
+		hist: JSON.parse(sql.hist),
+		warnings: JSON.parse(sql.warnings),
+		...optionalFields(sql),
+	},
+});
+
+export type KeySql = {
+	id: string;
+	hash: string;
+	scopes: string;
+	created_at: number;
+	expires_at: number | null;
+	revoked_at: number | null;
+};
+export const keyFromSql = (sql: KeySql): KeyRow => ({
+	id: sql.id,
+	hash: sql.hash,
+	scopes: JSON.parse(sql.scopes),
+	createdAt: sql.created_at,
+	expiresAt: sql.expires_at,
+	revokedAt: sql.revoked_at,
+});
+
+export type LedgerSql = { seq: number; at: number; prev: string; hash: string; totals: string; open_from: string; entries: string };
+export const ledgerFromSql = (sql: LedgerSql): LedgerRow => ({
+	seq: sql.seq,
+	at: sql.at,
+	prev: sql.prev,
+	hash: sql.hash,
+	totals: JSON.parse(sql.totals),
+	entries: JSON.parse(sql.entries),
+});
+
+export type AssetSql = SqlRow & {
+	id: string;
+	expires_at: number;
+	created_at: number;
+	sha256: string;
+	bytes: number;
+	content_type: string;
+	width: number;
+	height: number;
+};
+export const assetFromSql = (sql: AssetSql): AssetRow => ({
+	id: sql.id,
+	sha256: sql.sha256,
+	bytes: sql.bytes,
+	contentType: sql.content_type,
+	width: sql.width,
+	height: sql.height,
+	createdAt: sql.created_at,
+	expiresAt: sql.expires_at,
+});

@@ -1,0 +1,317 @@
+/**
+ * Durable Object of one workspace (key: the workspace id): keys, jobs, idempotency, ledger, inputs. A shell: each
+ * method is one synchronous turn over `Store`, decided by the pure functions beside it.
+ * @module
+ */
+import { DurableObject } from 'cloudflare:workers';
+import { randomBytes } from 'node:crypto';
+import { isTerminal, refuse, shardOfJob, TIMING, type JobState, type Refusal, type Result } from '@limner/shared';
+import { hasScope } from '../lib/auth.ts';
+import { createLogger, describeError } from '../lib/log.ts';
+import { isMigrated } from '../lib/migrations.ts';
+import { rendezvous } from '../lib/rendezvous.ts';
+import { CountedSql } from '../lib/sql.ts';
+import { poolOf } from '../lib/stubs.ts';
+import { withTimeout } from '../lib/timeout.ts';
+import type { AssetRow, JobRow, Principal, Settlement, SubmitInput, SubmitOutput, WorkspaceRpc } from '../rpc.ts';
+import { workspaceConfig, type WorkspaceConfig } from './config.ts';
+import { decidePurge, decideSettle, decideSubmit, objectsOf, toPoolJob } from './jobs.ts';
+import { decideKey, UNKNOWN_KEY } from './keys.ts';
+import { settleEntry, type LedgerEntry } from './ledger.ts';
+import { listImages, listJobs } from './listing.ts';
+import { retain, retentionDueAt } from './retention.ts';
+import { Store } from './store.ts';
+import { backOffMs, chunks, retentionGapMs, SWEEP_LIMITS, toEnqueueAgain, toReconcile, wakeAt } from './sweep.ts';
+
+/** Fair-queueing weight of every workspace. */
+const WEIGHT = 1;
+
+/** An alarm may fire a minute late; one that is later than that is taken for lost. */
+const ALARM_LATE_MAX_MS = 60_000;
+
+type SettleOutcome = { jobId: string; outcome: 'settled' | 'already' | 'unknown' };
+
+export class Workspace extends DurableObject<Cloudflare.Env> implements WorkspaceRpc {
+	readonly #sql: CountedSql;
+	readonly #config: WorkspaceConfig;
+	/** `undefined` until the workspace has its first key. */
+	#store: Store | undefined;
+	/** When the alarm stands; `null` when none is armed. Each `setAlarm` is one row written, so it is kept here. */
+	#armedAt: number | null = null;
+	/** When open jobs are asked about next; `null` without open jobs. */
+	#sweepAt: number | null = null;
+	#sweepFailures = 0;
+	#retainFailures = 0;
+	#moreToRetain = false;
+
+	constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
+		super(ctx, env);
+		this.#config = workspaceConfig(env);
+		this.#sql = new CountedSql(ctx.storage.sql);
+		if (!isMigrated(ctx.storage)) return;
+		const store = new Store(ctx.storage, this.#sql, Date.now());
+		this.#store = store;
+		// By age, not from now: an idle workspace meets each alarm in a fresh instance and would put it off for ever.
+		const [oldest] = store.open.values();
+		this.#sweepAt = oldest === undefined ? null : oldest + TIMING.reconcileOpenMs;
+		void ctx.blockConcurrencyWhile(async () => {
+			this.#armedAt = await ctx.storage.getAlarm();
+			// An alarm in the past may have been used up by an instance that died: work that is due needs a new one.
+			if (this.#armedAt === null || this.#armedAt <= Date.now()) await this.#rearm(store);
+		});
+	}
+
+	async authenticate(ws: string, keyId: string, keyHash: string): Promise<Result<{ principal: Principal }>> {
+		return this.#authenticate(ws, keyId, keyHash);
+	}
+
+	#authenticate(ws: string, keyId: string, keyHash: string): Result<{ principal: Principal }> {
+		if (this.#store !== undefined && this.#store.ws !== ws) return refuse('unauthorized', UNKNOWN_KEY);
+		const decision = decideKey(this.#store?.key(keyId), { keyId, keyHash }, this.#config.bootstrapHash, Date.now());
+		if (decision.kind === 'refused') return decision.refusal;
+		const { key } = decision;
+		if (decision.kind === 'bootstrap') {
+			this.#commit(() => {
+				this.#store ??= new Store(this.ctx.storage, this.#sql, Date.now(), { ws, homeShard: rendezvous(ws, this.#config.shards) });
+				this.#store.insertKey(key, Date.now());
+			});
+		}
+		return { ok: true, principal: { ws, keyId: key.id, scopes: key.scopes, weight: WEIGHT } };
+	}
+
+	/** The shard that gets all jobs of this workspace, for ever; `null` for a workspace that does not exist. */
+	async homeShard(): Promise<number | null> {
+		return this.#store?.homeShard ?? null;
+	}
+
+	async submit(ws: string, input: SubmitInput): Promise<Result<SubmitOutput>> {
+		const answer = this.#authenticate(ws, input.keyId, input.keyHash);
+		if (!answer.ok) return answer;
+		if (!hasScope(answer.principal.scopes, 'jobs:write')) return refuse('forbidden', 'the key needs the scope jobs:write');
+		const submitted = this.#submit(this.#mustStore(), input);
+		if ('ok' in submitted) return submitted;
+		if (!submitted.replayed) await this.#arm(this.#sweepAt ?? Date.now() + TIMING.reconcileOpenMs);
+		return { ok: true, ...submitted, principal: answer.principal };
+	}
+
+	/** One synchronous turn: parallel submits with one Idempotency-Key find each other's row. */
+	#submit(store: Store, input: SubmitInput): Refusal | Omit<SubmitOutput, 'principal'> {
+		const now = Date.now();
+		const { idempotency } = input;
+		const decision = decideSubmit(input, {
+			ws: store.ws,
+			shard: store.homeShard,
+			openJobs: store.open.size,
+			maxQueueDepth: this.#config.maxQueueDepth,
+			idem: idempotency && store.idem(idempotency.key, now),
+			nowMs: store.mintMs(now),
+			random: randomBytes(10),
+		});
+		if (decision.kind === 'refused') return decision.refusal;
+		const { row } = decision.job;
+		if (decision.kind === 'insert') {
+			this.#commit(() => {
+				store.insertJob(decision.job);
+				if (idempotency !== undefined) store.insertIdem(idempotency.key, idempotency.bodyHash, row.id, now);
+			});
+			this.#sweepAt ??= now + TIMING.reconcileOpenMs;
+		}
+		return { row, replayed: decision.kind === 'replay', shard: shardOfJob(row.id) ?? store.homeShard };
+	}
+
+	async getJob(jobId: string): Promise<JobRow | null> {
+		const store = this.#store;
+		if (store === undefined) return null;
+		// A caller who polls keeps this instance alive, so that no constructor would find the loss.
+		if (this.#alarmIsLost()) await this.#rearm(store);
+		return store.job(jobId)?.row ?? null;
+	}
+
+	async listJobs(query: { limit: number; cursor?: string; state?: JobState }) {
+		return this.#store === undefined ? { data: [], nextCursor: null } : listJobs(this.#store, query);
+	}
+
+	async listImages(query: { limit: number; cursor?: string }) {
+		return this.#store === undefined ? { data: [], nextCursor: null } : listImages(this.#store, query);
+	}
+
+	async settleBatch(batch: Settlement[]): Promise<SettleOutcome[]> {
+		const store = this.#store;
+		if (store === undefined) return batch.map(({ jobId }) => ({ jobId, outcome: 'unknown' }));
+		const outcomes = chunks(batch, TIMING.settleBatchJobs).flatMap((part) => this.#settle(store, part));
+		if (store.open.size === 0) this.#sweepAt = null;
+		if (outcomes.some(({ outcome }) => outcome === 'settled')) {
+			// Pictures must be removed in time even when this workspace never gets another job.
+			await this.#arm(Date.now() + this.#config.resultTtlMs + retentionGapMs(this.#config.resultTtlMs));
+		}
+		return outcomes;
+	}
+
+	/** One ledger row for all that it settles. */
+	#settle(store: Store, batch: Settlement[]): SettleOutcome[] {
+		return this.#commit(() => {
+			const entries: LedgerEntry[] = [];
+			const outcomes = batch.map((settlement): SettleOutcome => {
+				// Reads what this very loop wrote: a job that is in the batch twice is `already` the second time.
+				const decision = decideSettle(store.job(settlement.jobId)?.row, settlement);
+				if (decision.outcome === 'settled') {
+					store.closeJob(decision.row);
+					entries.push(settleEntry(settlement));
+				}
+				return { jobId: settlement.jobId, outcome: decision.outcome };
+			});
+			if (entries.length > 0) store.appendLedger(entries, Date.now());
+			return outcomes;
+		});
+	}
+
+	async resultKey(jobId: string, index: number): Promise<{ state: JobState | 'unknown'; key?: string }> {
+		const row = this.#store?.job(jobId)?.row;
+		if (row === undefined) return { state: 'unknown' };
+		const image = row.images.find((picture) => picture.index === index);
+		return { state: row.state, ...(image === undefined ? {} : { key: image.key }) };
+	}
+
+	/** Deletes the objects too, before the row forgets their keys; deleting them again does no harm. */
+	async purgeImages(jobId: string, index?: number): Promise<Result<{ keys: string[] }>> {
+		const store = this.#store;
+		const planned = decidePurge(store?.job(jobId)?.row, index, Date.now());
+		if (store === undefined || planned.kind === 'refused') return planned.kind === 'refused' ? planned.refusal : refuse('not_found');
+		if (planned.keys.length === 0) return { ok: true, keys: [] };
+		await this.env.PICTURES.delete(planned.keys);
+		// R2 opened the gate: another purge may have come first. An ended job only loses pictures, so decide again.
+		const decision = decidePurge(store.job(jobId)?.row, index, Date.now());
+		if (decision.kind === 'purge' && decision.keys.length > 0) {
+			this.#commit(() => {
+				store.purgeJob(decision.row, objectsOf(decision.row), Date.now());
+				store.appendLedger([{ type: 'purge', job: jobId, indexes: decision.indexes }], Date.now());
+			});
+		}
+		return { ok: true, keys: planned.keys };
+	}
+
+	async createAsset(asset: AssetRow): Promise<void> {
+		const store = this.#mustStore();
+		store.insertAsset(asset);
+		await this.#arm(asset.expiresAt + retentionGapMs(this.#config.resultTtlMs));
+	}
+
+	async getAsset(assetId: string): Promise<AssetRow | null> {
+		const asset = this.#store?.asset(assetId);
+		return asset !== undefined && asset.expiresAt > Date.now() ? asset : null;
+	}
+
+	async usage(): Promise<{ images: number; megapixelSteps: number; openJobs: number; settledJobs: number }> {
+		const totals = this.#store?.ledger.totals ?? { images: 0, megapixelSteps: 0, settledJobs: 0 };
+		return { ...totals, openJobs: this.#store?.open.size ?? 0 };
+	}
+
+	async rowsWritten(): Promise<Record<string, number>> {
+		return this.#sql.written();
+	}
+
+	override async alarm(): Promise<void> {
+		const store = this.#store;
+		if (store === undefined) return;
+		// The alarm that runs is used up; one that was set since it fired stands.
+		this.#armedAt = await this.ctx.storage.getAlarm();
+		try {
+			await this.#sweep(store);
+			await this.#retain(store);
+		} finally {
+			// Last, so that a failure above cannot leave the object asleep, nor replace a pending retry.
+			await this.#rearm(store);
+		}
+	}
+
+	/** Asks the shards about open jobs and hands over again what they do not know. */
+	async #sweep(store: Store): Promise<void> {
+		const now = Date.now();
+		if (this.#sweepAt === null || this.#sweepAt > now) return;
+		try {
+			await this.#reconcile(store, toReconcile(store.open, now));
+			this.#sweepFailures = 0;
+		} catch (error) {
+			this.#sweepFailures++;
+			this.#warn('asking the pool about open jobs failed; it will be tried again', error);
+		}
+		this.#sweepAt = store.open.size > 0 ? Date.now() + backOffMs(TIMING.reconcileOpenMs, this.#sweepFailures) : null;
+	}
+
+	async #reconcile(store: Store, jobIds: string[]): Promise<void> {
+		const byShard = Map.groupBy(jobIds, (id) => shardOfJob(id) ?? store.homeShard);
+		for (const [shard, ids] of byShard) {
+			for (const asked of chunks(ids, SWEEP_LIMITS.knownIds)) {
+				const known = await withTimeout(poolOf(this.env, shard).known(asked), SWEEP_LIMITS.callMs, `shard ${shard}`);
+				for (const id of toEnqueueAgain(asked, known, (open) => store.open.has(open))) await this.#enqueueAgain(store, shard, id);
+			}
+		}
+	}
+
+	async #enqueueAgain(store: Store, shard: number, id: string): Promise<void> {
+		const job = store.job(id);
+		// Earlier calls of this loop opened the gate: the job may have been settled since.
+		if (job === undefined || isTerminal('job', job.row.state)) return;
+		const handOver = poolOf(this.env, shard).enqueue(toPoolJob(job, WEIGHT), Date.now() + TIMING.enqueueNotAfterMs);
+		const answer = await withTimeout(handOver, SWEEP_LIMITS.callMs, `shard ${shard}`);
+		if (!answer.ok) throw new Error(`the pool refused job ${id}: ${answer.code} ${answer.detail ?? ''}`);
+	}
+
+	async #retain(store: Store): Promise<void> {
+		const dueAt = retentionDueAt(store, this.#config.resultTtlMs, Date.now());
+		if (dueAt === null || dueAt > Date.now()) return;
+		try {
+			this.#moreToRetain = await retain(store, this.env.PICTURES, this.#config.resultTtlMs, Date.now());
+			this.#retainFailures = 0;
+		} catch (error) {
+			this.#retainFailures++;
+			this.#warn('removing expired objects failed; it will be tried again', error);
+		}
+	}
+
+	async #rearm(store: Store): Promise<void> {
+		const now = Date.now();
+		const wake = wakeAt({
+			sweepAt: this.#sweepAt,
+			retentionDueAt: retentionDueAt(store, this.#config.resultTtlMs, now),
+			more: this.#moreToRetain,
+			failures: this.#retainFailures,
+			ttlMs: this.#config.resultTtlMs,
+			nowMs: now,
+		});
+		if (wake !== null) await this.#arm(wake);
+	}
+
+	#alarmIsLost(): boolean {
+		return this.#armedAt !== null && this.#armedAt <= Date.now() - ALARM_LATE_MAX_MS;
+	}
+
+	/** Sets the alarm only when none stands or an earlier one is needed. */
+	async #arm(at: number): Promise<void> {
+		if (this.#armedAt !== null && !this.#alarmIsLost() && this.#armedAt <= at) return;
+		this.#armedAt = at;
+		this.#sql.note('alarm', 1);
+		await this.ctx.storage.setAlarm(at);
+	}
+
+	/** One commit. When it fails, memory is rebuilt from what the storage still holds. */
+	#commit<T>(turn: () => T): T {
+		try {
+			return this.ctx.storage.transactionSync(turn);
+		} catch (error) {
+			if (isMigrated(this.ctx.storage)) this.#store?.reload();
+			else this.#store = undefined;
+			throw error;
+		}
+	}
+
+	#mustStore(): Store {
+		if (this.#store === undefined) throw new Error('the workspace does not exist: authenticate first');
+		return this.#store;
+	}
+
+	#warn(message: string, error: unknown): void {
+		const log = createLogger(this.env.LOG_LEVEL, { ws: this.#store?.ws, traceId: 'alarm' }, (line) => console.warn(line));
+		log.warn(message, describeError(error));
+	}
+}

@@ -1,0 +1,161 @@
+/**
+ * `limner generate`: pictures on this machine, without a gateway.
+ * @module
+ */
+import { randomInt } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Command } from 'commander';
+import { createProgressLine, type ProgressLine } from '../client/index.ts';
+import { settings } from '../config/settings.ts';
+import { DEVICE_KINDS } from '../engines/devices.ts';
+import type { EngineInputs, EngineRequest } from '../engines/types.ts';
+import { defaultStateDir, userPath } from '../lib/paths.ts';
+import { EXIT, UserError } from '../lib/user-error.ts';
+import { fillEntry, fillRequest, LocalEngine, LocalModels, type LocalPicture, type LocalProgress } from '../local/generate.ts';
+import { readJobsFile, type JobEntry } from '../local/jobs-file.ts';
+import { defaultModelDirs, type StoredModel } from '../models/store.ts';
+import { numberedFile, timesLine, writeOutput } from './output.ts';
+import { collect, oneOf } from './parse.ts';
+import { addRequestFlags, taskOf, toJobRequest, type RequestFlags } from './request-flags.ts';
+
+interface GenerateFlags extends RequestFlags {
+	out: string;
+	models?: string[];
+	device?: string;
+	jobs?: string;
+	outDir?: string;
+	saveLatents?: boolean;
+}
+
+/** A log of many requests gets one line for each, not its steps. */
+const SILENT = { write: (): boolean => true };
+const RANDOM_SEED_END = 2 ** 32;
+
+const modelDirs = (flags: GenerateFlags): string[] =>
+	flags.models?.map(userPath) ?? settings().models?.map(userPath) ?? defaultModelDirs(settings().stateDir ?? defaultStateDir());
+
+/** Draws an engine's progress like that of a job. */
+const onLine = (line: ProgressLine, index: number): LocalProgress => {
+	let phase = '';
+	let denoisingAt = 0;
+	const emit = (data: object): void => line.event({ event: 'progress', data: { index, phase, ...data } });
+	return {
+		onPhase: (next) => {
+			phase = next;
+			if (next === 'denoising') denoisingAt = performance.now();
+			emit({});
+		},
+		onStep: (step, steps) => {
+			phase = 'denoising';
+			const elapsed = performance.now() - denoisingAt;
+			emit({ step, steps, ...(elapsed > 0 ? { itPerS: (step * 1000) / elapsed } : {}) });
+		},
+	};
+};
+
+const inputsOf = (flags: RequestFlags): EngineInputs => {
+	const inputs: EngineInputs = {};
+	for (const [role, file] of [
+		['init', flags.init],
+		['mask', flags.mask],
+	] as const) {
+		if (file === undefined) continue;
+		const path = userPath(file);
+		if (!existsSync(path)) throw new UserError(`There is no file ${path}; check the path after --${role}.`);
+		inputs[role] = path;
+	}
+	return inputs;
+};
+
+const single = async (flags: GenerateFlags): Promise<void> => {
+	const body = toJobRequest(flags);
+	const inputs = inputsOf(flags);
+	const model = await new LocalModels(modelDirs(flags)).find(flags.model, userPath);
+	const n = body.n ?? 1;
+	const seed = body.seed ?? randomInt(RANDOM_SEED_END);
+	const out = userPath(flags.out);
+	const engine = await LocalEngine.open(flags.device);
+	const line = createProgressLine({ n });
+	for (let index = 0; index < n; index++) {
+		const request = fillRequest(body, taskOf(flags), seed, index, model.info);
+		const picture = await engine.make(model, request, inputs, onLine(line, index));
+		line.event({ event: 'image', data: { index } });
+		for (const warning of index === 0 ? picture.warnings : []) line.note(`limner: note: ${warning}`);
+		const file = numberedFile(out, index, n);
+		writeOutput(file, picture.png);
+		if (flags.saveLatents === true) saveLatents(file.replace(/\.[^.]*$/, '.latents.f32'), [picture]);
+		line.done();
+		console.log(`${file}  ${request.width}×${request.height}, seed ${request.seed}`);
+		console.error(`limner: ${timesLine(picture.timings)}`);
+	}
+	await engine.close();
+};
+
+/** Little-endian float32, pictures one after the other. */
+const saveLatents = (file: string, pictures: readonly LocalPicture[]): void => {
+	const arrays = pictures.flatMap((picture) => (picture.latents === undefined ? [] : [picture.latents.values]));
+	writeOutput(file, Buffer.concat(arrays.map((values) => Buffer.from(values.buffer, values.byteOffset, values.byteLength))));
+};
+
+const runEntry = async (engine: LocalEngine, model: StoredModel, entry: JobEntry, line: ProgressLine): Promise<LocalPicture[]> => {
+	const inputs: EngineInputs = {
+		...(entry.initImage === undefined ? {} : { init: entry.initImage }),
+		...(entry.maskImage === undefined ? {} : { mask: entry.maskImage }),
+	};
+	const pictures: LocalPicture[] = [];
+	for (let index = 0; index < (entry.n ?? 1); index++) {
+		const request: EngineRequest = fillEntry(entry, index, model.info);
+		pictures.push(await engine.make(model, request, inputs, onLine(line, index)));
+	}
+	return pictures;
+};
+
+const batch = async (flags: GenerateFlags & { jobs: string }): Promise<void> => {
+	const entries = readJobsFile(userPath(flags.jobs));
+	const outDir = userPath(flags.outDir ?? '.');
+	const models = new LocalModels(modelDirs(flags));
+	const engine = await LocalEngine.open(flags.device);
+	const began = performance.now();
+	let failed = 0;
+	for (const [position, entry] of entries.entries()) {
+		const n = entry.n ?? 1;
+		const line = createProgressLine({ n, ...(process.stderr.isTTY ? {} : { stream: SILENT }) });
+		try {
+			const model = await models.find(entry.model ?? flags.model, userPath);
+			const pictures = await runEntry(engine, model, entry, line);
+			line.done();
+			for (const [index, picture] of pictures.entries()) writeOutput(numberedFile(join(outDir, `${entry.id}.png`), index, n), picture.png);
+			if (flags.saveLatents === true) saveLatents(join(outDir, `${entry.id}.latents.f32`), pictures);
+			console.log(`${position + 1}/${entries.length}  ${entry.id}`);
+		} catch (error) {
+			if (!(error instanceof UserError)) throw error;
+			line.done();
+			failed++;
+			console.error(`limner: ${entry.id}: ${error.message}`);
+		}
+	}
+	await engine.close();
+	console.error(
+		`limner: ${entries.length - failed} of ${entries.length} requests in ${((performance.now() - began) / 1000).toFixed(1)} s, in ${outDir}`,
+	);
+	if (failed > 0) throw new UserError(`${failed} of ${entries.length} requests failed; see above.`);
+};
+
+const generate = async (flags: GenerateFlags): Promise<void> => {
+	const { jobs } = flags;
+	if (jobs === undefined) return single(flags);
+	if (flags.prompt !== undefined) throw new UserError('Give either --prompt or --jobs, not both.', { exitCode: EXIT.usage });
+	return batch({ ...flags, jobs });
+};
+
+export const registerGenerate = (program: Command): void => {
+	addRequestFlags(program.command('generate').description('make pictures on this machine, without a gateway'))
+		.option('--out <file>', 'where to write the picture', 'limner.png')
+		.option('--models <folder>', 'a model, or a folder of models; may be repeated', collect)
+		.option('--device <kind>', 'what to compute on', oneOf(...DEVICE_KINDS))
+		.option('--jobs <file>', 'JSON array of requests with the field names of the API')
+		.option('--out-dir <folder>', 'with --jobs: where to write <id>.png')
+		.option('--save-latents', 'write the final latents as well, as little-endian float32')
+		.action(generate);
+};

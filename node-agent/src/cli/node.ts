@@ -1,0 +1,250 @@
+/**
+ * `limner node`: serves a gateway with this machine until it is told to stop.
+ * @module
+ */
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { NODE_LIMITS } from '@limner/shared';
+import type { Command } from 'commander';
+import { settings } from '../config/settings.ts';
+import type { EngineConfig } from '../engines/create.ts';
+import { coreCount, DEVICE_KINDS, planDevice, threadsPerSlot } from '../engines/devices.ts';
+import { fileLog, type Logger } from '../lib/log.ts';
+import { defaultStateDir, userPath } from '../lib/paths.ts';
+import { errorCode, EXIT, messageOf, UserError } from '../lib/user-error.ts';
+import { defaultModelDirs, fileHashCache, listModels, mockModel, type StoredModel } from '../models/store.ts';
+import { NodeAgent, type AgentOptions } from '../node/agent.ts';
+import { MOCK_MODEL } from '../node/mock.ts';
+import { forkWorkers, inProcessWorkers } from '../slots/workers.ts';
+import { byteSize, collect, gatewayAddress, oneOf, whole } from './parse.ts';
+import { StatusLine } from './status-line.ts';
+import { endWithParent } from './up/supervised.ts';
+
+export interface NodeFlags {
+	gateway?: string;
+	token?: string;
+	name?: string;
+	stateDir?: string;
+	slots?: number;
+	device?: string;
+	trust?: 'own' | 'shared';
+	maxDisk?: number;
+	models?: string[];
+	engine: 'onnx' | 'mock';
+	mockStepMs: number;
+	mockLoadMs: number;
+	mockModel: string;
+	inProcess?: boolean;
+}
+
+const MOCK_MAX_MS = 600_000;
+
+const makeStateDir = (path: string | undefined): string => {
+	const dir = path === undefined ? defaultStateDir() : userPath(path);
+	try {
+		mkdirSync(dir, { recursive: true, mode: 0o700 });
+	} catch (error) {
+		throw new UserError(
+			`The state folder ${dir} cannot be made (${errorCode(error) ?? messageOf(error)}); choose another with --state-dir.`,
+			{ cause: error },
+		);
+	}
+	return dir;
+};
+
+/** What a node needs that depends on its engine. */
+interface EngineSetup {
+	engine: EngineConfig;
+	device: AgentOptions['device'];
+	slots: number;
+	models: StoredModel[];
+	/** Sentences about models that are left out. */
+	notes: string[];
+}
+
+const mockSetup = (flags: NodeFlags): EngineSetup => ({
+	engine: { kind: 'mock', options: { stepMs: flags.mockStepMs, loadMs: flags.mockLoadMs } },
+	device: { kind: 'mock', name: 'mock' },
+	slots: flags.slots ?? NODE_LIMITS.slotsDefault,
+	models: [mockModel(flags.mockModel)],
+	notes: [],
+});
+
+const onnxSetup = async (flags: NodeFlags, stateDir: string): Promise<EngineSetup> => {
+	const plan = await planDevice(flags.device);
+	const slots = flags.slots ?? Math.min(NODE_LIMITS.slotsMax, plan.defaultSlots);
+	const dirs = flags.models?.map(userPath) ?? settings().models?.map(userPath) ?? defaultModelDirs(stateDir);
+	const cache = fileHashCache(join(stateDir, 'model-hashes.json'));
+	const { models, broken } = await listModels(dirs, cache);
+	await cache.save();
+	if (models.length === 0) {
+		const why =
+			broken.length === 0
+				? `There is no model in ${dirs.join(' or ')}`
+				: broken.map((model) => model.sentence.replace(/\.$/, '')).join('; ');
+		throw new UserError(
+			`${why}; give a folder of models with --models, or restore the one that ships with Limner with \`git checkout models/\`.`,
+		);
+	}
+	const intraOpNumThreads = threadsPerSlot(plan.device.kind, coreCount(), slots);
+	return {
+		engine: { kind: 'onnx', options: { device: plan.device, executionProviders: plan.executionProviders, intraOpNumThreads } },
+		device: plan.device,
+		slots,
+		models,
+		notes: broken.map((model) => model.sentence),
+	};
+};
+
+/** Trust is part of the certificate; the flag says what its owner expects of it. */
+const checkTrust = (certificate: string, wanted: 'own' | 'shared' | undefined): void => {
+	if (wanted === undefined) return;
+	const claims = JSON.parse(Buffer.from(certificate.split('.')[0] ?? '', 'base64url').toString()) as { trust?: string };
+	if (claims.trust === undefined || claims.trust === wanted) return;
+	throw new UserError(
+		`This node's certificate is for "${claims.trust}", not "${wanted}"; make a join token with "trust": "${wanted}" and enrol with it and a --state-dir of its own.`,
+	);
+};
+
+const unwritable = (file: string, error: unknown): UserError =>
+	new UserError(
+		`${file} cannot be written (${errorCode(error) ?? messageOf(error)}); mend or remove it, free some disk, or choose another --state-dir.`,
+		{ cause: error },
+	);
+
+const openLog = (stateDir: string): Logger => {
+	const file = join(stateDir, 'node.log');
+	try {
+		return fileLog(file, settings().logLevel);
+	} catch (error) {
+		throw unwritable(file, error);
+	}
+};
+
+/** Names the process that uses the state folder, for `limner prune`. */
+const writePid = (stateDir: string): (() => void) => {
+	const file = join(stateDir, 'node.pid');
+	try {
+		writeFileSync(file, `${process.pid}\n`, { mode: 0o600 });
+	} catch (error) {
+		throw unwritable(file, error);
+	}
+	return () => {
+		try {
+			if (readFileSync(file, 'utf8').trim() === String(process.pid)) rmSync(file, { force: true });
+		} catch {
+			// Gone already.
+		}
+	};
+};
+
+/** First signal: finish or hand back. Second: leave at once. */
+const onSignals = (agent: () => NodeAgent | undefined, line: StatusLine, leave: (code: number) => void): void => {
+	let seen = 0;
+	const handle = (): void => {
+		seen++;
+		const running = agent();
+		if (running === undefined) return leave(EXIT.interrupted);
+		if (seen === 1) {
+			line.note('limner: stopping: what is nearly done is finished, the rest is handed back (again: leave at once) …');
+			void running.stop().then(() => leave(EXIT.ok));
+			return undefined;
+		}
+		void running.abort().then(() => leave(EXIT.interrupted));
+		setTimeout(() => leave(EXIT.interrupted), 1500).unref();
+		return undefined;
+	};
+	process.on('SIGINT', handle);
+	process.on('SIGTERM', handle);
+};
+
+interface NodeShell {
+	stateDir: string;
+	log: Logger;
+	line: StatusLine;
+	onHalt: (sentence: string) => void;
+}
+
+const startAgent = async (flags: NodeFlags, { stateDir, log, line, onHalt }: NodeShell): Promise<NodeAgent> => {
+	const setup = flags.engine === 'mock' ? mockSetup(flags) : await onnxSetup(flags, stateDir);
+	for (const note of setup.notes) {
+		line.note(`limner: ${note}`);
+		log.warn({ note }, 'model left out');
+	}
+	const workers = flags.inProcess === true && flags.engine === 'mock' ? inProcessWorkers : forkWorkers;
+	const agent = await NodeAgent.start({
+		gateway: flags.gateway ?? settings().url,
+		stateDir,
+		name: (flags.name?.trim() || settings().name || hostname() || 'node').slice(0, NODE_LIMITS.nameChars),
+		token: flags.token || settings().token,
+		slots: setup.slots,
+		device: setup.device,
+		engineName: flags.engine,
+		startWorker: workers({
+			engine: setup.engine,
+			engineLog: join(stateDir, 'engine.log'),
+			onOutput: (slotId, text) => log.info({ slotId, text: text.trimEnd() }, 'engine output'),
+		}),
+		models: setup.models,
+		maxDiskBytes: flags.maxDisk,
+		log,
+		onStatus: (status) => line.update(status),
+		onHalt,
+	});
+	try {
+		checkTrust(agent.certificate, flags.trust);
+	} catch (error) {
+		await agent.abort();
+		throw error;
+	}
+	return agent;
+};
+
+const node = async (flags: NodeFlags): Promise<void> => {
+	endWithParent();
+	const stateDir = makeStateDir(flags.stateDir ?? settings().stateDir);
+	const log = openLog(stateDir);
+	const line = new StatusLine();
+	let agent: NodeAgent | undefined;
+	const removePid = writePid(stateDir);
+	const leave = (code: number): void => {
+		line.end();
+		removePid();
+		process.exit(code);
+	};
+	onSignals(() => agent, line, leave);
+	const onHalt = (sentence: string): void => {
+		line.note(`limner: ${sentence}`);
+		void agent?.abort().then(() => leave(EXIT.failed));
+	};
+	try {
+		agent = await startAgent(flags, { stateDir, log, line, onHalt });
+	} catch (error) {
+		log.error({ why: messageOf(error) }, 'not started');
+		line.end();
+		removePid();
+		throw error;
+	}
+};
+
+export const registerNode = (program: Command): void => {
+	program
+		.command('node')
+		.description('serve a gateway with this machine')
+		.option('--gateway <url>', 'the gateway to serve (default: LIMNER_URL)', gatewayAddress)
+		.option('--token <token>', 'join token; needed the first time')
+		.option('--name <name>', "how the node is shown (default: the machine's name)")
+		.option('--state-dir <folder>', 'identity, outbox and caches; one folder for each node')
+		.option('--slots <n>', 'pictures at a time (default: one for each device)', whole(1, NODE_LIMITS.slotsMax))
+		.option('--device <kind>', 'what to compute on', oneOf(...DEVICE_KINDS))
+		.option('--trust <whose>', 'refuse to start unless the join token is for this: own or shared', oneOf('own', 'shared'))
+		.option('--max-disk <size>', 'how much disk finished pictures may take, like 20GB', byteSize)
+		.option('--models <folder>', 'a model, or a folder of models; may be repeated', collect)
+		.option('--engine <name>', 'onnx, or mock: noise instead of pictures, for tests', oneOf('onnx', 'mock'), 'onnx')
+		.option('--mock-step-ms <ms>', 'mock: time of a step', whole(0, MOCK_MAX_MS), Number(process.env['LIMNER_MOCK_STEP_MS'] ?? 20))
+		.option('--mock-load-ms <ms>', 'mock: time to load the model', whole(0, MOCK_MAX_MS), Number(process.env['LIMNER_MOCK_LOAD_MS'] ?? 0))
+		.option('--mock-model <name>', 'mock: name of the model it pretends to have', MOCK_MODEL)
+		.option('--in-process', 'mock: no process for each slot')
+		.action(node);
+};

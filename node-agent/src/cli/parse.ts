@@ -1,0 +1,66 @@
+/**
+ * Values of flags. A wrong one is told in words that name what is allowed.
+ * @module
+ */
+import { InvalidArgumentError } from 'commander';
+import { resolveScheduler } from '@limner/shared';
+
+/** A whole number within bounds. */
+export const whole =
+	(min: number, max: number) =>
+	(text: string): number => {
+		const value = Number(text);
+		if (text.trim() === '' || !Number.isSafeInteger(value) || value < min || value > max) {
+			throw new InvalidArgumentError(`It must be a whole number from ${min} to ${max}.`);
+		}
+		return value;
+	};
+
+/** A number within bounds. */
+export const decimal =
+	(min: number, max: number) =>
+	(text: string): number => {
+		const value = Number(text);
+		if (text.trim() === '' || !Number.isFinite(value) || value < min || value > max) {
+			throw new InvalidArgumentError(`It must be a number from ${min} to ${max}.`);
+		}
+		return value;
+	};
+
+/** One of some words. */
+export const oneOf =
+	<T extends string>(...words: readonly T[]) =>
+	(text: string): T => {
+		const word = words.find((candidate) => candidate === text);
+		if (word === undefined) throw new InvalidArgumentError(`Choose one of ${words.join(', ')}.`);
+		return word;
+	};
+
+/** Collects a flag that may be repeated. */
+export const collect = (value: string, before: string[] | undefined): string[] => [...(before ?? []), value];
+
+const UNITS: Readonly<Record<string, number>> = { '': 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3, t: 1024 ** 4 };
+
+/** A size like `20GB`, `512 MiB` or `1000000`, in bytes. */
+export const byteSize = (text: string): number => {
+	const match = /^(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?$/i.exec(text.trim());
+	const bytes = match === null ? Number.NaN : Number(match[1]) * (UNITS[(match[2] ?? '').toLowerCase()] ?? Number.NaN);
+	if (!Number.isFinite(bytes) || bytes < 1024 ** 2) throw new InvalidArgumentError('It must be a size of at least 1 MB, like 20GB.');
+	return Math.floor(bytes);
+};
+
+/** A scheduler by name, label or alias. */
+export const schedulerName = (text: string): string => {
+	const name = resolveScheduler(text);
+	if (name === undefined) throw new InvalidArgumentError('It is not a scheduler that Limner knows, like ddim, euler_a or dpmpp_2m_karras.');
+	return name;
+};
+
+/** Address of a gateway. */
+export const gatewayAddress = (text: string): string => {
+	const url = URL.canParse(text) ? new URL(text) : undefined;
+	if (url === undefined || (url.protocol !== 'http:' && url.protocol !== 'https:')) {
+		throw new InvalidArgumentError('It must be an address like http://127.0.0.1:8787 or https://limner.example.com.');
+	}
+	return text.replace(/\/+$/, '');
+};

@@ -1,0 +1,155 @@
+import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { InferenceError, ModelFolderError } from './errors.ts';
+import { decodeHalf, encodeHalf } from './half.ts';
+
+/** How sessions are created; `undefined` leaves onnxruntime's default. */
+export interface SessionOptions {
+	executionProviders?: string[];
+	intraOpNumThreads?: number;
+	/** Let idle threads burn their core while they wait; off by default. */
+	allowSpinning?: boolean;
+}
+
+/** Adds up the time spent inside native runs. */
+export interface RunClock {
+	ms: number;
+}
+
+interface Port {
+	type: string;
+	/** Fixed sizes as numbers, symbolic ones as names. */
+	shape: readonly (number | string)[];
+}
+
+/** An input whose values change between runs: write `values`, then `refresh`. */
+export interface BoundInput {
+	tensor: Tensor;
+	refresh(): void;
+}
+
+/** One ONNX graph: feeds and results are float32 here whatever element type the graph was exported with. */
+export class ModelSession {
+	readonly inputs: ReadonlyMap<string, Port>;
+	readonly outputNames: readonly string[];
+	readonly #session: InferenceSession;
+	readonly #clock: RunClock;
+	readonly #path: string;
+
+	private constructor(session: InferenceSession, path: string, clock: RunClock) {
+		this.#session = session;
+		this.#path = path;
+		this.#clock = clock;
+		this.outputNames = session.outputNames;
+		const tensors = session.inputMetadata.flatMap((m) => (m.isTensor ? [[m.name, { type: m.type, shape: m.shape }] as const] : []));
+		this.inputs = new Map(tensors);
+	}
+
+	/**
+	 * Loads `path` (external data beside it is found by onnxruntime itself).
+	 * @throws ModelFolderError when the file is no usable model, InferenceError when the device refuses it
+	 */
+	static async open(path: string, options: SessionOptions, clock: RunClock): Promise<ModelSession> {
+		try {
+			const session = await InferenceSession.create(path, {
+				executionProviders: options.executionProviders ?? ['cpu'],
+				graphOptimizationLevel: 'all',
+				// warnings about folded constants would fill the log on every load
+				logSeverityLevel: 3,
+				// spinning halves the speed as soon as another process wants the core, and gains little on an idle machine
+				extra: { session: { intra_op: { allow_spinning: options.allowSpinning === true ? '1' : '0' } } },
+				...(options.intraOpNumThreads === undefined ? {} : { intraOpNumThreads: options.intraOpNumThreads }),
+			});
+			return new ModelSession(session, path, clock);
+		} catch (error) {
+			const message = error instanceof Error ? error.message : String(error);
+			if (message.includes('Unsupported data type')) {
+				throw new ModelFolderError(
+					`${path} takes an element type that Node cannot hold (bfloat16 or float8); export the model as float16.`,
+					{
+						cause: error,
+					},
+				);
+			}
+			if (/protobuf|load model|external data|no such file|ModelProto/i.test(message)) {
+				throw new ModelFolderError(`${path} cannot be loaded (${message}); download the model again.`, { cause: error });
+			}
+			throw new InferenceError(`The device cannot run ${path}: ${message}`, { cause: error });
+		}
+	}
+
+	/** A tensor for input `name` over `values`; shares the memory where the graph takes float32. */
+	bind(name: string, values: Float32Array, dims: readonly number[]): BoundInput {
+		const type = this.inputs.get(name)?.type ?? 'float32';
+		const convert = CONVERSIONS[type];
+		if (convert === undefined) {
+			throw new ModelFolderError(`${this.#path} takes ${type} for its input "${name}"; export the model as float32 or float16.`);
+		}
+		return convert(values, dims);
+	}
+
+	/**
+	 * Runs the graph.
+	 * @param outputs names of the outputs to compute; all others are skipped
+	 * @throws InferenceError when the native run fails
+	 */
+	async run(feeds: Readonly<Record<string, Tensor>>, outputs: readonly string[]): Promise<Map<string, Float32Array>> {
+		const started = performance.now();
+		let results: InferenceSession.OnnxValueMapType;
+		try {
+			results = await this.#session.run(feeds, [...outputs]);
+		} catch (error) {
+			throw new InferenceError(`Running ${this.#path} failed: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+		} finally {
+			this.#clock.ms += performance.now() - started;
+		}
+		return new Map(outputs.map((name) => [name, asFloat32(results[name], this.#path)]));
+	}
+
+	async release(): Promise<void> {
+		await this.#session.release();
+	}
+}
+
+const CONVERSIONS: Readonly<Record<string, (values: Float32Array, dims: readonly number[]) => BoundInput>> = {
+	float32: (values, dims) => ({ tensor: new Tensor('float32', values, dims), refresh: () => {} }),
+	float16: (values, dims) => {
+		const bits = new Uint16Array(values.length);
+		const refresh = (): void => encodeHalf(values, bits);
+		refresh();
+		return { tensor: halfTensor(bits, dims), refresh };
+	},
+	int64: (values, dims) => {
+		const whole = new BigInt64Array(values.length);
+		const refresh = (): void => values.forEach((v, i) => (whole[i] = BigInt(Math.round(v))));
+		refresh();
+		return { tensor: new Tensor('int64', whole, dims), refresh };
+	},
+	int32: (values, dims) => {
+		const whole = new Int32Array(values.length);
+		const refresh = (): void => values.forEach((v, i) => (whole[i] = Math.round(v)));
+		refresh();
+		return { tensor: new Tensor('int32', whole, dims), refresh };
+	},
+	bool: (values, dims) => ({ tensor: new Tensor('bool', Uint8Array.from(values), dims), refresh: () => {} }),
+};
+
+/**
+ * A float16 tensor over raw bits. Where Float16Array exists (Node 24) the library wraps the bits in one, which its own
+ * native side cannot read ("not enough space: expected 8, got 0"), so the tensor is made to show the bits themselves.
+ */
+function halfTensor(bits: Uint16Array, dims: readonly number[]): Tensor {
+	const tensor = new Tensor('float16', bits, dims);
+	Object.defineProperty(tensor, 'data', { value: bits });
+	return tensor;
+}
+
+function asFloat32(value: unknown, path: string): Float32Array {
+	if (!(value instanceof Tensor)) throw new InferenceError(`${path} returned something that is not a tensor.`);
+	const { data } = value;
+	if (data instanceof Float32Array) return data;
+	if (value.type === 'float16' && ArrayBuffer.isView(data)) {
+		// Node 24 hands halves out as Float16Array, older ones as Uint16Array: both hold the same bits
+		return decodeHalf(new Uint16Array(data.buffer, data.byteOffset, data.byteLength / 2));
+	}
+	throw new ModelFolderError(`${path} returns ${value.type} values; export the model as float32 or float16.`);
+}

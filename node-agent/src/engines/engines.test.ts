@@ -1,0 +1,162 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import sharp from 'sharp';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { CancelledError, InferenceError, InvalidRequestError, ModelFolderError } from '../diffusion/errors.ts';
+import { parseGpus, planDevice, threadsPerSlot } from './devices.ts';
+import { createMockEngine, mockPixels } from './mock/engine.ts';
+import { createOnnxEngine, toEngineError } from './onnx/engine.ts';
+import { readInitImage, readMaskImage } from './onnx/inputs.ts';
+import { EngineCancelled, EngineError, type EngineHooks, type EngineRequest } from './types.ts';
+
+let folder = '';
+beforeEach(() => {
+	folder = mkdtempSync(join(tmpdir(), 'limner-engines-'));
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+const request: EngineRequest = {
+	task: 'txt2img',
+	prompt: 'p',
+	negativePrompt: null,
+	width: 64,
+	height: 64,
+	steps: 3,
+	guidance: 1,
+	seed: 1,
+	pasteBack: true,
+};
+const hooks = (extra: Partial<EngineHooks> = {}): EngineHooks => ({
+	onPhase: () => undefined,
+	onStep: () => undefined,
+	isCancelled: () => false,
+	...extra,
+});
+const file = async (name: string, image: ReturnType<typeof sharp>): Promise<string> => {
+	const path = join(folder, name);
+	await image.toFile(path);
+	return path;
+};
+const raw = (channels: 1 | 3 | 4, ...values: number[]): ReturnType<typeof sharp> =>
+	sharp(Buffer.from(values), { raw: { width: values.length / channels, height: 1, channels } });
+
+describe('input pictures', () => {
+	it('takes transparent = repaint when a mask has any transparency, else white = repaint', async () => {
+		const alpha = await file('a.png', raw(4, 255, 255, 255, 0, 255, 255, 255, 255, 0, 0, 0, 128).png());
+		expect([...(await readMaskImage(alpha)).mask.gray]).toEqual([255, 0, 127]);
+		const opaque = await file('b.png', raw(4, 255, 255, 255, 255, 0, 0, 0, 255).png());
+		expect([...(await readMaskImage(opaque)).mask.gray]).toEqual([255, 0]);
+		const gray = await file('c.png', raw(1, 0, 128, 255).toColourspace('b-w').png());
+		expect([...(await readMaskImage(gray)).mask.gray]).toEqual([0, 128, 255]);
+	});
+
+	it('lays transparency on white, spreads grey over RGB, and turns a photograph upright', async () => {
+		const clear = await file('a.png', raw(4, 10, 20, 30, 0, 10, 20, 30, 255).png());
+		expect([...(await readInitImage(clear)).image.rgb]).toEqual([255, 255, 255, 10, 20, 30]);
+		const gray = await file('b.png', raw(1, 7, 200).toColourspace('b-w').png());
+		expect([...(await readInitImage(gray)).image.rgb]).toEqual([7, 7, 7, 200, 200, 200]);
+		const turned = await file('c.jpg', raw(3, 1, 2, 3, 4, 5, 6).withMetadata({ orientation: 6 }).jpeg());
+		expect((await readInitImage(turned)).image).toMatchObject({ width: 1, height: 2 });
+	});
+
+	it('refuses what is no picture, and a missing file, in words', async () => {
+		writeFileSync(join(folder, 'x.png'), 'not a picture');
+		await expect(readInitImage(join(folder, 'x.png'))).rejects.toThrow('The input picture is not a picture that can be read');
+		await expect(readMaskImage(join(folder, 'x.png'))).rejects.toThrow('The mask is not a picture');
+		await expect(readMaskImage(join(folder, 'none.png'))).rejects.toThrow(/none\.png cannot be read \(ENOENT\)/);
+	});
+});
+
+describe('failure classes', () => {
+	it.each([
+		[new InvalidRequestError('x'), 'invalid'],
+		[new InferenceError('bad numbers'), 'engine'],
+		[new ModelFolderError('x'), 'engine'],
+		[new InferenceError('std::bad_alloc'), 'oom'],
+		[new Error('CUDA failure 2: out of memory'), 'oom'],
+		[new RangeError('Array buffer allocation failed'), 'oom'],
+		[new TypeError('x'), 'engine'],
+		['text', 'engine'],
+	])('%s is %s', (error, failure) => {
+		expect(toEngineError(error)).toMatchObject({ failure });
+	});
+	it('passes cancels and engine errors on', () => {
+		expect(toEngineError(new CancelledError(1, 2))).toBeInstanceOf(EngineCancelled);
+		const own = new EngineError('oom', 'x');
+		expect(toEngineError(own)).toBe(own);
+	});
+});
+
+describe('onnx engine', () => {
+	const options = { device: { kind: 'cpu', name: 'cpu' }, executionProviders: ['cpu'], intraOpNumThreads: 1 } as const;
+	const models = join(import.meta.dirname, '../../../tests/reference/models');
+	const model = (name: string) => ({ name, dir: join(models, name), sha256: name });
+
+	it('keeps a model, changes it, and says in a sentence what it cannot do', async () => {
+		const engine = createOnnxEngine({ ...options, executionProviders: ['cpu'] });
+		expect(await engine.probe()).toEqual({ ok: true });
+		await expect(engine.generate(request, {}, hooks())).rejects.toThrow('No model is loaded.');
+		let loads = 0;
+		await engine.load(model('sd-1.5'), () => loads++);
+		const first = loads;
+		expect(first).toBeGreaterThan(0);
+		await engine.load(model('sd-1.5'), () => loads++);
+		expect(loads).toBe(first);
+		const phases: string[] = [];
+		const steps: number[] = [];
+		const picture = await engine.generate(
+			{ ...request, scheduler: 'ddim' },
+			{},
+			hooks({ onPhase: (phase) => phases.push(phase), onStep: (step) => steps.push(step) }),
+		);
+		expect(phases).toEqual(['encoding', 'denoising', 'decoding']);
+		expect(steps).toEqual([1, 2, 3]);
+		expect(picture).toMatchObject({ width: 64, height: 64, latents: { shape: [1, 4, 8, 8] } });
+		await expect(engine.generate({ ...request, task: 'img2img' }, {}, hooks())).rejects.toMatchObject({ failure: 'invalid' });
+		await engine.load(model('lcm'), () => undefined);
+		expect(engine.health().loaded).toBe('lcm');
+		await expect(engine.load({ ...model('none') }, () => undefined)).rejects.toBeInstanceOf(EngineError);
+		expect(engine.health().loaded).toBeUndefined();
+	});
+
+	it('stops between steps', async () => {
+		const engine = createOnnxEngine({ ...options, executionProviders: ['cpu'] });
+		await engine.load(model('sd-1.5'), () => undefined);
+		let done = 0;
+		const run = engine.generate({ ...request, steps: 20 }, {}, hooks({ onStep: (step) => (done = step), isCancelled: () => done >= 3 }));
+		await expect(run).rejects.toBeInstanceOf(EngineCancelled);
+		expect(done).toBe(3);
+		await engine.unload();
+	});
+});
+
+describe('mock engine', () => {
+	it('depends on the request alone', async () => {
+		const engine = createMockEngine({ stepMs: 0, loadMs: 0 });
+		await engine.load({ name: 'm', dir: '', sha256: 'a' }, () => undefined);
+		const picture = await engine.generate(request, {}, hooks());
+		expect(Buffer.compare(picture.rgb, mockPixels(request))).toBe(0);
+		expect(Buffer.compare(mockPixels(request), mockPixels({ ...request, seed: 2 }))).not.toBe(0);
+		await expect(engine.generate(request, {}, hooks({ isCancelled: () => true }))).rejects.toBeInstanceOf(EngineCancelled);
+	});
+});
+
+describe('devices', () => {
+	it('shares the cores out and leaves every slot one', () => {
+		expect([threadsPerSlot('cpu', 8, 1), threadsPerSlot('cpu', 8, 3), threadsPerSlot('cpu', 2, 16), threadsPerSlot('cuda', 64, 1)]).toEqual(
+			[8, 2, 1, 2],
+		);
+	});
+	it('reads nvidia-smi', () => {
+		expect(parseGpus('NVIDIA H100 80GB HBM3, 81559\nTesla T4, 15360\n')).toEqual([
+			{ name: 'NVIDIA H100 80GB HBM3', memoryBytes: 81_559 * 1024 ** 2 },
+			{ name: 'Tesla T4', memoryBytes: 15_360 * 1024 ** 2 },
+		]);
+		expect(parseGpus('No devices were found')).toEqual([]);
+	});
+	it('plans the CPU by default and refuses an unknown device', async () => {
+		expect(await planDevice(undefined)).toMatchObject({ device: { kind: 'cpu' }, executionProviders: ['cpu'], defaultSlots: 1 });
+		await expect(planDevice('toaster')).rejects.toThrow('There is no device "toaster"; choose one of cpu, cuda');
+	});
+});

@@ -1,0 +1,187 @@
+/**
+ * Makes pictures on this machine without a gateway. A request is filled in and run exactly as on a node, so that the
+ * pixels are the same.
+ * @module
+ */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { taskSeed, type JobRequest, type ModelInfo, type Operation } from '@limner/shared';
+import { createEngine } from '../engines/create.ts';
+import { coreCount, planDevice, threadsPerSlot } from '../engines/devices.ts';
+import { EngineError, type Engine, type EngineInputs, type EnginePhase, type EngineRequest } from '../engines/types.ts';
+import { UserError } from '../lib/user-error.ts';
+import { listModels, readModel, type StoredModel } from '../models/store.ts';
+import { encodePng } from '../png/encode.ts';
+import { pictureRecord } from '../slots/host.ts';
+import type { JobEntry } from './jobs-file.ts';
+
+/** The model of a request that names none. */
+const DEFAULT_MODEL = 'storybook';
+
+/** Strength of a request that names none, as the gateway fills it in. */
+const DEFAULT_STRENGTH: Readonly<Record<Operation, number | undefined>> = { txt2img: undefined, img2img: 0.75, inpaint: 1 };
+
+const strengthOf = (task: Operation, given: number | undefined): number | undefined =>
+	task === 'txt2img' ? undefined : (given ?? DEFAULT_STRENGTH[task]);
+
+/** Fields without those that are not there. */
+const given = <T extends object>(fields: { [K in keyof T]: T[K] | undefined }): Partial<T> =>
+	Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Partial<T>;
+
+/** A request whose defaults are filled in from the model, for picture `index`. */
+export const fillRequest = (request: JobRequest, task: Operation, seed: number, index: number, model: ModelInfo): EngineRequest => {
+	const strength = strengthOf(task, request.strength);
+	return {
+		task,
+		prompt: request.prompt,
+		negativePrompt: request.negativePrompt ?? null,
+		width: request.width ?? model.nativeWidth,
+		height: request.height ?? model.nativeHeight,
+		steps: request.steps ?? model.defaults.steps,
+		guidance: request.guidance ?? model.defaults.guidance,
+		scheduler: request.scheduler ?? model.defaults.scheduler,
+		seed: taskSeed(seed, index),
+		...(strength === undefined ? {} : { strength }),
+		...given({ eta: request.eta, guidanceRescale: request.guidanceRescale, promptMode: request.promptMode }),
+		...given({ maskCropPadding: request.maskCropPadding, maskFeather: request.maskFeather }),
+		pasteBack: request.pasteBack ?? true,
+	};
+};
+
+const OPTIONAL = [
+	'scheduler',
+	'eta',
+	'guidanceRescale',
+	'useT5',
+	'originalSize',
+	'cropTopLeft',
+	'targetSize',
+	'promptMode',
+	'maskCropPadding',
+	'maskFeather',
+] as const;
+
+const entryTask = (entry: JobEntry): Operation => {
+	if (entry.task !== undefined) return entry.task;
+	if (entry.maskImage !== undefined) return 'inpaint';
+	return entry.initImage === undefined ? 'txt2img' : 'img2img';
+};
+
+/** The request of an entry of a jobs file; a sampler that is not named stays the model's own, config and all. */
+export const fillEntry = (entry: JobEntry, index: number, model: ModelInfo): EngineRequest => {
+	const task = entryTask(entry);
+	const strength = strengthOf(task, entry.strength);
+	const request: EngineRequest = {
+		task,
+		prompt: entry.prompt,
+		negativePrompt: entry.negativePrompt ?? null,
+		width: entry.width ?? model.nativeWidth,
+		height: entry.height ?? model.nativeHeight,
+		steps: entry.steps ?? model.defaults.steps,
+		guidance: entry.guidance ?? model.defaults.guidance,
+		seed: taskSeed(entry.seed ?? 0, index),
+		...(strength === undefined ? {} : { strength }),
+		pasteBack: entry.pasteBack,
+	};
+	for (const key of OPTIONAL) if (entry[key] !== undefined) Object.assign(request, { [key]: entry[key] });
+	return request;
+};
+
+export interface LocalProgress {
+	onPhase: (phase: EnginePhase) => void;
+	onStep: (step: number, steps: number) => void;
+}
+
+export interface LocalPicture {
+	png: Uint8Array;
+	request: EngineRequest;
+	warnings: string[];
+	timings: Record<string, number>;
+	latents?: { values: Float32Array; shape: number[] };
+}
+
+/** Finds models by name in the given folders, then as a path of their own. */
+export class LocalModels {
+	readonly #dirs: readonly string[];
+	readonly #known = new Map<string, StoredModel>();
+	#listed: Awaited<ReturnType<typeof listModels>> | undefined;
+
+	constructor(dirs: readonly string[]) {
+		this.#dirs = dirs;
+	}
+
+	/** @throws {UserError} when there is no such model, or it is broken */
+	async find(wanted: string | undefined, resolvePath: (path: string) => string): Promise<StoredModel> {
+		const known = this.#known.get(wanted ?? '');
+		if (known !== undefined) return known;
+		const model = await this.#search(wanted, resolvePath);
+		this.#known.set(wanted ?? '', model);
+		return model;
+	}
+
+	async #search(wanted: string | undefined, resolvePath: (path: string) => string): Promise<StoredModel> {
+		// The folder is tried first: listing a large store would hash every model in it.
+		const direct = wanted === undefined ? undefined : await this.#openFolder(wanted, resolvePath);
+		if (direct !== undefined) return direct;
+		this.#listed ??= await listModels(this.#dirs);
+		const { models, broken } = this.#listed;
+		const found = models.find((model) => model.name === (wanted ?? DEFAULT_MODEL)) ?? (wanted === undefined ? models[0] : undefined);
+		if (found !== undefined) return found;
+		const where = this.#dirs.join(', ');
+		if (models.length > 0)
+			throw new UserError(`There is no model "${wanted ?? ''}" in ${where}; there are: ${models.map((model) => model.name).join(', ')}.`);
+		throw new UserError(broken[0]?.sentence ?? `There is no model in ${where}; give a folder of models with --models.`);
+	}
+
+	async #openFolder(wanted: string, resolvePath: (path: string) => string): Promise<StoredModel | undefined> {
+		const folders = [...this.#dirs.map((dir) => join(dir, wanted)), resolvePath(wanted)];
+		const folder = folders.find((candidate) => existsSync(join(candidate, 'model_index.json')));
+		if (folder === undefined) return undefined;
+		const read = await readModel(folder);
+		if (read.ok) return read.model;
+		throw new UserError(read.broken.sentence);
+	}
+}
+
+/** An engine in this process that keeps the last model loaded. */
+export class LocalEngine {
+	readonly #engine: Engine;
+
+	private constructor(engine: Engine) {
+		this.#engine = engine;
+	}
+
+	/** @throws {UserError} when the device is not there or ONNX Runtime cannot be loaded */
+	static async open(device: string | undefined): Promise<LocalEngine> {
+		const plan = await planDevice(device);
+		const intraOpNumThreads = threadsPerSlot(plan.device.kind, coreCount(), 1);
+		const engine = await createEngine({
+			kind: 'onnx',
+			options: { device: plan.device, executionProviders: plan.executionProviders, intraOpNumThreads },
+		});
+		const probe = await engine.probe();
+		if (!probe.ok) throw new UserError(probe.sentence);
+		return new LocalEngine(engine);
+	}
+
+	/** @throws {UserError} with the engine's sentence */
+	async make(model: StoredModel, request: EngineRequest, inputs: EngineInputs, progress: LocalProgress): Promise<LocalPicture> {
+		try {
+			const started = performance.now();
+			progress.onPhase('loading');
+			await this.#engine.load(model, () => undefined);
+			const loadMs = performance.now() - started;
+			const picture = await this.#engine.generate(request, inputs, { ...progress, isCancelled: () => false });
+			const png = await encodePng(picture, pictureRecord({ request, model }, picture, this.#engine));
+			const { warnings, timings, latents } = picture;
+			return { png, request, warnings, timings: { loadMs, ...timings }, ...(latents === undefined ? {} : { latents }) };
+		} catch (error) {
+			if (error instanceof EngineError) throw new UserError(error.message, { cause: error });
+			throw error;
+		}
+	}
+
+	async close(): Promise<void> {
+		await this.#engine.unload();
+	}
+}

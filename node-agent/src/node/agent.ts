@@ -1,0 +1,381 @@
+/**
+ * A node: its identity, its socket, its slots and its outbox, put together.
+ * @module
+ */
+import { randomUUID } from 'node:crypto';
+import { statfs } from 'node:fs/promises';
+import { totalmem } from 'node:os';
+import { join } from 'node:path';
+import {
+	LIMNER_VERSION,
+	PROTOCOL_VERSION,
+	TIMING,
+	type Device,
+	type GatewayFrame,
+	type GrantRef,
+	type NodeFrame,
+	type SlotInfo,
+} from '@limner/shared';
+import { UnreachableError } from '../client/http.ts';
+import { ensureEnrolled, recoverCertificate, type EnrolOptions } from '../identity/enrol.ts';
+import { signHello } from '../identity/keys.ts';
+import { saveIdentity, type EnrolledIdentity } from '../identity/store.ts';
+import { sleep } from '../lib/backoff.ts';
+import { monotonicMs } from '../lib/clock.ts';
+import type { Logger } from '../lib/log.ts';
+import { UserError } from '../lib/user-error.ts';
+import type { LinkState } from '../link/reducer.ts';
+import { Link } from '../link/socket.ts';
+import type { StoredModel } from '../models/store.ts';
+import { DEFAULT_OUTBOX_LIMITS, openOutbox, type Outbox } from '../outbox/outbox.ts';
+import type { StartWorker } from '../slots/messages.ts';
+import { Reporter } from './reporter.ts';
+import { FINISH_WITHIN_MS, tasksToHandBack } from './shutdown.ts';
+import type { NodeStatus } from './status.ts';
+import { Work } from './work.ts';
+
+export interface AgentOptions {
+	gateway: string;
+	stateDir: string;
+	name: string;
+	token?: string | undefined;
+	slots: number;
+	device: Device;
+	engineName: string;
+	startWorker: StartWorker;
+	models: StoredModel[];
+	/** Bytes that finished pictures may take. */
+	maxDiskBytes?: number | undefined;
+	log: Logger;
+	onStatus?: (status: NodeStatus) => void;
+	/** The node cannot go on; the sentence says why and what to do. */
+	onHalt?: (sentence: string) => void;
+}
+
+const KEEP_ALIVE_MS = 5000;
+const RENEW_CHECK_MS = 6 * 60 * 60 * 1000;
+const STOP_POLL_MS = 100;
+const UPLOAD_WAIT_MS = 10_000;
+/** Free disk is told again when it changed by more than this share. */
+const DISK_SHARE = 0.1;
+
+const freeBytes = async (folder: string): Promise<number | undefined> => {
+	try {
+		const { bavail, bsize } = await statfs(folder);
+		return bavail * bsize;
+	} catch {
+		return undefined;
+	}
+};
+
+type Welcome = Extract<GatewayFrame, { t: 'welcome' }>;
+
+export class NodeAgent {
+	readonly #options: AgentOptions;
+	readonly #bootId = randomUUID();
+	readonly #outbox: Outbox;
+	readonly #work: Work;
+	readonly #link: Link;
+	readonly #reporter: Reporter;
+	#identity: EnrolledIdentity;
+	#config: Welcome['config'] = {
+		pingMs: TIMING.pingMs,
+		progressMs: TIMING.progressMs,
+		watchProgressMs: TIMING.watchProgressMs,
+		telemetryMs: TIMING.telemetryMs,
+	};
+	#mode: NodeStatus['mode'] = 'active';
+	#modeReason = '';
+	#reason = '';
+	#slotCount: number;
+	#stopping = false;
+	#diskFree: number | undefined;
+	#told = '';
+	#timers: NodeJS.Timeout[] = [];
+	#telemetryAt = Number.NEGATIVE_INFINITY;
+
+	private constructor(options: AgentOptions, identity: EnrolledIdentity, outbox: Outbox, diskFree: number | undefined) {
+		this.#options = options;
+		this.#identity = identity;
+		this.#outbox = outbox;
+		this.#slotCount = options.slots;
+		this.#diskFree = diskFree;
+		this.#work = this.#makeWork();
+		this.#reporter = new Reporter({
+			items: () => this.#work.items(),
+			send: (items) => this.#link.send({ t: 'progress', items: items.map(({ key: _key, watched: _watched, ...item }) => item) }),
+			config: () => ({ ...this.#config, keepAliveMs: KEEP_ALIVE_MS }),
+		});
+		this.#link = this.#makeLink();
+	}
+
+	/**
+	 * Enrols, opens the outbox and starts to connect.
+	 * @throws {UserError} when the node cannot enrol or its state folder cannot be used
+	 */
+	static async start(options: AgentOptions): Promise<NodeAgent> {
+		const identity = await ensureEnrolled(enrolOptions(options));
+		const limits = { ...DEFAULT_OUTBOX_LIMITS, ...(options.maxDiskBytes === undefined ? {} : { maxBytes: options.maxDiskBytes }) };
+		const outbox = await openOutbox(join(options.stateDir, 'outbox'), { limits });
+		const agent = new NodeAgent(options, identity, outbox, await freeBytes(options.stateDir));
+		agent.#begin();
+		return agent;
+	}
+
+	get nodeId(): string {
+		return this.#identity.nodeId;
+	}
+
+	get online(): boolean {
+		return this.#link.online;
+	}
+
+	get certificate(): string {
+		return this.#identity.certificate;
+	}
+
+	status(): NodeStatus {
+		const { state } = this.#link;
+		return {
+			name: this.#options.name,
+			gateway: this.#options.gateway,
+			link: linkView(state),
+			problem: state.problem,
+			mode: this.#mode,
+			modeReason: this.#modeReason,
+			reason: this.#reason,
+			slots: this.#slotCount,
+			running: this.#work.items().flatMap((item) => {
+				if (item.phase === 'uploading') return [];
+				const rate = item.itPerS === undefined ? {} : { itPerS: item.itPerS };
+				return [{ slotId: '', jobId: item.jobId, phase: item.phase, step: item.step, steps: item.steps, ...rate }];
+			}),
+			uploads: this.#work.uploader.pending,
+			uploadProblem: this.#work.uploadProblem,
+			trouble: this.#work.trouble,
+			done: this.#work.done,
+			failed: this.#work.failed,
+			stopping: this.#stopping,
+		};
+	}
+
+	/** Finishes what is nearly done, hands back the rest, says goodbye. */
+	async stop(reason = 'the node was stopped'): Promise<void> {
+		if (this.#stopping) return;
+		this.#stopping = true;
+		this.#options.log.info({ reason }, 'stopping');
+		// The first goodbye stops new work; the second one names what is handed back.
+		this.#link.send({ t: 'bye', reason, abandoned: [] });
+		const abandoned = await this.#finishOrHandBack();
+		await this.#work.uploader.idle(this.#link.online ? UPLOAD_WAIT_MS : 0);
+		await this.#close({ t: 'bye', reason, abandoned });
+	}
+
+	/** Leaves at once; the gateway learns it from the closed socket. */
+	async abort(): Promise<void> {
+		this.#stopping = true;
+		const abandoned = this.#work.handBack();
+		await this.#close({ t: 'bye', reason: 'the node was stopped at once', abandoned });
+	}
+
+	async #close(bye: NodeFrame): Promise<void> {
+		for (const timer of this.#timers) clearInterval(timer);
+		this.#reporter.stop();
+		await this.#link.stop(bye);
+		await this.#work.stop();
+		this.#options.log.info('stopped');
+	}
+
+	async #finishOrHandBack(): Promise<GrantRef[]> {
+		const began = monotonicMs();
+		const abandoned: GrantRef[] = [];
+		while (this.#work.unfinished > 0 && monotonicMs() - began < FINISH_WITHIN_MS) {
+			const runs = this.#work.running().map(({ run }) => run);
+			abandoned.push(...this.#work.handBack(tasksToHandBack(runs, monotonicMs() - began)));
+			this.#tell();
+			await sleep(STOP_POLL_MS);
+		}
+		return [...abandoned, ...this.#work.handBack()];
+	}
+
+	#begin(): void {
+		this.#work.start();
+		this.#link.start();
+		this.#timers.push(
+			setInterval(() => void this.#telemetry(), this.#config.telemetryMs).unref(),
+			setInterval(() => void this.#renewInTime(), RENEW_CHECK_MS).unref(),
+		);
+	}
+
+	#makeWork(): Work {
+		const { options } = { options: this.#options };
+		return new Work({
+			startWorker: options.startWorker,
+			slots: options.slots,
+			outbox: this.#outbox,
+			tmpDir: join(options.stateDir, 'tmp'),
+			gateway: () => options.gateway,
+			model: (name) => options.models.find((model) => model.name === name),
+			send: (frame) => this.#link.send(frame),
+			sendPreview: (header, jpeg) => void this.#link.sendPreview(header, jpeg),
+			onChange: () => this.#changed(),
+			log: options.log,
+		});
+	}
+
+	#makeLink(): Link {
+		const { gateway, log } = this.#options;
+		return new Link({
+			credentials: () => ({ gateway, certificate: this.#identity.certificate }),
+			hello: (nonce, connId) => this.#hello(nonce, connId),
+			onFrame: (frame) => this.#onFrame(frame),
+			onState: (state) => {
+				log.info({ phase: state.phase, problem: state.problem }, 'link');
+				this.#tell();
+			},
+			onHalt: (sentence) => {
+				log.error({ sentence }, 'halted');
+				this.#options.onHalt?.(sentence);
+			},
+			onNote: (note) => log.warn({ note }, 'link'),
+			renew: async () => {
+				this.#identity = await recoverCertificate(enrolOptions(this.#options));
+			},
+			isFinal: (error) => error instanceof UserError && !(error instanceof UnreachableError),
+		});
+	}
+
+	#slotInfos(): SlotInfo[] {
+		return this.#work.slots
+			.states()
+			.filter((state) => !state.retiring)
+			.map((state) => ({
+				id: state.id,
+				device: this.#options.device,
+				engine: this.#options.engineName,
+				maxBatch: 1,
+				...(state.loaded === undefined ? {} : { loaded: state.loaded }),
+			}));
+	}
+
+	#hello(nonce: string, connId: string): NodeFrame {
+		const { keys, nodeId } = this.#identity;
+		const loaded = new Set(this.#work.slots.states().map((state) => state.loaded));
+		return {
+			t: 'hello',
+			v: PROTOCOL_VERSION,
+			nodeId,
+			connId,
+			bootId: this.#bootId,
+			sig: signHello(keys, nonce, nodeId, connId),
+			name: this.#options.name,
+			agentVersion: LIMNER_VERSION,
+			platform: `${process.platform}-${process.arch}`,
+			slots: this.#slotInfos(),
+			models: this.#options.models.map(({ info }) => (loaded.has(info.name) ? { ...info, warm: true } : info)),
+			memoryBytes: totalmem(),
+			...(this.#diskFree === undefined ? {} : { diskFreeBytes: this.#diskFree }),
+			...this.#work.claims(),
+		};
+	}
+
+	#onFrame(frame: GatewayFrame): void {
+		switch (frame.t) {
+			case 'welcome':
+				this.#welcomed(frame);
+				break;
+			case 'task':
+				// After the goodbye the gateway does not count on this node: the unanswered task goes elsewhere.
+				if (!this.#stopping) this.#work.accept(frame);
+				break;
+			case 'cancel':
+				this.#work.cancel(frame, frame.reason);
+				break;
+			case 'watch':
+				this.#work.watch(frame.jobId, frame.on);
+				break;
+			default:
+				this.#onOrder(frame);
+		}
+	}
+
+	#onOrder(frame: GatewayFrame): void {
+		if (frame.t === 'mode') {
+			this.#mode = frame.mode;
+			this.#modeReason = frame.mode === 'active' ? '' : frame.reason;
+		} else if (frame.t === 'status') this.#reason = frame.text;
+		else if (frame.t === 'resize') {
+			this.#slotCount = frame.slots;
+			this.#work.slots.resize(frame.slots);
+			this.#link.send({ t: 'telemetry', slots: this.#slotInfos() });
+		} else if (frame.t === 'move') void this.#move(frame.shard, frame.certificate);
+		this.#tell();
+	}
+
+	#welcomed(frame: Welcome): void {
+		this.#config = frame.config;
+		this.#mode = frame.mode;
+		this.#told = this.#telemetryText();
+		this.#work.welcomed(frame.drop);
+		this.#reporter.reset();
+		if (this.#stopping) this.#link.send({ t: 'bye', reason: 'the node is stopping', abandoned: [] });
+		this.#tell();
+	}
+
+	async #move(shard: number, certificate: string): Promise<void> {
+		this.#identity = { ...this.#identity, shard, certificate };
+		this.#options.log.info({ shard }, 'moving to another shard');
+		await saveIdentity(this.#options.stateDir, this.#identity).catch((error: unknown) =>
+			this.#options.log.error({ err: error }, 'identity'),
+		);
+		this.#link.reconnect();
+	}
+
+	#changed(): void {
+		this.#reporter.poke();
+		if (this.#telemetryText() !== this.#told) void this.#telemetry();
+		this.#tell();
+	}
+
+	/** Coarse, so that only what matters to the scheduler is news. */
+	#telemetryText(): string {
+		const disk = this.#diskFree === undefined ? 0 : Math.round(Math.log(Math.max(1, this.#diskFree)) / DISK_SHARE);
+		return JSON.stringify([this.#slotInfos().map((slot) => [slot.id, slot.loaded]), disk]);
+	}
+
+	async #telemetry(): Promise<void> {
+		const now = monotonicMs();
+		if (now - this.#telemetryAt < this.#config.telemetryMs) return;
+		this.#telemetryAt = now;
+		this.#diskFree = await freeBytes(this.#options.stateDir);
+		const text = this.#telemetryText();
+		if (text === this.#told) return;
+		const disk = this.#diskFree === undefined ? {} : { diskFreeBytes: this.#diskFree };
+		if (this.#link.send({ t: 'telemetry', rssBytes: process.memoryUsage.rss(), slots: this.#slotInfos(), ...disk })) this.#told = text;
+	}
+
+	async #renewInTime(): Promise<void> {
+		try {
+			this.#identity = await ensureEnrolled(enrolOptions(this.#options));
+		} catch (error) {
+			this.#options.log.warn({ err: error }, 'the certificate could not be renewed');
+		}
+	}
+
+	#tell(): void {
+		this.#options.onStatus?.(this.status());
+	}
+}
+
+const enrolOptions = (options: AgentOptions): EnrolOptions => ({
+	gateway: options.gateway,
+	stateDir: options.stateDir,
+	name: options.name,
+	token: options.token,
+	now: Date.now(),
+});
+
+const linkView = (state: LinkState): NodeStatus['link'] => {
+	if (state.phase === 'online' || state.phase === 'stopped') return state.phase;
+	return state.phase === 'backoff' ? 'offline' : 'connecting';
+};

@@ -1,0 +1,56 @@
+/**
+ * A mock node inside the calling process: real socket, real outbox, real uploads, no engine processes. Fifty of them fit
+ * a benchmark on two cores.
+ * @module
+ */
+import { mkdirSync } from 'node:fs';
+import { silentLog } from '../lib/log.ts';
+import { mockModel } from '../models/store.ts';
+import { inProcessWorkers } from '../slots/workers.ts';
+import { NodeAgent } from './agent.ts';
+
+export interface MockNodeOptions {
+	gateway: string;
+	/** Join token; not needed when the state folder holds an identity. */
+	token?: string;
+	/** A folder of its own for each node. */
+	stateDir: string;
+	name: string;
+	slots?: number;
+	/** Milliseconds a denoising step; default 0. */
+	stepMs?: number;
+	/** Milliseconds to load the model; default 0. */
+	loadMs?: number;
+	/** Name of the model it pretends to have; default `storybook`. */
+	model?: string;
+	/** JSON lines of what the engine did; none when absent. */
+	engineLog?: string;
+	/** Bytes that finished pictures may take. */
+	maxDiskBytes?: number;
+	onHalt?: (sentence: string) => void;
+}
+
+/** Name of the model that mock engines offer unless told otherwise: the one that requests mean when they name none. */
+export const MOCK_MODEL = 'storybook';
+
+/** Starts a mock node; it is connected when `agent.online` is true. */
+export const startMockNode = async (options: MockNodeOptions): Promise<NodeAgent> => {
+	mkdirSync(options.stateDir, { recursive: true, mode: 0o700 });
+	return NodeAgent.start({
+		gateway: options.gateway,
+		stateDir: options.stateDir,
+		name: options.name,
+		token: options.token,
+		slots: options.slots ?? 1,
+		device: { kind: 'mock', name: 'mock' },
+		engineName: 'mock',
+		startWorker: inProcessWorkers({
+			engine: { kind: 'mock', options: { stepMs: options.stepMs ?? 0, loadMs: options.loadMs ?? 0 } },
+			...(options.engineLog === undefined ? {} : { engineLog: options.engineLog }),
+		}),
+		models: [mockModel(options.model ?? MOCK_MODEL)],
+		maxDiskBytes: options.maxDiskBytes,
+		log: silentLog(),
+		...(options.onHalt === undefined ? {} : { onHalt: options.onHalt }),
+	});
+};

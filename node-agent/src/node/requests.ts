@@ -1,0 +1,50 @@
+/**
+ * From what the gateway grants to what an engine gets, and from what an engine answers to what the gateway is told. Pure.
+ * @module
+ */
+import { BODY_LIMITS, type GrantRef, type JobSpec, type Task } from '@limner/shared';
+import type { EngineRequest } from '../engines/types.ts';
+import type { ResultMeta } from '../slots/messages.ts';
+
+/** Key of an attempt: a job's picture at an epoch. */
+export const attemptKey = (ref: GrantRef): string => `${ref.jobId}/${ref.index}/${ref.epoch}`;
+
+/** A grant's identity alone, out of a frame that holds more. */
+export const grantOf = ({ jobId, index, epoch }: GrantRef): GrantRef => ({ jobId, index, epoch });
+
+/** What the engine gets for one picture of a job. */
+export const toEngineRequest = (spec: JobSpec, seed: number): EngineRequest => ({
+	task: spec.task,
+	prompt: spec.prompt,
+	negativePrompt: spec.negativePrompt,
+	width: spec.width,
+	height: spec.height,
+	steps: spec.steps,
+	guidance: spec.guidance,
+	scheduler: spec.scheduler,
+	seed,
+	...(spec.task === 'txt2img' || spec.strength === undefined ? {} : { strength: spec.strength }),
+	...(spec.eta === undefined ? {} : { eta: spec.eta }),
+	...(spec.guidanceRescale === undefined ? {} : { guidanceRescale: spec.guidanceRescale }),
+	pasteBack: spec.pasteBack,
+	...(spec.maskCropPadding === undefined ? {} : { maskCropPadding: spec.maskCropPadding }),
+	...(spec.maskFeather === undefined ? {} : { maskFeather: spec.maskFeather }),
+	...(spec.promptMode === undefined ? {} : { promptMode: spec.promptMode }),
+});
+
+/** Bytes of JSON such that their base64url form still fits the header's limit. */
+const META_JSON_BYTES = Math.floor((BODY_LIMITS.resultMetaBytes * 3) / 4);
+
+/** The X-Limner-Meta header. Warnings are shortened, then left out, until it fits. */
+export const encodeMeta = (meta: ResultMeta): string => {
+	const warnings = meta.warnings.map((warning) => warning.slice(0, 300));
+	for (;;) {
+		const json = Buffer.from(JSON.stringify({ ...meta, warnings }));
+		if (json.length <= META_JSON_BYTES || warnings.length === 0) return json.toString('base64url');
+		warnings.pop();
+	}
+};
+
+/** Grants of the gateway's that an older or equal attempt of ours stands in the way of. */
+export const isSuperseded = (ours: GrantRef, theirs: Pick<Task, 'jobId' | 'index' | 'epoch'>): boolean =>
+	ours.jobId === theirs.jobId && ours.index === theirs.index && ours.epoch < theirs.epoch;

@@ -1,0 +1,362 @@
+/**
+ * The life of a node's tasks: granted, inputs fetched, made in a slot, kept in the outbox, uploaded.
+ * @module
+ */
+import { createHash } from 'node:crypto';
+import { join } from 'node:path';
+import type { FailureClass, GrantRef, NodeFrame, PreviewHeader, Task } from '@limner/shared';
+import { EngineError, type EngineInputs, type EngineModel } from '../engines/types.ts';
+import type { Logger } from '../lib/log.ts';
+import { messageOf } from '../lib/user-error.ts';
+import type { StoredModel } from '../models/store.ts';
+import { OutboxError, outboxKey, type Outbox, type OutboxRecord } from '../outbox/outbox.ts';
+import { Uploader, type UploadVerdict } from '../outbox/uploader.ts';
+import { SlotManager } from '../slots/manager.ts';
+import type { SlotTask, StartWorker } from '../slots/messages.ts';
+import type { SlotOutcome, SlotRun } from '../slots/reducer.ts';
+import { fetchInputs, wipeFolder } from './inputs.ts';
+import type { ReportItem } from './reporter.ts';
+import { attemptKey, encodeMeta, grantOf, isSuperseded, toEngineRequest } from './requests.ts';
+
+type Done = Extract<SlotOutcome, { kind: 'done' }>;
+type FailedFrame = Extract<NodeFrame, { t: 'failed' }>;
+
+interface Attempt {
+	key: string;
+	grant: GrantRef;
+	slotId: string;
+	frame: Task;
+	stage: 'fetching' | 'slot' | 'keeping' | 'uploading' | 'failed';
+	abort: AbortController;
+	log: Logger;
+	/** Nobody wants the picture any more. */
+	cancelled: boolean;
+	/** Handed back: the gateway is told by `bye`, not by `failed`. */
+	abandoned: boolean;
+	/** Could not be told while the link was down. */
+	untold?: FailedFrame;
+}
+
+export interface WorkOptions {
+	startWorker: StartWorker;
+	slots: number;
+	outbox: Outbox;
+	/** Folder for the inputs of tasks. */
+	tmpDir: string;
+	gateway: () => string;
+	model: (name: string) => StoredModel | undefined;
+	/** Sends a frame; false when the link is down. */
+	send: (frame: NodeFrame) => boolean;
+	sendPreview: (header: PreviewHeader, jpeg: Uint8Array) => void;
+	onChange: () => void;
+	log: Logger;
+}
+
+const MESSAGE_CHARS = 500;
+
+/** What an engine needs of a model. */
+const engineModel = ({ name, dir, sha256, folder }: StoredModel): EngineModel => ({
+	name,
+	dir,
+	sha256,
+	...(folder === undefined ? {} : { folder }),
+});
+
+export class Work {
+	readonly #options: WorkOptions;
+	readonly #attempts = new Map<string, Attempt>();
+	readonly #watched = new Set<string>();
+	readonly slots: SlotManager;
+	readonly uploader: Uploader;
+	done = 0;
+	failed = 0;
+	/** Why uploads do not get through; empty when they do. */
+	uploadProblem = '';
+	/** Why finished pictures cannot be kept; empty when they can. */
+	trouble = '';
+
+	constructor(options: WorkOptions) {
+		this.#options = options;
+		this.slots = new SlotManager({
+			startWorker: options.startWorker,
+			onSettled: (_slotId, task, outcome) => this.#settled(task, outcome),
+			onPreview: (task, step, jpeg) => options.sendPreview({ ...grantOf(task.grant), step, contentType: 'image/jpeg' }, jpeg),
+			onChange: () => options.onChange(),
+		});
+		this.uploader = new Uploader({
+			gateway: options.gateway,
+			outbox: options.outbox,
+			onVerdict: (record, verdict, attempt) => this.#uploaded(record, verdict, attempt),
+		});
+	}
+
+	/** Starts the slots, and the uploads that an earlier process left behind. */
+	start(): void {
+		this.slots.resize(this.#options.slots);
+		for (const record of this.#options.outbox.list()) {
+			this.#options.log.info({ jobId: record.jobId, traceId: record.traceId }, 'a picture of an earlier run is uploaded');
+			this.uploader.add(record);
+		}
+	}
+
+	/** Takes a granted task, or says why not. A repeat of a known one is acknowledged again. */
+	accept(frame: Task): void {
+		const key = attemptKey(frame);
+		const known = this.#attempts.get(key);
+		if (known !== undefined) return this.#ack(known);
+		for (const older of this.#attempts.values()) if (isSuperseded(older.grant, frame)) this.cancel(older.grant, 'superseded');
+		const log = this.#options.log.child({ jobId: frame.jobId, index: frame.index, epoch: frame.epoch, traceId: frame.traceId });
+		const abort = new AbortController();
+		const grant = grantOf(frame);
+		const base = { key, grant, slotId: frame.slotId, frame, stage: 'fetching', abort, log, cancelled: false, abandoned: false } as const;
+		const attempt: Attempt = { ...base };
+		const model = this.#options.model(frame.spec.model);
+		if (!this.#isFree(frame.slotId)) return this.#fail(attempt, 'engine', `Slot ${frame.slotId} of this node is busy with another task.`);
+		if (model === undefined) return this.#fail(attempt, 'engine', `This node does not have the model ${frame.spec.model} any more.`);
+		if (frame.watched === true) this.#watched.add(frame.jobId);
+		this.#attempts.set(key, attempt);
+		this.#ack(attempt);
+		log.info({ slotId: frame.slotId, model: model.name }, 'task taken');
+		void this.#begin(attempt, model);
+		return undefined;
+	}
+
+	cancel(ref: GrantRef, reason: string): void {
+		const attempt = this.#attempts.get(attemptKey(ref));
+		if (attempt === undefined) return void this.#forgetUpload(ref);
+		if (attempt.cancelled) return undefined;
+		attempt.cancelled = true;
+		attempt.abort.abort();
+		attempt.log.info({ reason, stage: attempt.stage }, 'task cancelled');
+		if (attempt.stage === 'slot') return this.slots.cancel(attempt.key);
+		// What is being fetched or kept ends by itself and sees the flag.
+		if (attempt.stage === 'uploading') void this.#forgetUpload(ref);
+		if (attempt.stage === 'uploading' || attempt.stage === 'failed') this.#end(attempt);
+		return undefined;
+	}
+
+	/** Somebody began or stopped to watch a job. */
+	watch(jobId: string, on: boolean): void {
+		if (on) this.#watched.add(jobId);
+		else this.#watched.delete(jobId);
+		for (const attempt of this.#attempts.values()) if (attempt.grant.jobId === jobId) this.slots.watch(attempt.key, on);
+		this.#options.onChange();
+	}
+
+	/** For `hello`: what is worked on, and what waits for its upload. */
+	claims(): { running: (GrantRef & { slotId: string })[]; finished: GrantRef[] } {
+		const running = [...this.#attempts.values()]
+			.filter((attempt) => attempt.stage !== 'uploading' && !attempt.cancelled)
+			.map((attempt) => ({ ...attempt.grant, slotId: attempt.slotId }));
+		return { running, finished: this.#options.outbox.list().map(grantOf) };
+	}
+
+	/** Applies the gateway's answer to `hello`, and tells what could not be told before. */
+	welcomed(drop: readonly GrantRef[]): void {
+		for (const ref of drop) this.cancel(ref, 'the gateway does not need it any more');
+		for (const attempt of this.#attempts.values()) {
+			if (attempt.untold !== undefined && this.#options.send(attempt.untold)) this.#end(attempt);
+		}
+		this.uploader.kick();
+	}
+
+	/** What `progress` frames tell. */
+	items(): ReportItem[] {
+		const runs = new Map(this.slots.running().map(({ run }) => [run.task.key, run]));
+		return [...this.#attempts.values()]
+			.filter((attempt) => attempt.stage !== 'failed' && !attempt.cancelled)
+			.map((attempt) => this.#item(attempt, runs.get(attempt.key)));
+	}
+
+	/** Tasks in slots, with what is known of their speed. */
+	running(): { slotId: string; run: SlotRun; handedBack: boolean }[] {
+		return this.slots
+			.running()
+			.map(({ slotId, run }) => ({ slotId, run, handedBack: this.#attempts.get(run.task.key)?.cancelled ?? true }))
+			.filter(({ handedBack }) => !handedBack);
+	}
+
+	/** Attempts that still need a slot, or the inputs before it. */
+	get unfinished(): number {
+		return [...this.#attempts.values()].filter((attempt) => ['fetching', 'slot', 'keeping'].includes(attempt.stage) && !attempt.cancelled)
+			.length;
+	}
+
+	/** Stops tasks so that others can have them; answers which. */
+	handBack(only?: ReadonlySet<string>): GrantRef[] {
+		const given = [...this.#attempts.values()].filter(
+			(attempt) => (attempt.stage === 'fetching' || attempt.stage === 'slot') && !attempt.cancelled && (only?.has(attempt.key) ?? true),
+		);
+		for (const attempt of given) {
+			attempt.abandoned = true;
+			this.cancel(attempt.grant, 'handed back');
+		}
+		return given.map((attempt) => attempt.grant);
+	}
+
+	async stop(): Promise<void> {
+		this.uploader.stop();
+		await this.slots.stop();
+		await wipeFolder(this.#options.tmpDir);
+	}
+
+	#isFree(slotId: string): boolean {
+		const reserved = [...this.#attempts.values()].some(
+			(attempt) => attempt.slotId === slotId && attempt.stage === 'fetching' && !attempt.cancelled,
+		);
+		return !reserved && this.slots.accepts(slotId);
+	}
+
+	#ack(attempt: Attempt): void {
+		this.#options.send({ t: 'ack', ...attempt.grant, slotId: attempt.slotId });
+	}
+
+	#folder(attempt: Attempt): string {
+		return join(this.#options.tmpDir, attempt.key.replaceAll('/', '-'));
+	}
+
+	async #begin(attempt: Attempt, model: StoredModel): Promise<void> {
+		const { frame, key } = attempt;
+		let inputs: EngineInputs;
+		try {
+			inputs = await fetchInputs(this.#options.gateway(), frame.inputs, this.#folder(attempt), attempt.abort.signal);
+		} catch (error) {
+			if (attempt.cancelled) return this.#ended(attempt);
+			return this.#fail(attempt, error instanceof EngineError ? error.failure : 'engine', messageOf(error));
+		}
+		if (attempt.cancelled) return this.#ended(attempt);
+		attempt.stage = 'slot';
+		const task: SlotTask = {
+			key,
+			grant: attempt.grant,
+			request: toEngineRequest(frame.spec, frame.seed),
+			model: engineModel(model),
+			inputs,
+			watched: this.#watched.has(frame.jobId),
+		};
+		const refusal = this.slots.run(attempt.slotId, task);
+		if (refusal !== undefined) this.#fail(attempt, 'engine', refusal);
+		return undefined;
+	}
+
+	#settled(task: SlotTask, outcome: SlotOutcome): void {
+		const attempt = this.#attempts.get(task.key);
+		if (attempt === undefined) return undefined;
+		if (attempt.cancelled || outcome.kind === 'cancelled') return this.#ended(attempt);
+		if (outcome.kind === 'failed') return this.#fail(attempt, outcome.failure, outcome.message);
+		attempt.stage = 'keeping';
+		return void this.#keep(attempt, outcome);
+	}
+
+	async #keep(attempt: Attempt, outcome: Done): Promise<void> {
+		const { png, meta } = outcome;
+		const record: OutboxRecord = {
+			version: 1,
+			...attempt.grant,
+			ticket: attempt.frame.ticket,
+			contentType: 'image/png',
+			bytes: png.length,
+			sha256: createHash('sha256').update(png).digest('hex'),
+			meta: encodeMeta(meta),
+			createdAt: Date.now(),
+			...(attempt.frame.traceId === undefined ? {} : { traceId: attempt.frame.traceId }),
+		};
+		try {
+			await this.#options.outbox.put(record, png);
+			this.trouble = '';
+		} catch (error) {
+			this.trouble = messageOf(error).replace(/\.$/, '');
+			if (attempt.cancelled) return this.#ended(attempt);
+			if (!(error instanceof OutboxError)) attempt.log.error({ err: error }, 'the picture could not be kept');
+			return this.#fail(attempt, 'engine', messageOf(error));
+		}
+		if (attempt.cancelled) {
+			await this.#options.outbox.remove(record).catch(() => undefined);
+			return this.#ended(attempt);
+		}
+		attempt.stage = 'uploading';
+		const { loadMs, totalMs } = outcome;
+		const denoiseMs = meta.timings['denoiseMs'];
+		const timings = { loadMs, totalMs, ...(denoiseMs === undefined ? {} : { denoiseMs }) };
+		this.#options.send({ t: 'generated', ...attempt.grant, slotId: attempt.slotId, ...timings });
+		attempt.log.info({ ...meta.timings, bytes: png.length }, 'picture made');
+		this.uploader.add(record, png);
+		this.#wipe(attempt);
+		return this.#options.onChange();
+	}
+
+	#uploaded(record: OutboxRecord, verdict: UploadVerdict, tries: number): void {
+		const attempt = this.#attempts.get(attemptKey(record));
+		const log = attempt?.log ?? this.#options.log.child({ ...grantOf(record), traceId: record.traceId });
+		this.uploadProblem = verdict.kind === 'retry' ? verdict.why : '';
+		if (verdict.kind === 'accepted') {
+			this.done++;
+			log.info({ tries: tries + 1 }, 'picture accepted');
+		} else if (verdict.kind === 'retry') log.warn({ why: verdict.why, afterMs: verdict.afterMs }, 'upload is repeated');
+		else {
+			if (verdict.kind === 'refused') this.failed++;
+			log.warn({ why: verdict.why, verdict: verdict.kind }, 'picture dropped');
+		}
+		if (verdict.kind !== 'retry' && attempt !== undefined) this.#end(attempt);
+		this.#options.onChange();
+	}
+
+	#fail(attempt: Attempt, failure: FailureClass, sentence: string): void {
+		const frame: FailedFrame = {
+			t: 'failed',
+			...attempt.grant,
+			slotId: attempt.slotId,
+			class: failure,
+			message: sentence.slice(0, MESSAGE_CHARS),
+		};
+		this.failed++;
+		attempt.log.warn({ class: failure, message: sentence }, 'task failed');
+		if (this.#options.send(frame)) return this.#end(attempt);
+		attempt.stage = 'failed';
+		attempt.untold = frame;
+		return this.#options.onChange();
+	}
+
+	/** A cancelled task has stopped: its slot is free, which the gateway waits to hear. */
+	#ended(attempt: Attempt): void {
+		if (!attempt.abandoned) {
+			this.#options.send({ t: 'failed', ...attempt.grant, slotId: attempt.slotId, class: 'engine', message: 'Cancelled.' });
+		}
+		this.#end(attempt);
+	}
+
+	#end(attempt: Attempt): void {
+		this.#attempts.delete(attempt.key);
+		this.#wipe(attempt);
+		const { jobId } = attempt.grant;
+		if (![...this.#attempts.values()].some((other) => other.grant.jobId === jobId)) this.#watched.delete(jobId);
+		this.#options.onChange();
+	}
+
+	/** Tasks without input pictures have no folder. */
+	#wipe(attempt: Attempt): void {
+		if (attempt.frame.inputs.length > 0) void wipeFolder(this.#folder(attempt));
+	}
+
+	async #forgetUpload(ref: GrantRef): Promise<void> {
+		await this.uploader.forget(outboxKey(ref));
+		this.#options.onChange();
+	}
+
+	#item(attempt: Attempt, run: SlotRun | undefined): ReportItem {
+		const { steps } = attempt.frame.spec;
+		const base = { ...attempt.grant, key: attempt.key, watched: this.#watched.has(attempt.grant.jobId), step: 0, steps };
+		if (attempt.stage === 'fetching') return { ...base, phase: attempt.frame.inputs.length === 0 ? 'granted' : 'downloading' };
+		if (attempt.stage !== 'slot' || run === undefined)
+			return { ...base, step: attempt.stage === 'slot' ? 0 : steps, phase: attempt.stage === 'slot' ? 'granted' : 'uploading' };
+		const { phase, step, fraction, itPerS } = run;
+		return {
+			...base,
+			phase,
+			step,
+			steps: run.steps,
+			...(fraction === undefined ? {} : { fraction: Math.min(1, Math.max(0, fraction)) }),
+			...(itPerS === undefined ? {} : { itPerS }),
+		};
+	}
+}

@@ -1,0 +1,360 @@
+/**
+ * Decides what one slot does: start its engine process, hand it a task, stop it softly, kill it, and say how the task
+ * ended. Pure: time is an argument.
+ * @module
+ */
+import { TIMING, type FailureClass } from '@limner/shared';
+import type { FromWorker, ResultMeta, SlotTask, ToWorker, WorkerExit } from './messages.ts';
+
+export interface SlotLimits {
+	killAfterCancelMs: number;
+	stepTimeoutMinMs: number;
+	stepTimeoutFactor: number;
+	/** Before anything was measured, a slow device gets this much for one step. */
+	unmeasuredStepMs: number;
+	/** Reading a model of many gigabytes from a slow disk takes its time. */
+	loadTimeoutMs: number;
+	startTimeoutMs: number;
+	respawnFirstMs: number;
+	respawnCapMs: number;
+}
+
+export const SLOT_LIMITS: SlotLimits = {
+	killAfterCancelMs: TIMING.killAfterCancelMs,
+	stepTimeoutMinMs: TIMING.stepTimeoutMinMs,
+	stepTimeoutFactor: TIMING.stepTimeoutFactor,
+	unmeasuredStepMs: 120_000,
+	loadTimeoutMs: 900_000,
+	startTimeoutMs: 60_000,
+	respawnFirstMs: 500,
+	respawnCapMs: 30_000,
+};
+
+export type SlotPhase = 'granted' | 'loading' | 'encoding' | 'denoising' | 'decoding';
+
+export interface SlotRun {
+	task: SlotTask;
+	phase: SlotPhase;
+	step: number;
+	steps: number;
+	fraction?: number;
+	startedAt: number;
+	/** Last sign of progress, for the watchdog. */
+	progressAt: number;
+	denoisingAt?: number;
+	/** The first step that was heard of, and when. */
+	paceFrom?: { step: number; at: number };
+	itPerS?: number;
+	loadStartedAt?: number;
+	loadMs?: number;
+	/** The worker was told to stop then. */
+	cancelAt?: number;
+	/** Taken while the worker was being killed, which never saw it. */
+	unseen?: boolean;
+}
+
+export interface SlotState {
+	id: string;
+	worker: 'down' | 'starting' | 'up';
+	/** Number of the worker; messages of an older one are ignored. */
+	gen: number;
+	startedAt: number;
+	/** Starts in a row that never got ready. */
+	failedStarts: number;
+	respawnAt?: number;
+	/** The model that the worker holds. */
+	loaded?: string;
+	run?: SlotRun;
+	/** Taken while a cancelled task still stops. */
+	next?: SlotTask;
+	killedFor?: 'cancel' | 'timeout';
+	retiring: boolean;
+	/** Seconds a megapixel-step by model, measured. */
+	speed: Record<string, number>;
+}
+
+export type SlotOutcome =
+	| { kind: 'done'; png: Uint8Array; meta: ResultMeta; loadMs: number; totalMs: number }
+	| { kind: 'failed'; failure: FailureClass; message: string }
+	| { kind: 'cancelled' };
+
+export type SlotEvent =
+	| { t: 'start' }
+	| { t: 'run'; task: SlotTask }
+	| { t: 'cancel'; key: string }
+	| { t: 'message'; gen: number; message: FromWorker }
+	| { t: 'exit'; gen: number; exit: WorkerExit }
+	| { t: 'retire' }
+	| { t: 'tick' };
+
+export type SlotEffect =
+	| { t: 'spawn'; gen: number }
+	| { t: 'post'; message: ToWorker }
+	| { t: 'kill' }
+	| { t: 'settled'; task: SlotTask; outcome: SlotOutcome }
+	| { t: 'preview'; task: SlotTask; step: number; jpeg: Uint8Array }
+	/** The slot was retired and its worker is gone. */
+	| { t: 'gone' };
+
+export interface SlotStep {
+	state: SlotState;
+	effects: SlotEffect[];
+}
+
+const SPEED_EWMA = 0.3;
+
+export const initialSlot = (id: string): SlotState => ({
+	id,
+	worker: 'down',
+	gen: 0,
+	startedAt: 0,
+	failedStarts: 0,
+	retiring: false,
+	speed: {},
+});
+
+/** Whether the slot takes a task now: it is free, or its cancelled task is about to end. */
+export const acceptsTask = (state: SlotState): boolean =>
+	!state.retiring && state.next === undefined && (state.run === undefined || state.run.cancelAt !== undefined);
+
+type Optional = 'respawnAt' | 'loaded' | 'run' | 'next' | 'killedFor';
+
+const without = (state: SlotState, ...keys: Optional[]): SlotState => {
+	const copy = { ...state };
+	for (const key of keys) delete copy[key];
+	return copy;
+};
+
+const idle = (state: SlotState): SlotStep => ({ state, effects: [] });
+
+const megapixels = (task: SlotTask): number => (task.request.width * task.request.height) / 1_000_000;
+
+/** How long the running task may go without progress, in milliseconds. */
+export const patience = (state: SlotState, run: SlotRun, limits: SlotLimits): number => {
+	if (state.worker === 'starting') return limits.startTimeoutMs;
+	if (run.phase === 'loading' || run.phase === 'granted') return limits.loadTimeoutMs;
+	const speed = state.speed[run.task.model.name];
+	if (speed === undefined) return Math.max(limits.stepTimeoutMinMs, limits.unmeasuredStepMs);
+	return Math.max(limits.stepTimeoutMinMs, limits.stepTimeoutFactor * speed * megapixels(run.task) * 1000);
+};
+
+const spawn = (state: SlotState, now: number): SlotStep => {
+	const next: SlotState = { ...without(state, 'respawnAt', 'loaded', 'killedFor'), worker: 'starting', gen: state.gen + 1, startedAt: now };
+	return { state: next, effects: [{ t: 'spawn', gen: next.gen }] };
+};
+
+const begin = (state: SlotState, task: SlotTask, now: number): SlotStep => {
+	const run: SlotRun = { task, phase: 'granted', step: 0, steps: task.request.steps, startedAt: now, progressAt: now };
+	// What is posted to a worker that is being killed dies with it, and would look like a crash of the new task.
+	if (state.killedFor !== undefined) return idle({ ...state, run: { ...run, unseen: true } });
+	return { state: { ...state, run }, effects: state.worker === 'up' ? [{ t: 'post', message: { t: 'run', task } }] : [] };
+};
+
+/** Ends the running task and begins the one that waits behind it. */
+const settle = (state: SlotState, outcome: SlotOutcome, now: number): SlotStep => {
+	const { run, next } = state;
+	if (run === undefined) return idle(state);
+	const free = without(state, 'run', 'next');
+	const ended: SlotEffect = { t: 'settled', task: run.task, outcome };
+	if (next === undefined) {
+		return { state: free, effects: [ended, ...(state.retiring ? [{ t: 'kill' } as const] : [])] };
+	}
+	const begun = begin(free, next, now);
+	return { state: begun.state, effects: [ended, ...begun.effects] };
+};
+
+const onRun = (state: SlotState, task: SlotTask, now: number): SlotStep => {
+	if (!acceptsTask(state))
+		return {
+			state,
+			effects: [{ t: 'settled', task, outcome: { kind: 'failed', failure: 'engine', message: 'The slot is busy with another task.' } }],
+		};
+	return state.run === undefined ? begin(state, task, now) : idle({ ...state, next: task });
+};
+
+const onCancel = (state: SlotState, key: string, now: number): SlotStep => {
+	if (state.next?.key === key) {
+		const { next } = state;
+		return { state: without(state, 'next'), effects: [{ t: 'settled', task: next, outcome: { kind: 'cancelled' } }] };
+	}
+	const { run } = state;
+	if (run?.task.key !== key || run.cancelAt !== undefined) return idle(state);
+	if (state.worker !== 'up') return settle(state, { kind: 'cancelled' }, now);
+	return { state: { ...state, run: { ...run, cancelAt: now } }, effects: [{ t: 'post', message: { t: 'cancel', key } }] };
+};
+
+const measured = (state: SlotState, run: SlotRun, now: number): Record<string, number> => {
+	const elapsed = run.denoisingAt === undefined ? 0 : now - run.denoisingAt;
+	if (elapsed <= 0 || run.step === 0) return state.speed;
+	const value = elapsed / 1000 / run.step / megapixels(run.task);
+	const { name } = run.task.model;
+	const old = state.speed[name];
+	return { ...state.speed, [name]: old === undefined ? value : old + SPEED_EWMA * (value - old) };
+};
+
+const onPhase = (run: SlotRun, phase: SlotPhase, now: number): SlotRun => {
+	const loadMs = run.phase === 'loading' && run.loadStartedAt !== undefined ? now - run.loadStartedAt : run.loadMs;
+	const { fraction: _fraction, ...rest } = run;
+	return {
+		...rest,
+		phase,
+		progressAt: now,
+		...(loadMs === undefined ? {} : { loadMs }),
+		...(phase === 'denoising' && run.denoisingAt === undefined ? { denoisingAt: now } : {}),
+	};
+};
+
+const onLoading = (run: SlotRun, fraction: number, now: number): SlotRun => ({
+	...run,
+	phase: 'loading',
+	fraction,
+	progressAt: now,
+	loadStartedAt: run.loadStartedAt ?? now,
+});
+
+const onStep = (run: SlotRun, step: number, steps: number, now: number): SlotRun => {
+	// An engine that computes cannot speak: the beginning and the first step may be heard of in the same moment.
+	const paceFrom = run.paceFrom ?? { step, at: now };
+	const itPerS = now > paceFrom.at && step > paceFrom.step ? ((step - paceFrom.step) * 1000) / (now - paceFrom.at) : undefined;
+	const denoisingAt = run.denoisingAt ?? run.startedAt;
+	return { ...run, phase: 'denoising', step, steps, progressAt: now, denoisingAt, paceFrom, ...(itPerS === undefined ? {} : { itPerS }) };
+};
+
+const onProgress = (state: SlotState, run: SlotRun, message: FromWorker, now: number): SlotStep => {
+	switch (message.t) {
+		case 'loading':
+			return idle({ ...without(state, 'loaded'), run: onLoading(run, message.fraction, now) });
+		case 'phase':
+			return idle({ ...state, loaded: run.task.model.name, run: onPhase(run, message.phase, now) });
+		case 'step':
+			return idle({ ...state, run: onStep(run, message.step, message.steps, now) });
+		case 'preview':
+			return { state, effects: [{ t: 'preview', task: run.task, step: message.step, jpeg: message.jpeg }] };
+		default:
+			return idle(state);
+	}
+};
+
+const onReady = (state: SlotState, now: number): SlotStep => {
+	const up: SlotState = { ...state, worker: 'up', failedStarts: 0 };
+	if (state.retiring && state.run === undefined) return { state: up, effects: [{ t: 'kill' }] };
+	return state.run === undefined ? idle(up) : begin(up, state.run.task, now);
+};
+
+const onMessage = (state: SlotState, message: FromWorker, now: number): SlotStep => {
+	if (message.t === 'ready') return onReady(state, now);
+	const { run } = state;
+	if (run?.task.key !== message.key) return idle(state);
+	switch (message.t) {
+		case 'done':
+			// A picture that was finished while its cancel was on the way is nobody's any more.
+			if (run.cancelAt !== undefined) return settle(state, { kind: 'cancelled' }, now);
+			return settle(
+				{ ...state, speed: measured(state, run, now) },
+				{ kind: 'done', png: message.png, meta: message.meta, loadMs: run.loadMs ?? 0, totalMs: now - run.startedAt },
+				now,
+			);
+		case 'failed':
+			if (run.cancelAt !== undefined) return settle(state, { kind: 'cancelled' }, now);
+			return settle(state, { kind: 'failed', failure: message.failure, message: message.message }, now);
+		case 'cancelled':
+			return settle(state, { kind: 'cancelled' }, now);
+		default:
+			return onProgress(state, run, message, now);
+	}
+};
+
+const lastLine = (text: string): string => text.trim().split('\n').at(-1)?.slice(0, 200) ?? '';
+
+/** Why an engine process died, as far as its end tells. */
+export const explainExit = (exit: WorkerExit): { failure: FailureClass; message: string } => {
+	const memory = exit.outOfMemory || /heap out of memory|bad_alloc|out of memory/i.test(exit.stderr);
+	if (memory) return { failure: 'oom', message: 'The engine process ran out of memory and was ended.' };
+	const how = exit.signal === null ? `exit code ${exit.code}` : exit.signal;
+	const words = lastLine(exit.stderr);
+	return { failure: 'engine', message: `The engine process ended unexpectedly (${how}${words === '' ? '' : `: ${words}`}).` };
+};
+
+const endOf = (state: SlotState, run: SlotRun, exit: WorkerExit): SlotOutcome => {
+	if (run.cancelAt !== undefined) return { kind: 'cancelled' };
+	if (state.killedFor !== 'timeout') return { kind: 'failed', ...explainExit(exit) };
+	const where =
+		run.phase === 'denoising' ? `after step ${run.step} of ${run.steps}` : `while ${run.phase === 'granted' ? 'starting' : run.phase}`;
+	return { kind: 'failed', failure: 'timeout', message: `The engine made no progress ${where} and was ended.` };
+};
+
+const onExit = (state: SlotState, exit: WorkerExit, now: number, limits: SlotLimits): SlotStep => {
+	const neverReady = state.worker === 'starting';
+	const failedStarts = neverReady ? state.failedStarts + 1 : 0;
+	const down: SlotState = { ...without(state, 'loaded', 'killedFor'), worker: 'down', failedStarts };
+	// A task that waits for a worker that does not start fails with the worker's last words.
+	const lives = state.run === undefined || (state.run.unseen === true && state.run.cancelAt === undefined);
+	const settled = lives || state.run === undefined ? idle(down) : settle(down, endOf(state, state.run, exit), now);
+	const effects = settled.effects.filter((effect) => effect.t !== 'kill');
+	if (state.retiring && settled.state.run === undefined) return { state: settled.state, effects: [...effects, { t: 'gone' }] };
+	if (neverReady) {
+		const wait = Math.min(limits.respawnCapMs, limits.respawnFirstMs * 2 ** (failedStarts - 1));
+		return { state: { ...settled.state, respawnAt: now + wait }, effects };
+	}
+	const spawned = spawn(settled.state, now);
+	return { state: spawned.state, effects: [...effects, ...spawned.effects] };
+};
+
+const onRetire = (state: SlotState): SlotStep => {
+	const retiring = { ...state, retiring: true };
+	if (state.run !== undefined) return idle(retiring);
+	if (state.worker === 'down') return { state: without(retiring, 'respawnAt'), effects: [{ t: 'gone' }] };
+	return { state: retiring, effects: [{ t: 'kill' }] };
+};
+
+const onTick = (state: SlotState, now: number, limits: SlotLimits): SlotStep => {
+	if (state.worker === 'down') return state.respawnAt !== undefined && now >= state.respawnAt ? spawn(state, now) : idle(state);
+	if (state.killedFor !== undefined) return idle(state);
+	if (state.worker === 'starting' && now - state.startedAt >= limits.startTimeoutMs) {
+		return { state: { ...state, killedFor: 'timeout' }, effects: [{ t: 'kill' }] };
+	}
+	const { run } = state;
+	if (run === undefined || state.worker !== 'up') return idle(state);
+	if (run.cancelAt !== undefined) {
+		return now - run.cancelAt >= limits.killAfterCancelMs
+			? { state: { ...state, killedFor: 'cancel' }, effects: [{ t: 'kill' }] }
+			: idle(state);
+	}
+	if (now - run.progressAt < patience(state, run, limits)) return idle(state);
+	return { state: { ...state, killedFor: 'timeout' }, effects: [{ t: 'kill' }] };
+};
+
+/**
+ * One step of a slot.
+ * @param now milliseconds; only differences matter
+ */
+export const stepSlot = (state: SlotState, event: SlotEvent, now: number, limits: SlotLimits = SLOT_LIMITS): SlotStep => {
+	if ('gen' in event && event.gen !== state.gen) return idle(state);
+	switch (event.t) {
+		case 'start':
+			return state.worker === 'down' ? spawn(state, now) : idle(state);
+		case 'run':
+			return onRun(state, event.task, now);
+		case 'cancel':
+			return onCancel(state, event.key, now);
+		case 'message':
+			return onMessage(state, event.message, now);
+		case 'exit':
+			return onExit(state, event.exit, now, limits);
+		case 'retire':
+			return onRetire(state);
+		case 'tick':
+			return onTick(state, now, limits);
+	}
+	return idle(state);
+};
+
+/** When the next `tick` is needed. */
+export const slotWakeAt = (state: SlotState, limits: SlotLimits = SLOT_LIMITS): number | undefined => {
+	if (state.worker === 'down') return state.respawnAt;
+	if (state.killedFor !== undefined) return undefined;
+	if (state.worker === 'starting') return state.startedAt + limits.startTimeoutMs;
+	const { run } = state;
+	if (run === undefined) return undefined;
+	return run.cancelAt === undefined ? run.progressAt + patience(state, run, limits) : run.cancelAt + limits.killAfterCancelMs;
+};
