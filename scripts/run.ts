@@ -1,0 +1,104 @@
+/**
+ * What the npm scripts do. Started by bootstrap.mjs on the project's own Node, from any folder of the clone.
+ * @module
+ */
+import { spawn } from 'node:child_process';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..');
+const BIN = join(ROOT, 'node_modules', '.bin');
+const CLI = join(ROOT, 'node-agent/src/cli/main.ts');
+
+interface Step {
+	/** What is being done, for the log; absent for commands that take over the terminal. */
+	title?: string;
+	command: string;
+	args: string[];
+	cwd?: string;
+}
+
+const bin = (name: string, ...args: string[]): Step => ({ command: join(BIN, name), args });
+const node = (file: string, ...args: string[]): Step => ({
+	command: process.execPath,
+	args: ['--disable-warning=ExperimentalWarning', file, ...args],
+});
+const titled = (title: string, step: Step): Step => ({ ...step, title });
+const vitest = (...args: string[]): Step => bin('vitest', 'run', '--root', ROOT, ...args);
+
+const PACKAGES = ['shared', 'gateway', 'node-agent', '.'];
+const LINTED = ['shared', 'gateway', 'node-agent', 'scripts', 'tests', 'vitest.config.ts'];
+const FORMATTED = [...LINTED, 'package.json', 'tsconfig.json'];
+
+const lint = (): Step[] => [
+	titled('oxlint', bin('oxlint', '--type-aware', '--deny-warnings', ...LINTED)),
+	titled('oxfmt', bin('oxfmt', '--check', ...FORMATTED)),
+];
+const typecheck = (): Step[] => [
+	titled('wrangler types', bin('wrangler', 'types', 'gateway/worker-configuration.d.ts', '--check')),
+	...PACKAGES.map((name) => titled(`tsc ${name}`, bin('tsc', '--noEmit', '-p', name))),
+];
+const build = (): Step[] => [titled('gateway bundle', node('scripts/bundle-size.ts'))];
+const openapi = (...args: string[]): Step => titled('openapi.json', node('scripts/openapi.ts', ...args));
+
+const TASKS: Record<string, (args: string[]) => Step[]> = {
+	demo: (args) => [node(CLI, 'demo', ...args)],
+	start: (args) => [node(CLI, 'up', ...args)],
+	limner: (args) => [node(CLI, ...args)],
+	test: (args) => [vitest('--coverage', ...args)],
+	'test:all': (args) => [vitest('--coverage', ...args)],
+	'test:unit': (args) => [
+		vitest(...(args.includes('--project') ? [] : ['--project', 'shared', '--project', 'gateway', '--project', 'node-agent']), ...args),
+	],
+	'test:workerd': (args) => [vitest('--project', 'gateway', '--project', 'workerd', ...args)],
+	'test:reference': (args) => [vitest('--project', 'reference', ...args)],
+	'test:pull': (args) => [vitest('--project', 'node-agent', 'models/pull.test', 'cli/models-pull.test', ...args)],
+	'test:e2e': (args) => [vitest('--project', 'e2e', ...args)],
+	sim: (args) => [node('gateway/src/pool/sim/cli.ts', ...args)],
+	modelcheck: (args) => [node('gateway/src/pool/modelcheck/cli.ts', ...args)],
+	'test:mutation': ([part = '', ...args]) =>
+		part === 'diffusion' ? [node('tests/mutation/diffusion.ts', ...args)] : [node('tests/mutation/run.ts', part, ...args)],
+	'bench:e2e': (args) => [node('tests/load/bench-e2e.ts', ...args)],
+	'bench:engine': (args) => [node('tests/load/bench-engine.ts', ...args)],
+	lint,
+	format: () => [titled('oxfmt', bin('oxfmt', ...FORMATTED))],
+	typecheck,
+	build,
+	openapi: (args) => [openapi(...args)],
+	'docs:run': () => [node('scripts/docs-run.ts')],
+	check: () => [...lint(), ...typecheck(), ...build(), openapi('--check')],
+};
+
+/** Commands that mean the caller's files by relative paths run there; everything else runs in the root. */
+const USER_TASKS = new Set(['demo', 'start', 'limner']);
+
+const runStep = (step: Step, cwd: string): Promise<number> =>
+	new Promise((resolve) => {
+		if (step.title !== undefined) console.error(`▸ ${step.title}`);
+		const child = spawn(step.command, step.args, { cwd, stdio: 'inherit', env: { ...process.env, WRANGLER_SEND_METRICS: 'false' } });
+		// The terminal's Ctrl-C reaches the child by itself; this process waits for it to end in order.
+		process.on('SIGINT', () => {});
+		process.on('SIGTERM', () => child.kill('SIGTERM'));
+		child.on('error', (error) => {
+			console.error(`limner: ${step.command} could not be started (${error.message}); delete node_modules and run the command again.`);
+			resolve(1);
+		});
+		child.on('exit', (code, signal) => resolve(code ?? (signal === null ? 1 : 130)));
+	});
+
+const main = async (): Promise<number> => {
+	const [name = '', ...args] = process.argv.slice(2);
+	const task = Object.hasOwn(TASKS, name) ? TASKS[name] : undefined;
+	if (task === undefined) {
+		console.error(`limner: there is no script "${name}"; there are: ${Object.keys(TASKS).join(', ')}.`);
+		return 2;
+	}
+	const cwd = USER_TASKS.has(name) ? (process.env['INIT_CWD'] ?? ROOT) : ROOT;
+	for (const step of task(args)) {
+		const code = await runStep(step, cwd);
+		if (code !== 0) return code;
+	}
+	return 0;
+};
+
+process.exit(await main());

@@ -1,0 +1,170 @@
+/**
+ * `npm run bench:engine`: the built-in engine against diffusers (PyTorch on the CPU) and optimum-onnx, on storybook: the
+ * same weights, float32, DDIM, 20 steps, the same number of threads. Every round starts each engine's process afresh
+ * and lets it draw a batch of 1 and one of 4; rounds alternate between the engines, so that a busy machine slows all of
+ * them, and medians are shown. Cold = from starting the process to the end of the first step.
+ *
+ * The comparison needs Python: a virtual environment is made under node_modules/.cache/limner-bench, or
+ * `LIMNER_BENCH_PYTHON` names one that has the packages. Without it nothing is compared: "not measured", and the exit
+ * code is 1. `--rounds 5`, `--threads N`, `--model DIR`.
+ * @module
+ */
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync } from 'node:fs';
+import { availableParallelism, cpus } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { commandOf, Peer, type BenchRequest, type BenchRun, type PeerName } from './bench-engine-peers.ts';
+import { percentile, table } from './stats.ts';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const VENV = join(ROOT, 'node_modules/.cache/limner-bench/venv');
+const REQUIREMENTS = fileURLToPath(new URL('./bench-engine-requirements.txt', import.meta.url));
+/** The processor build: the one on PyPI brings gigabytes of CUDA. */
+const TORCH = ['torch==2.15.0', '--index-url', 'https://download.pytorch.org/whl/cpu'];
+const CHECK = 'import torch, diffusers, scipy, onnx, optimum.onnxruntime';
+const ENGINES: PeerName[] = ['limner', 'diffusers', 'optimum'];
+const BATCHES = [1, 4];
+/** Latents of different engines may differ by rounding only, or they do not compute the same. */
+const SAME_WORK = 0.02;
+const TARGET_OUTSIDE = 0.03;
+
+const REQUEST = { prompt: 'a red castle in the mountains in the snow', steps: 20, guidance: 4, width: 128, height: 128, seed: 5 };
+
+const succeeds = (command: string, args: string[], quiet = false): boolean =>
+	spawnSync(command, args, { stdio: quiet ? 'ignore' : ['ignore', 'inherit', 'inherit'] }).status === 0;
+
+/** A Python that has everything, made where needed; undefined when it cannot be had. */
+const findPython = (): string | undefined => {
+	const given = process.env['LIMNER_BENCH_PYTHON'];
+	const python = given ?? join(VENV, process.platform === 'win32' ? 'Scripts/python.exe' : 'bin/python');
+	if (succeeds(python, ['-c', CHECK], true)) return python;
+	if (given !== undefined) {
+		console.error(`${given} lacks a package; it needs torch and those of ${REQUIREMENTS}.`);
+		return undefined;
+	}
+	console.error(`Making a Python environment in ${VENV} (about 1 GB, once) …`);
+	mkdirSync(VENV, { recursive: true });
+	const base = process.platform === 'win32' ? 'python' : 'python3';
+	if (!existsSync(python) && !succeeds(base, ['-m', 'venv', VENV])) return undefined;
+	const pip = (...args: string[]): boolean => succeeds(python, ['-m', 'pip', 'install', '-q', '--disable-pip-version-check', ...args]);
+	if (!pip(...TORCH) && !pip('torch==2.15.0')) return undefined;
+	return pip('-r', REQUIREMENTS) && succeeds(python, ['-c', CHECK]) ? python : undefined;
+};
+
+/** Everything measured of one engine, a list per quantity with an entry a round. */
+interface Samples {
+	coldMs: number[];
+	warmMs: number[];
+	rssMiB: number[];
+	runs: Map<number, BenchRun[]>;
+	latents: number[];
+}
+
+const emptySamples = (): Samples => ({ coldMs: [], warmMs: [], rssMiB: [], runs: new Map(BATCHES.map((n) => [n, []])), latents: [] });
+
+const measure = async (name: PeerName, python: string, model: string, threads: number, samples: Samples): Promise<void> => {
+	const peer = new Peer(...commandOf(name, python, model, threads));
+	const ask = (n: number): Promise<BenchRun> => peer.run({ ...REQUEST, n } satisfies BenchRequest);
+	try {
+		await peer.ready();
+		const readyMs = performance.now() - peer.startedAt;
+		const first = await ask(1);
+		samples.coldMs.push(readyMs + first.firstStepMs);
+		samples.latents = first.latents;
+		for (const n of BATCHES) {
+			const run = await ask(n);
+			samples.runs.get(n)?.push(run);
+			if (n === 1) samples.warmMs.push(run.firstStepMs);
+		}
+		samples.rssMiB.push(peer.peakRssMiB());
+	} finally {
+		await peer.stop();
+	}
+};
+
+const median = (values: readonly number[]): number => percentile(values, 0.5);
+const shown = (value: number): string => value.toFixed(value < 10 ? 1 : 0);
+
+const rowsOf = (all: ReadonlyMap<PeerName, Samples>): string[][] =>
+	[...all].flatMap(([name, samples]) =>
+		BATCHES.map((n) => {
+			const runs = samples.runs.get(n) ?? [];
+			const total = median(runs.map((r) => r.totalMs));
+			const outside = runs.map((r) => (r.totalMs - r.insideMs) / r.totalMs);
+			const own = median((all.get('limner')?.runs.get(n) ?? []).map((r) => r.totalMs));
+			return [
+				name,
+				String(n),
+				shown(total),
+				shown(median(runs.map((r) => r.insideMs))),
+				shown(median(runs.map((r) => r.totalMs - r.insideMs))),
+				`${(100 * median(outside)).toFixed(1)} %`,
+				shown((n * REQUEST.steps * 1000) / total),
+				(total / own).toFixed(2),
+				n === 1 ? shown(median(samples.coldMs)) : '',
+				n === 1 ? shown(median(samples.warmMs)) : '',
+				n === 1 ? shown(median(samples.rssMiB)) : '',
+			];
+		}),
+	);
+
+const HEADER = ['engine', 'batch', 'ms', 'inside', 'outside', 'outside %', 'steps/s', '× limner', 'first step cold', 'warm', 'peak MiB'];
+
+/** Largest difference of the first picture's latents from ours. */
+const differenceOf = (ours: readonly number[], theirs: readonly number[]): number =>
+	ours.length === theirs.length ? Math.max(...ours.map((v, i) => Math.abs(v - (theirs[i] ?? Number.NaN)))) : Number.NaN;
+
+const judge = (all: ReadonlyMap<PeerName, Samples>): void => {
+	const time = (name: PeerName, n: number): number => median((all.get(name)?.runs.get(n) ?? []).map((r) => r.totalMs));
+	for (const n of BATCHES) {
+		for (const name of ENGINES.slice(1)) {
+			const speed = time(name, n) / time('limner', n);
+			console.log(`batch ${n}: ${speed.toFixed(2)} × the speed of ${name} (target 1.00: ${speed >= 1 ? 'met' : 'missed'})`);
+		}
+		const outside = median((all.get('limner')?.runs.get(n) ?? []).map((r) => 1 - r.insideMs / r.totalMs));
+		console.log(
+			`batch ${n}: ${(100 * outside).toFixed(1)} % outside session.run (target 3 %: ${outside <= TARGET_OUTSIDE ? 'met' : 'missed'})`,
+		);
+	}
+};
+
+const main = async (): Promise<number> => {
+	const { values } = parseArgs({
+		options: {
+			rounds: { type: 'string', default: '5' },
+			threads: { type: 'string', default: String(availableParallelism()) },
+			model: { type: 'string', default: join(ROOT, 'models/storybook') },
+		},
+	});
+	const python = findPython();
+	if (python === undefined) {
+		console.error('not measured: there is no Python environment with torch, diffusers and optimum-onnx (see above).');
+		return 1;
+	}
+	const [rounds, threads] = [Number(values.rounds), Number(values.threads)];
+	const all = new Map(ENGINES.map((name) => [name, emptySamples()]));
+	for (let round = 0; round < rounds; round++) {
+		for (const [name, samples] of all) await measure(name, python, values.model, threads, samples);
+		console.error(`round ${round + 1} of ${rounds}`);
+	}
+	console.log(
+		`${cpus()[0]?.model ?? 'unknown processor'}, ${threads} threads, float32, DDIM, ${REQUEST.steps} steps, median of ${rounds}\n`,
+	);
+	console.log(table(HEADER, rowsOf(all)));
+	console.log();
+	const ours = all.get('limner')?.latents ?? [];
+	for (const name of ENGINES.slice(1)) {
+		const difference = differenceOf(ours, all.get(name)?.latents ?? []);
+		console.log(`largest difference of final latents from ${name}: ${difference.toExponential(1)}`);
+		if (!(difference < SAME_WORK)) {
+			console.error(`not measured: ${name} does not compute the same picture, so the times mean nothing.`);
+			return 1;
+		}
+	}
+	judge(all);
+	return 0;
+};
+
+process.exitCode = await main();

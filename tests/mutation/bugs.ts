@@ -1,0 +1,184 @@
+/**
+ * Bugs that are planted one at a time into a copy of the sources. Each takes away something that the pool's correctness
+ * rests on; the text to replace must be there exactly once, so that a bug cannot quietly stop being one.
+ * @module
+ */
+
+export interface Bug {
+	name: string;
+	/** What is lost, in a sentence. */
+	what: string;
+	/** Path in the repository. */
+	file: string;
+	from: string;
+	to: string;
+	/** Tests in workerd that are to find it, where the simulator and the unit tests do not reach. */
+	workerd?: string;
+}
+
+const POOL = 'gateway/src/pool';
+
+export const BUGS: readonly Bug[] = [
+	{
+		name: 'epoch-check',
+		what: 'a result of an older attempt is accepted',
+		file: `${POOL}/nodes.ts`,
+		from: "task.state === 'leased' && task.epoch === ref.epoch && task.nodeId === nodeId",
+		to: "task.state === 'leased' && task.nodeId === nodeId",
+	},
+	{
+		name: 'holder-check',
+		what: 'a result of a node that does not hold the task is accepted',
+		file: `${POOL}/nodes.ts`,
+		from: 'task.epoch === ref.epoch && task.nodeId === nodeId',
+		to: 'task.epoch === ref.epoch',
+	},
+	{
+		name: 'epoch-plus-one',
+		what: 'a grant keeps the epoch of the one before',
+		file: `${POOL}/grants.ts`,
+		from: '	task.epoch++;\n',
+		to: '	task.epoch ||= 1;\n',
+	},
+	{
+		name: 'create-only',
+		what: 'an upload overwrites the object that is there',
+		file: 'gateway/src/storage/put.ts',
+		from: "const CREATE_ONLY = { etagDoesNotMatch: '*' } as const;",
+		to: 'const CREATE_ONLY = {} as const;',
+		workerd: 'gateway/test/storage/create-only.test.ts',
+	},
+	{
+		name: 'settle-idempotency',
+		what: 'a settlement that comes again is applied again',
+		file: 'gateway/src/workspace/jobs.ts',
+		from: "	if (isTerminal('job', row.state)) return { outcome: 'already' };\n",
+		to: '',
+	},
+	{
+		name: 'settle-retry',
+		what: 'a settlement that failed is never sent again',
+		file: `${POOL}/ending.ts`,
+		from: '	for (const id of jobIds) outbox.inFlight.delete(id);\n',
+		to: '',
+	},
+	{
+		name: 'settle-outbox-rebuild',
+		what: 'finished jobs are not settled after a restart',
+		file: `${POOL}/rows.ts`,
+		from: '			queueSettlement(state, job, now);\n',
+		to: '',
+	},
+	{
+		name: 'not-after',
+		what: 'a hand-over that comes late is taken',
+		file: `${POOL}/jobs.ts`,
+		from: 'if (now > notAfter)',
+		to: 'if (now > notAfter + 1e12)',
+	},
+	{
+		name: 'known-job',
+		what: 'a hand-over that comes again starts the job again',
+		file: `${POOL}/jobs.ts`,
+		from: 'if (known === undefined && !state.settled.has(input.id)) {',
+		to: 'if (true) {',
+	},
+	{
+		name: 'cancel-tombstone',
+		what: 'a cancel that comes before its job is forgotten',
+		file: `${POOL}/jobs.ts`,
+		from: "		state.jobs.set(jobId, tombstone);\n		endJob(ctx, tombstone, 'canceled', who);\n",
+		to: '		void tombstone;\n',
+	},
+	{
+		name: 'alarm-rearm-task',
+		what: 'a deadline that has moved is not armed again',
+		file: `${POOL}/due.ts`,
+		from: '	if (at > ctx.now) armTask(ctx, job, task);\n	else if',
+		to: '	if (at > ctx.now) return;\n	else if',
+	},
+	{
+		name: 'alarm-rearm-node',
+		what: 'nobody looks after a silent node again',
+		file: `${POOL}/due.ts`,
+		from: '	if (node.grants.size > 0) arm(ctx.state.timers, `n:${nodeId}`, lastSeen(ctx.state, node) + TIMING.suspectMs);\n',
+		to: '',
+	},
+	{
+		name: 'recheck',
+		what: 'a task that was refused for a moment is not looked at again',
+		file: `${POOL}/grants.ts`,
+		from: "			if (recheckAt !== undefined) arm(state.timers, 'recheck', recheckAt);\n",
+		to: '',
+	},
+	{
+		name: 'fairness-tag',
+		what: 'a grant costs its workspace nothing',
+		file: `${POOL}/queue.ts`,
+		from: '	state.fair.f.set(job.ws, job.ftag);\n',
+		to: '',
+	},
+	{
+		name: 'fairness-rebuild',
+		what: 'virtual time starts from nothing after a restart',
+		file: `${POOL}/queue.ts`,
+		from: '		state.fair.v = Math.max(state.fair.v, job.ftag - fairShare(job));\n',
+		to: '',
+	},
+	{
+		name: 'loss-bound',
+		what: 'a task that takes its nodes down is tried for ever',
+		file: `${POOL}/grants.ts`,
+		from: 'task.losses + 1 >= POOL_LIMITS.maxLosses',
+		to: 'task.losses + 1 >= 1000',
+	},
+	{
+		name: 'retry-bound',
+		what: 'a task that fails is tried for ever',
+		file: `${POOL}/grants.ts`,
+		from: 'task.fails.length > POOL_LIMITS.maxRetries',
+		to: 'task.fails.length > 1000',
+	},
+	{
+		name: 'slot-release',
+		what: 'a slot whose picture is uploading stays taken',
+		file: `${POOL}/grants.ts`,
+		from: '	releaseSlot(ctx, job, task, false);\n	run.generated = true;\n',
+		to: '	run.generated = true;\n',
+	},
+	{
+		name: 'double-booking',
+		what: 'a task that comes back takes a slot that was given away',
+		file: `${POOL}/nodes.ts`,
+		from: 'if (slot === undefined || (slot.grant !== null && slot.grant !== key)) return false;',
+		to: 'if (slot === undefined) return false;',
+	},
+	{
+		name: 'adopt-dequeue',
+		what: 'a task that was taken back is still in the queue',
+		file: `${POOL}/nodes.ts`,
+		from: '	dequeueTask(ctx.state, job, task);\n	run.orphanAt = null;\n',
+		to: '	run.orphanAt = null;\n',
+	},
+	{
+		name: 'older-socket',
+		what: 'the close of a replaced socket takes the tasks of the new one away',
+		file: `${POOL}/nodes.ts`,
+		from: '	if (node?.conn?.id === connId) loseConn(ctx, node, ctx.now + TIMING.graceClosedMs);',
+		to: '	for (const each of node ? [node] : ctx.state.nodes.values()) loseConn(ctx, each, ctx.now + TIMING.graceClosedMs);',
+	},
+	{
+		name: 'lost-write',
+		what: 'an accepted picture is not written',
+		file: `${POOL}/history.ts`,
+		from: '	job.hist.push(full);\n	ctx.writes.jobs.add(job);\n',
+		to: "	job.hist.push(full);\n	if (entry.type !== 'image') ctx.writes.jobs.add(job);\n",
+	},
+	{
+		name: 'missing-picture',
+		what: 'a job succeeds with a picture missing',
+		file: `${POOL}/ending.ts`,
+		from: 'if (jobIsOver(job) || job.tasks.some((task) => !isTerminal',
+		to: 'if (jobIsOver(job) || job.tasks.every((task) => !isTerminal',
+	},
+];
