@@ -169,10 +169,22 @@ describe('bounds of frames', () => {
 		expect([0, 1, NODE_LIMITS.slotsMax, NODE_LIMITS.slotsMax + 1].map(resizeKind)).toEqual(['bad', 'frame', 'frame', 'bad']);
 	});
 
+	const slotKind = (fields: object): string => kindOf({ ...hello, slots: [{ ...(slot as object), ...fields }] });
+
+	it('task and slots keep the bounds of a batch', () => {
+		const task = golden('task');
+		const more = (task.batch as unknown[])[0];
+		const kind = (batch: unknown): string => parseGatewayFrame(JSON.stringify({ ...task, batch })).kind;
+		const { batchMax } = NODE_LIMITS;
+		expect([0, 1, batchMax - 1, batchMax].map((n) => kind(repeat(n, more)))).toEqual(['bad', 'frame', 'frame', 'bad']);
+		expect([0, 1, batchMax, batchMax + 1].map((maxBatch) => slotKind({ maxBatch }))).toEqual(['bad', 'frame', 'frame', 'bad']);
+		expect([0, 1].map((maxBatchPx) => slotKind({ maxBatchPx }))).toEqual(['bad', 'frame']);
+	});
+
 	it('fills defaults in', () => {
 		const { maxBatch: _maxBatch, ...plainSlot } = slot as Record<string, unknown>;
 		const parsed = parseNodeFrame(JSON.stringify({ ...hello, slots: [plainSlot] }));
-		expect(parsed).toEqual({ kind: 'frame', frame: { ...hello, slots: [slot] } });
+		expect(parsed).toEqual({ kind: 'frame', frame: { ...hello, slots: [{ ...plainSlot, maxBatch: 1 }] } });
 		expect(parseNodeFrame('{"t":"bye","reason":"stop"}')).toEqual({ kind: 'frame', frame: { t: 'bye', reason: 'stop', abandoned: [] } });
 	});
 });

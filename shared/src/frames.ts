@@ -44,7 +44,10 @@ export const SlotInfo = z.looseObject({
 	id: z.string().min(1).max(NODE_LIMITS.nameChars),
 	device: Device,
 	engine: z.string().max(NODE_LIMITS.nameChars),
-	maxBatch: z.int().min(1).default(1),
+	/** Pictures of one shape (`batchKey`) that one `task` frame may carry. */
+	maxBatch: z.int().min(1).max(NODE_LIMITS.batchMax).default(1),
+	/** Pixels of all pictures of a batch together; no bound but `maxBatch` where absent. A single picture is always taken. */
+	maxBatchPx: z.number().positive().optional(),
 	/** A model that is loaded in this slot now. */
 	loaded: z.string().optional(),
 });
@@ -84,7 +87,10 @@ export const ProgressItem = z.looseObject({
 	itPerS: z.number().nonnegative().optional(),
 });
 export type ProgressItem = z.infer<typeof ProgressItem>;
-export const Progress = z.looseObject({ t: z.literal('progress'), items: z.array(ProgressItem).max(NODE_LIMITS.slotsMax * 16) });
+export const Progress = z.looseObject({
+	t: z.literal('progress'),
+	items: z.array(ProgressItem).max(NODE_LIMITS.slotsMax * NODE_LIMITS.batchMax),
+});
 /** The picture exists; the slot is free while the upload goes on. */
 export const Generated = z.looseObject({
 	t: z.literal('generated'),
@@ -137,6 +143,26 @@ export const TaskInput = z.looseObject({
 	/** Absolute path on the gateway, signed and expiring. */
 	url: z.string(),
 });
+/** One more picture of a batch; what it shares with the first one stands in the frame. */
+export const BatchTask = z.looseObject({
+	...grantRef,
+	/** Spec of the job; that of the frame where absent, for pictures of the same job. */
+	spec: JobSpec.optional(),
+	seed: z.int(),
+	ticket: z.string(),
+	inputs: z.array(TaskInput),
+	traceId: z.string().optional(),
+	watched: z.boolean().optional(),
+});
+export type BatchTask = z.infer<typeof BatchTask>;
+
+/**
+ * A grant. With `batch` it is a grant of several pictures that the slot makes in one go: each has its own epoch, ticket and
+ * inputs, gets its own `ack`, `progress`, `generated` or `failed`, and can be cancelled alone, which leaves the others as
+ * they are. All have the same `batchKey`; `leaseMs` covers all of them. The slot is free when the last one has ended. Only
+ * slots whose `maxBatch` is above 1 get `batch`, with at most `maxBatch` − 1 entries. A grant of it that was lost is granted
+ * again like any other, alone or with others.
+ */
 export const Task = z.looseObject({
 	t: z.literal('task'),
 	...grantRef,
@@ -152,6 +178,12 @@ export const Task = z.looseObject({
 	traceId: z.string().optional(),
 	/** Somebody watches this job: send progress fast, and previews. */
 	watched: z.boolean().optional(),
+	/** More pictures for the same slot, made together with the first. */
+	batch: z
+		.array(BatchTask)
+		.min(1)
+		.max(NODE_LIMITS.batchMax - 1)
+		.optional(),
 });
 export type Task = z.infer<typeof Task>;
 export const Cancel = z.looseObject({ t: z.literal('cancel'), ...grantRef, reason: z.string() });

@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { newAssetId, newJobId } from './ids.ts';
-import { HistEntry, JobRequest, JobSpec, taskSeed, TERMINAL_EVENTS } from './jobs.ts';
+import { batchKey, HistEntry, JobRequest, JobSpec, taskSeed, TERMINAL_EVENTS } from './jobs.ts';
 import { BODY_LIMITS, megapixelSteps, NODE_LIMITS, POOL_LIMITS, REQUEST_LIMITS as L, resultMaxBytes, TIMING } from './limits.ts';
 import { ModelName } from './models.ts';
 import { isTerminal } from './states.ts';
@@ -22,6 +22,42 @@ const misjudged = (field: string, good: unknown[], bad: unknown[]): unknown[] =>
 };
 const NOT_NUMBERS = [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, '1', true, [1], {}];
 const NOT_TEXTS = ['a\u0000b', '\u0000', 7, true, ['x'], { x: 1 }];
+
+describe('batchKey', () => {
+	const spec: JobSpec = {
+		task: 'img2img',
+		model: 'storybook',
+		prompt: 'a boat',
+		negativePrompt: null,
+		width: 128,
+		height: 128,
+		steps: 20,
+		guidance: 4,
+		scheduler: 'ddim',
+		seed: 7,
+		n: 2,
+		strength: 0.6,
+		pasteBack: true,
+		class: 'interactive',
+		priority: 5,
+		deadlineAt: 1,
+	};
+
+	it('is equal for pictures that differ in words, seed, inputs and urgency only', () => {
+		const other = { prompt: 'a tower', negativePrompt: 'rain', seed: 9, n: 1, pasteBack: false, priority: 9, deadlineAt: 2 };
+		expect(batchKey({ ...spec, ...other, class: 'batch', initImage: { asset: ASSET } })).toBe(batchKey(spec));
+	});
+
+	it.each([
+		...(['width', 'height', 'steps', 'guidance', 'strength', 'eta', 'guidanceRescale'] as const).map((field) => ({ [field]: 0.25 })),
+		{ model: 'other' },
+		{ task: 'inpaint' as const },
+		{ scheduler: 'euler' },
+		{ promptMode: 'weighted' as const },
+	])('differs with %o', (change) => {
+		expect(batchKey({ ...spec, ...change })).not.toBe(batchKey(spec));
+	});
+});
 
 describe('JobRequest bounds', () => {
 	it.each([

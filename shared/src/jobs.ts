@@ -109,6 +109,24 @@ export type JobSpec = z.infer<typeof JobSpec>;
 export const taskSeed = (seed: number, index: number): number =>
 	seed <= L.seedMax - index ? seed + index : index - (L.seedMax - seed) - 1;
 
+/** What pictures must have in common to be made in one batch. Prompts, seeds, inputs and pasting may differ. */
+const BATCH_FIELDS = [
+	'model',
+	'task',
+	'width',
+	'height',
+	'steps',
+	'guidance',
+	'scheduler',
+	'strength',
+	'eta',
+	'guidanceRescale',
+	'promptMode',
+] as const satisfies readonly (keyof JobSpec)[];
+
+/** Two pictures can be made in one batch exactly when this text is equal. */
+export const batchKey = (spec: JobSpec): string => JSON.stringify(BATCH_FIELDS.map((field) => spec[field] ?? null));
+
 export const FailureClass = z.enum(['invalid', 'oom', 'engine', 'timeout', 'lost', 'poison']);
 export type FailureClass = z.infer<typeof FailureClass>;
 

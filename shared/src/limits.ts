@@ -66,6 +66,8 @@ export const BODY_LIMITS = {
 export const NODE_LIMITS = {
 	slotsMax: 16,
 	slotsDefault: 1,
+	/** Pictures in one grant: as many as a job can have. */
+	batchMax: 16,
 	frameBytes: 256 * KIB,
 	previewBytes: 128 * KIB,
 	modelsMax: 256,
