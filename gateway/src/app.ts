@@ -10,6 +10,7 @@ import { perRequest } from './lib/middleware.ts';
 import { newApp } from './lib/openapi.ts';
 import { onError, problemResponse } from './lib/problem.ts';
 import { assetsRoutes } from './routes/assets/index.ts';
+import { auditRoutes } from './routes/audit/index.ts';
 import { eventsRoutes } from './routes/events/index.ts';
 import { healthRoutes } from './routes/health/index.ts';
 import { imagesRoutes, jobImagesRoutes } from './routes/images/index.ts';
@@ -62,5 +63,6 @@ export const createApp = (): OpenAPIHono<AppEnv> => {
 	app.route('/api/v1/join-tokens', joinTokensRoutes);
 	app.route('/api/v1/supervisor', supervisorRoutes);
 	app.route('/api/v1/resources', resourcesRoutes);
+	app.route('/api/v1/audit', auditRoutes);
 	return app;
 };

@@ -11,6 +11,9 @@ import type {
 	JobError,
 	JobSpec,
 	JobState,
+	LedgerAction,
+	LedgerEntry,
+	LedgerRow,
 	ModelInfo,
 	NodeMode,
 	QueueView,
@@ -100,6 +103,42 @@ export interface Page<T> {
 	nextCursor: string | null;
 }
 
+/** What of the ledger is asked for. Times are milliseconds since the epoch. */
+export interface AuditFilter {
+	type?: AuditEvent['type'];
+	who?: string;
+	/** Exact, or a prefix when it ends in `.*`. */
+	action?: string;
+	target?: string;
+	from?: number;
+	/** Exclusive. */
+	to?: number;
+}
+
+/** Something that happened, sealed in the ledger or still open. */
+export interface AuditEvent {
+	/** `<seq>.<index>` in the ledger, `<job>.<rev>` for a line of a job's history. */
+	id: string;
+	at: number;
+	type: LedgerEntry['type'] | 'history';
+	who: string;
+	action: string;
+	target: string;
+	detail: Record<string, unknown>;
+	/** The ledger does not vouch for it yet. */
+	unsealed: boolean;
+	seq?: number;
+	hash?: string;
+	traceId?: string;
+}
+export type AuditPage = Page<AuditEvent>;
+
+/** Consecutive rows of the ledger, and the head of the chain at that moment. */
+export interface LedgerSlice {
+	head: { seq: number; hash: string };
+	rows: { row: LedgerRow; histories: { job: string; hist: HistEntry[] }[] }[];
+}
+
 export interface WorkspaceRpc {
 	/** Looks the key up by its SHA-256 (hex over the whole key text). Takes the bootstrap key the first time. */
 	authenticate(ws: string, keyId: string, keyHash: string): Promise<Result<{ principal: Principal }>>;
@@ -118,6 +157,16 @@ export interface WorkspaceRpc {
 	getAsset(assetId: string): Promise<AssetRow | null>;
 	/** Shard that gets all jobs of the workspace, for ever; `null` when the workspace does not exist. */
 	homeShard(): Promise<number | null>;
+	/** Sealed events, newest first. */
+	audit(query: AuditFilter & { limit: number; cursor?: string }): Promise<AuditPage>;
+	/** History of a settled job, as events. */
+	settledHistory(jobId: string): Promise<AuditEvent[]>;
+	/** Rows after `after`, oldest first. */
+	ledgerSlice(after: number, limit: number): Promise<LedgerSlice>;
+	/** Appends what somebody did; an action whose id stands in the last rows is not written twice. */
+	recordAction(action: Omit<LedgerAction, 'type'>): Promise<void>;
+	/** Rows of jobs that are not settled, oldest first. */
+	openJobs(): Promise<JobRow[]>;
 	usage(): Promise<{ images: number; megapixelSteps: number; openJobs: number; settledJobs: number }>;
 	/** Rows written since the object was created, by table: read by tests of the row budget. */
 	rowsWritten(): Promise<Record<string, number>>;

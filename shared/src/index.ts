@@ -2,10 +2,13 @@
  * Wire and API schemas, state machines, ids, errors and limits. No I/O.
  * @module
  */
+export * from './audit.ts';
+export * from './canonical.ts';
 export * from './errors.ts';
 export * from './frames.ts';
 export * from './ids.ts';
 export * from './jobs.ts';
+export * from './ledger.ts';
 export * from './limits.ts';
 export * from './models.ts';
 export * from './schedulers.ts';

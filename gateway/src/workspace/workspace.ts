@@ -13,11 +13,24 @@ import { rendezvous } from '../lib/rendezvous.ts';
 import { CountedSql } from '../lib/sql.ts';
 import { poolOf } from '../lib/stubs.ts';
 import { withTimeout } from '../lib/timeout.ts';
-import type { AssetRow, JobRow, Principal, Settlement, SubmitInput, SubmitOutput, WorkspaceRpc } from '../rpc.ts';
+import type {
+	AssetRow,
+	AuditEvent,
+	AuditFilter,
+	AuditPage,
+	JobRow,
+	LedgerSlice,
+	Principal,
+	Settlement,
+	SubmitInput,
+	SubmitOutput,
+	WorkspaceRpc,
+} from '../rpc.ts';
+import { ledgerSlice, listAudit, settledHistory } from './audit.ts';
 import { workspaceConfig, type WorkspaceConfig } from './config.ts';
 import { decidePurge, decideSettle, decideSubmit, objectsOf, toPoolJob } from './jobs.ts';
 import { decideKey, UNKNOWN_KEY } from './keys.ts';
-import { settleEntry, type LedgerEntry } from './ledger.ts';
+import { settleEntry, type LedgerAction, type LedgerEntry } from './ledger.ts';
 import { listImages, listJobs } from './listing.ts';
 import { retain, retentionDueAt } from './retention.ts';
 import { Store } from './store.ts';
@@ -28,6 +41,9 @@ const WEIGHT = 1;
 
 /** An alarm may fire a minute late; one that is later than that is taken for lost. */
 const ALARM_LATE_MAX_MS = 60_000;
+
+/** Rows in which a repeated action is looked for. */
+const REPEAT_LOOK_ROWS = 20;
 
 type SettleOutcome = { jobId: string; outcome: 'settled' | 'already' | 'unknown' };
 
@@ -199,6 +215,31 @@ export class Workspace extends DurableObject<Cloudflare.Env> implements Workspac
 	async getAsset(assetId: string): Promise<AssetRow | null> {
 		const asset = this.#store?.asset(assetId);
 		return asset !== undefined && asset.expiresAt > Date.now() ? asset : null;
+	}
+
+	async audit(query: AuditFilter & { limit: number; cursor?: string }): Promise<AuditPage> {
+		return this.#store === undefined ? { data: [], nextCursor: null } : listAudit(this.#store, query);
+	}
+
+	async settledHistory(jobId: string): Promise<AuditEvent[]> {
+		return this.#store === undefined ? [] : settledHistory(this.#store, jobId);
+	}
+
+	async ledgerSlice(after: number, limit: number): Promise<LedgerSlice> {
+		return ledgerSlice(this.#mustStore(), after, limit);
+	}
+
+	async recordAction(action: Omit<LedgerAction, 'type'>): Promise<void> {
+		const store = this.#mustStore();
+		// A call that was repeated because its answer was lost comes again at once, if at all.
+		const recent = ledgerSlice(store, store.ledger.seq - REPEAT_LOOK_ROWS, REPEAT_LOOK_ROWS).rows;
+		if (recent.some(({ row }) => row.entries.some((entry) => entry.type === 'action' && entry.id === action.id))) return;
+		this.#commit(() => store.appendLedger([{ type: 'action', ...action }], Date.now()));
+	}
+
+	async openJobs(): Promise<JobRow[]> {
+		const store = this.#store;
+		return store === undefined ? [] : [...store.open.keys()].flatMap((id) => store.job(id)?.row ?? []);
 	}
 
 	async usage(): Promise<{ images: number; megapixelSteps: number; openJobs: number; settledJobs: number }> {

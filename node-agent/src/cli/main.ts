@@ -7,6 +7,7 @@ import { LIMNER_VERSION } from '@limner/shared';
 import { Command, CommanderError } from 'commander';
 import { exportGatewaySettings } from '../config/settings.ts';
 import { errorCode, EXIT, messageOf, UserError } from '../lib/user-error.ts';
+import { registerAudit } from './audit/command.ts';
 import { registerConfig } from './config.ts';
 import { registerDemo } from './demo/command.ts';
 import { registerDoctor } from './doctor.ts';
@@ -31,6 +32,7 @@ const REGISTER = [
 	registerConfig,
 	registerPrune,
 	registerKeys,
+	registerAudit,
 ];
 
 /** The whole command tree. Commands throw; nothing in them ends the process on a mistake. */

@@ -4,6 +4,7 @@
  */
 import { createRoute, z } from '@hono/zod-openapi';
 import { JOIN_TOKEN_LIMITS as L, toError } from '@limner/shared';
+import { recordAction } from '../../lib/audit.ts';
 import { jsonRequest, jsonResponse, newApp, pageOf, problems, secured, securedJson } from '../../lib/openapi.ts';
 import { idempotent, registryOf } from '../../lib/stubs.ts';
 import type { JoinTokenView } from '../../rpc.ts';
@@ -57,6 +58,8 @@ joinTokensRoutes.openapi(
 	}),
 	async (c) => {
 		const made = await registryOf(c.env).createJoinToken({ ws: c.get('principal').ws, ...c.req.valid('json') });
+		const { id, trust, maxUses } = made.view;
+		await recordAction(c, 'join-token.create', id, { trust, maxUses });
 		return c.json({ ...view(made.view), token: made.token }, 201);
 	},
 );
@@ -98,6 +101,7 @@ joinTokensRoutes.openapi(
 			(stub) => stub.revokeJoinToken(c.get('principal').ws, c.req.valid('param').id),
 		);
 		if (!answer.ok) throw toError(answer);
+		await recordAction(c, 'join-token.revoke', answer.view.id);
 		return c.json(view(answer.view), 200);
 	},
 );

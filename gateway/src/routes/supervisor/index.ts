@@ -4,6 +4,7 @@
  */
 import { createRoute, z } from '@hono/zod-openapi';
 import { FailureClass, LimnerError, NODE_ID_PATTERN, toError, type NodeMode } from '@limner/shared';
+import { recordAction } from '../../lib/audit.ts';
 import type { AppContext } from '../../lib/context.ts';
 import { jsonResponse, newApp, pageOf, problems, secured } from '../../lib/openapi.ts';
 import { poolMetrics } from '../../lib/pool-metrics.ts';
@@ -144,7 +145,11 @@ for (const { verb, mode, summary } of ACTIONS) {
 			request: { params: WorkerPath },
 			responses: { 200: jsonResponse(Worker, 'The node afterwards'), ...problems(401, 403, 404, 409, 422, 429) },
 		}),
-		async (c) => c.json(await setMode(c, c.req.valid('param').id, mode), 200),
+		async (c) => {
+			const worker = await setMode(c, c.req.valid('param').id, mode);
+			await recordAction(c, `node.${verb}`, worker.id, { mode });
+			return c.json(worker, 200);
+		},
 	);
 }
 

@@ -1,0 +1,24 @@
+/**
+ * What operators do, written into the ledger of their workspace.
+ * @module
+ */
+import type { AppContext } from './context.ts';
+import { idempotent, workspaceOf } from './stubs.ts';
+
+/** Who is calling, as ledger rows name it. */
+export const whoOf = (c: AppContext): string => `key:${c.get('principal').keyId}`;
+
+/**
+ * Appends one row for something that was done. Called after it was done: a refusal is no action.
+ * @param action dotted, like `node.pause`
+ * @param target id of what it was done to
+ * @param detail what a reader needs to understand it; never a secret
+ */
+export const recordAction = async (c: AppContext, action: string, target: string, detail: Record<string, unknown> = {}): Promise<void> => {
+	const { ws } = c.get('principal');
+	const entry = { id: crypto.randomUUID(), who: whoOf(c), action, target, detail, traceId: c.get('traceId') };
+	await idempotent(
+		() => workspaceOf(c.env, ws),
+		(stub) => stub.recordAction(entry),
+	);
+};
