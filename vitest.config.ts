@@ -12,17 +12,29 @@ export default defineConfig({
 		coverage: {
 			// The runtime of Workers has no V8 coverage.
 			provider: 'istanbul',
-			include: ['shared/src/**/*.ts', 'gateway/src/**/*.ts', 'node-agent/src/**/*.ts'],
-			exclude: ['**/*.test.ts', '**/worker-configuration.d.ts'],
+			include: ['shared/src/**/*.ts', 'gateway/src/**/*.ts', 'node-agent/src/**/*.ts', 'sdk/src/**/*.ts'],
+			exclude: ['**/*.test.ts', '**/*.test-lib.ts', '**/worker-configuration.d.ts', 'sdk/src/schema.ts'],
 			reporter: ['text-summary', 'json-summary'],
 			thresholds: {
 				'shared/src/**': { lines: 80, statements: 80 },
 				'gateway/src/**': { lines: 80, statements: 80 },
 				'node-agent/src/**': { lines: 80, statements: 80 },
+				'sdk/src/**': { lines: 80, statements: 80 },
 			},
 		},
 		projects: [
 			{ test: { name: 'shared', include: ['shared/src/**/*.test.ts'] } },
+			{ test: { name: 'sdk', include: ['sdk/src/**/*.test.ts'] } },
+			{
+				test: {
+					name: 'sdk-e2e',
+					env: OWN_STATE,
+					include: ['sdk/test/**/*.test.ts'],
+					testTimeout: 180_000,
+					hookTimeout: 180_000,
+					fileParallelism: false,
+				},
+			},
 			{ test: { name: 'gateway', include: ['gateway/src/**/*.test.ts'] } },
 			{
 				test: { name: 'node-agent', env: OWN_STATE, include: ['node-agent/src/**/*.test.ts', 'scripts/**/*.test.ts'], testTimeout: 30_000 },

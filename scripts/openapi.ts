@@ -1,32 +1,40 @@
 /**
- * Writes docs/openapi.json from the route table; with --check it compares instead, so that the document cannot lie.
+ * Writes docs/openapi.json from the route table and sdk/src/schema.ts from it; with --check it compares instead, so that
+ * neither can lie.
  * @module
  */
 import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { schemaText } from '../sdk/scripts/generate.ts';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
-const file = join(root, 'docs/openapi.json');
 // In a process of its own, because the gateway's sources are typed for Workers, not for Node.
 const printed = execFileSync(process.execPath, [join(root, 'gateway/src/openapi-document.ts')], {
 	encoding: 'utf8',
 	maxBuffer: 64 * 1024 ** 2,
 });
-const wanted = `${JSON.stringify(JSON.parse(printed), null, '\t')}\n`;
-if (process.argv.includes('--check')) {
-	let have = '';
+const document = `${JSON.stringify(JSON.parse(printed), null, '\t')}\n`;
+
+const have = (file: string): string => {
 	try {
-		have = readFileSync(file, 'utf8');
+		return readFileSync(join(root, file), 'utf8');
 	} catch {
 		// Missing counts as different.
+		return '';
 	}
-	if (have !== wanted) {
-		console.error('limner: docs/openapi.json is not what the routes say; run `node scripts/bootstrap.mjs openapi` and commit it.');
-		process.exit(1);
+};
+
+for (const [file, wanted] of [
+	['docs/openapi.json', document],
+	['sdk/src/schema.ts', await schemaText(document)],
+] as const) {
+	if (!process.argv.includes('--check')) {
+		writeFileSync(join(root, file), wanted);
+		console.log(`wrote ${file}`);
+	} else if (have(file) !== wanted) {
+		console.error(`limner: ${file} is not what the routes say; run \`node scripts/bootstrap.mjs openapi\` and commit it.`);
+		process.exitCode = 1;
 	}
-} else {
-	writeFileSync(file, wanted);
-	console.log(`wrote ${file}`);
 }

@@ -26,8 +26,8 @@ const node = (file: string, ...args: string[]): Step => ({
 const titled = (title: string, step: Step): Step => ({ ...step, title });
 const vitest = (...args: string[]): Step => bin('vitest', 'run', '--root', ROOT, ...args);
 
-const PACKAGES = ['shared', 'gateway', 'node-agent', '.'];
-const LINTED = ['shared', 'gateway', 'node-agent', 'scripts', 'tests', 'vitest.config.ts'];
+const PACKAGES = ['shared', 'gateway', 'node-agent', 'sdk', '.'];
+const LINTED = ['shared', 'gateway', 'node-agent', 'sdk', 'scripts', 'tests', 'vitest.config.ts'];
 const FORMATTED = [...LINTED, 'package.json', 'tsconfig.json'];
 
 const lint = (): Step[] => [
@@ -39,7 +39,7 @@ const typecheck = (): Step[] => [
 	...PACKAGES.map((name) => titled(`tsc ${name}`, bin('tsc', '--noEmit', '-p', name))),
 ];
 const build = (): Step[] => [titled('gateway bundle', node('scripts/bundle-size.ts'))];
-const openapi = (...args: string[]): Step => titled('openapi.json', node('scripts/openapi.ts', ...args));
+const openapi = (...args: string[]): Step => titled('openapi.json and the types of the SDK', node('scripts/openapi.ts', ...args));
 
 const TASKS: Record<string, (args: string[]) => Step[]> = {
 	demo: (args) => [node(CLI, 'demo', ...args)],
@@ -48,12 +48,16 @@ const TASKS: Record<string, (args: string[]) => Step[]> = {
 	test: (args) => [vitest('--coverage', ...args)],
 	'test:all': (args) => [vitest('--coverage', ...args)],
 	'test:unit': (args) => [
-		vitest(...(args.includes('--project') ? [] : ['--project', 'shared', '--project', 'gateway', '--project', 'node-agent']), ...args),
+		vitest(
+			...(args.includes('--project') ? [] : ['--project', 'shared', '--project', 'gateway', '--project', 'node-agent', '--project', 'sdk']),
+			...args,
+		),
 	],
 	'test:workerd': (args) => [vitest('--project', 'gateway', '--project', 'workerd', ...args)],
 	'test:reference': (args) => [vitest('--project', 'reference', ...args)],
 	'test:pull': (args) => [vitest('--project', 'node-agent', 'models/pull.test', 'cli/models-pull.test', ...args)],
 	'test:e2e': (args) => [vitest('--project', 'e2e', ...args)],
+	'test:sdk': (args) => [vitest('--project', 'sdk', '--project', 'sdk-e2e', ...args)],
 	sim: (args) => [node('gateway/src/pool/sim/cli.ts', ...args)],
 	modelcheck: (args) => [node('gateway/src/pool/modelcheck/cli.ts', ...args)],
 	'test:mutation': ([part = '', ...args]) =>
