@@ -8,6 +8,7 @@ import { createWriteStream, readFileSync, type WriteStream } from 'node:fs';
 import { Miniflare, convertV4MiniflareOptions } from 'miniflare';
 import { unstable_getMiniflareWorkerOptions } from 'wrangler';
 import type { GatewayHostMessage, GatewayHostOptions } from './gateway.ts';
+import { startRelay } from './relay.ts';
 
 const HEALTH_MS = 1000;
 const HEALTH_MISSES = 3;
@@ -29,8 +30,9 @@ const makeMiniflare = (options: GatewayHostOptions, log: WriteStream): Miniflare
 	return new Miniflare(
 		convertV4MiniflareOptions({
 			...worker,
-			host: options.host,
-			port: options.port,
+			// Callers come through the relay.
+			host: '127.0.0.1',
+			port: 0,
 			cf: false,
 			bindings: { ...bindings, ...options.bindings },
 			modules: [{ type: 'ESModule', path: 'index.js', contents: readFileSync(options.bundleFile, 'utf8') }],
@@ -61,6 +63,13 @@ const watchHealth = (url: string): void => {
 	}, HEALTH_MS);
 };
 
+/** An address under which this machine reaches a host that it listens on. */
+const reachableHost = (host: string): string => {
+	if (host === '0.0.0.0') return '127.0.0.1';
+	if (host === '::') return '[::1]';
+	return host.includes(':') ? `[${host}]` : host;
+};
+
 const main = async (options: GatewayHostOptions): Promise<void> => {
 	const log = createWriteStream(options.logFile, { flags: 'a', mode: 0o600 });
 	// A full disk costs lines of the log, not the gateway.
@@ -78,9 +87,11 @@ const main = async (options: GatewayHostOptions): Promise<void> => {
 		if (message === 'stop') stop();
 	});
 	try {
-		const url = (await miniflare.ready).toString().replace(/\/$/, '');
-		send({ type: 'ready', url });
-		watchHealth(url);
+		const inner = await miniflare.ready;
+		const { host } = options;
+		const relay = await startRelay({ host, port: options.port, target: { host: '127.0.0.1', port: Number(inner.port) } });
+		send({ type: 'ready', url: `http://${reachableHost(host)}:${relay.port}` });
+		watchHealth(inner.origin);
 	} catch (error) {
 		send({ type: 'error', message: error instanceof Error ? error.message : String(error) });
 		process.exit(1);
