@@ -18,6 +18,7 @@ import type {
 	NodeMode,
 	QueueView,
 	Result,
+	TaskType,
 	TaskView,
 	Usage,
 } from '@limner/shared';
@@ -64,6 +65,33 @@ export interface SubmitInput {
 	retryOf?: string;
 }
 
+/** One job of a workflow, before its key was replaced by an id. */
+export interface WorkflowSubmitJob {
+	key: string;
+	spec: JobSpec;
+	warnings: string[];
+	/** Keys of this workflow, or ids of jobs that exist. */
+	dependsOn: string[];
+}
+
+export interface WorkflowSubmitInput {
+	keyHash: string;
+	keyId: string;
+	name?: string;
+	jobs: WorkflowSubmitJob[];
+	traceId: string;
+	idempotency?: { key: string; bodyHash: string };
+}
+
+export interface WorkflowSubmitOutput {
+	/** In the order of the request; the workflow's id comes from the first one. */
+	jobs: PoolJob[];
+	rows: JobRow[];
+	replayed: boolean;
+	principal: Principal;
+	shard: number;
+}
+
 export interface SubmitOutput {
 	row: JobRow;
 	/** The same Idempotency-Key and body came before: `row` is that job, nothing was written. */
@@ -71,6 +99,8 @@ export interface SubmitOutput {
 	principal: Principal;
 	/** Shard that must get `Pool.enqueue`; equals the suffix of the job id. */
 	shard: number;
+	/** How the dependencies stood, for the hand-over. */
+	deps?: KnownDependency[];
 }
 
 /** Terminal event of a job, absolute values; applied iff the job is still open. */
@@ -172,8 +202,18 @@ export interface WorkspaceRpc {
 	rowsWritten(): Promise<Record<string, number>>;
 }
 
+/** A dependency as the Workspace knows it. The Pool knows better of one that lives there. */
+export interface KnownDependency {
+	id: string;
+	/** Anything but an end means: not over, as far as the Workspace knows. */
+	state: JobState;
+	/** Pictures that a dependent may start from. */
+	images: { index: number; key: string }[];
+}
+
 /** A job as handed to its home shard. */
 export interface PoolJob {
+	deps?: KnownDependency[];
 	id: string;
 	ws: string;
 	weight: number;
@@ -212,6 +252,103 @@ export interface CompleteInput {
  * the key just written; gone = the job is known nowhere; retry = try again later.
  */
 export type CompleteOutcome = 'accepted' | 'stale' | 'gone' | 'retry';
+
+/** A JSON report instead of a picture. `complete` for it is idempotent by key, as for pictures. */
+export interface ReportRecord {
+	index: number;
+	/** Names epoch and bytes, like the key of a picture; nothing is stored under it. */
+	key: string;
+	epoch: number;
+	nodeId: string;
+	sha256: string;
+	at: number;
+	data: Record<string, unknown>;
+}
+export interface ReportInput {
+	ws: string;
+	jobId: string;
+	index: number;
+	epoch: number;
+	nodeId: string;
+	report: ReportRecord;
+}
+
+/** What was seen of a kind of work, on one node or over all of them. */
+export interface WorkHistory {
+	taskType: TaskType;
+	model: string;
+	succeeded: number;
+	failed: number;
+	/** Holders that vanished with it. */
+	lost: number;
+	/** succeeded / all; absent before the first. */
+	successRate?: number;
+	/** Averages in which newer ones weigh more. */
+	sPerMpStep?: number;
+	/** Seconds a step at the size that was asked for. */
+	sPerStep?: number;
+	loadMs?: number;
+	/** From being ready to being granted. */
+	assignmentLatencyMs?: number;
+	lastAt: number;
+}
+
+export interface SlotHistory {
+	slotId: string;
+	succeeded: number;
+	failed: number;
+	lost: number;
+	lastError?: { at: number; class: FailureClass; message: string; jobId: string };
+}
+
+/** A model as the shard's nodes have served it. */
+export interface ModelHistory extends WorkHistory {
+	nodes: number;
+	lastErrors: { at: number; class: FailureClass; message: string; jobId: string; nodeId: string }[];
+}
+
+/** The pool as one workspace sees it: slots of its own nodes and of shared ones. */
+export interface PoolOverview {
+	/** `ready` after initialise, `shut` after shutdown, `open` when nobody has said either. */
+	state: 'open' | 'ready' | 'shut';
+	/** Slots that were asked for. */
+	size: number | null;
+	limits: { defaultPoolSize: number; maxPoolSize: number; maxQueueDepth: number; maxRetries: number };
+	nodes: number;
+	slots: { total: number; idle: number; running: number; paused: number; terminated: number };
+	tasks: { waiting: number; queued: number; running: number };
+	/** Why tasks that need the model source wait; absent while it can be reached. */
+	modelSource?: { reason: string; since: number; retryAt: number };
+}
+
+/** One task of an open job, for lists of the coordination pool. */
+export interface PoolTaskView extends TaskView {
+	jobId: string;
+	ws: string;
+	taskType: TaskType;
+	model: string;
+	priority: number;
+	createdAt: number;
+}
+
+/** What may be asked of a pool by its operator. Nodes are found by owner: somebody else's do not exist. */
+export interface PoolOperationsRpc {
+	/** Wanted number of slots of a node, 1 to 16; kept, so that a node that comes back is told again. */
+	resize(ws: string, nodeId: string, slots: number): Promise<Result<{ node: NodeView }>>;
+	/** Sends an idle node to another shard. Refused while it has work. */
+	move(ws: string, nodeId: string, shard: number): Promise<Result<{ node: NodeView }>>;
+	/** Spreads `size` slots over the workspace's connected nodes and wakes those that a shutdown paused. */
+	initialize(ws: string, size: number, who: string): Promise<Result<{ pool: PoolOverview; nodes: NodeView[] }>>;
+	/** Pauses all nodes of the workspace; with `now` what runs goes back to the queue. */
+	shutdown(ws: string, now: boolean, who: string): Promise<Result<{ pool: PoolOverview; nodes: NodeView[] }>>;
+	/** Fails what a slot (`<nodeId>/<slotId>`) works on: the task is tried elsewhere. */
+	failAgent(ws: string, agentId: string, reason: string, who: string): Promise<Result<{ node: NodeView; task?: PoolTaskView }>>;
+	overview(ws: string): Promise<PoolOverview>;
+	/** Tasks of the workspace's open jobs, oldest job first. The cursor is `<jobId>/<index>`. */
+	tasks(ws: string, query: { limit: number; cursor?: string; taskType?: TaskType }): Promise<Page<PoolTaskView>>;
+	/** What the shard's nodes have done, by kind of work and model. Includes shared nodes, without naming them. */
+	modelHistory(ws: string): Promise<ModelHistory[]>;
+}
 
 export interface SlotView {
 	/** `<nodeId>/<slotId>` */

@@ -651,6 +651,8 @@ export interface components {
             finishedAt?: string;
             request: {
                 /** @enum {string} */
+                taskType?: "GENERAL" | "RESEARCH" | "INGEST" | "DISCOVERY" | "MIGRATION" | "HEARTBEAT";
+                /** @enum {string} */
                 task: "txt2img" | "img2img" | "inpaint";
                 model: string;
                 prompt: string;
@@ -689,6 +691,33 @@ export interface components {
                 priority: number;
                 deadlineAt: number;
                 labels?: string[];
+                nodeId?: string;
+                preferNode?: string;
+                params?: {
+                    source?: string;
+                    name?: string;
+                    from?: string;
+                    keep?: boolean;
+                    repeat?: number;
+                    modelSource?: boolean;
+                } & {
+                    [key: string]: unknown;
+                };
+                dependsOn?: string[];
+                /** @enum {string} */
+                onDependencyFailure?: "fail" | "run";
+                depth?: number;
+                workflow?: {
+                    id: string;
+                    key: string;
+                    name?: string;
+                    members?: {
+                        key: string;
+                        job: string;
+                    }[];
+                } & {
+                    [key: string]: unknown;
+                };
             } & {
                 [key: string]: unknown;
             };
@@ -722,9 +751,11 @@ export interface components {
                 step?: number;
                 steps?: number;
                 attempts: number;
+                failedSlotIds?: string[];
+                assignmentLatencyMs?: number;
                 failures: {
                     /** @enum {string} */
-                    class: "invalid" | "oom" | "engine" | "timeout" | "lost" | "poison";
+                    class: "invalid" | "oom" | "engine" | "timeout" | "lost" | "poison" | "dependency";
                     message: string;
                     nodeId?: string;
                 }[];
@@ -740,10 +771,11 @@ export interface components {
                 refusals?: {
                     [key: string]: number;
                 };
+                remedies?: string[];
             };
             error?: {
                 /** @enum {string} */
-                class: "invalid" | "oom" | "engine" | "timeout" | "lost" | "poison";
+                class: "invalid" | "oom" | "engine" | "timeout" | "lost" | "poison" | "dependency";
                 message: string;
                 index?: number;
                 nodeId?: string;
@@ -757,7 +789,7 @@ export interface components {
                 rev: number;
                 at: number;
                 /** @enum {string} */
-                type: "queued" | "assigned" | "requeued" | "image" | "succeeded" | "failed" | "canceled" | "expired";
+                type: "queued" | "assigned" | "requeued" | "image" | "result" | "handoff" | "succeeded" | "failed" | "canceled" | "expired";
                 who: string;
                 index?: number;
                 epoch?: number;
@@ -767,11 +799,44 @@ export interface components {
                 to?: string;
                 reason?: string;
                 traceId?: string;
+                data?: {
+                    [key: string]: unknown;
+                };
+                handoff?: {
+                    from: string;
+                    to: string;
+                    artefacts: string[];
+                    notes: string;
+                    at: number;
+                    ok: boolean;
+                } & {
+                    [key: string]: unknown;
+                };
             } & {
                 [key: string]: unknown;
             })[];
             retryOf?: string;
             traceId?: string;
+            /** @enum {string} */
+            taskType?: "GENERAL" | "RESEARCH" | "INGEST" | "DISCOVERY" | "MIGRATION" | "HEARTBEAT";
+            results?: {
+                index: number;
+                nodeId: string;
+                /** Format: date-time */
+                at: string;
+                data: {
+                    [key: string]: unknown;
+                };
+            }[];
+            workflow?: {
+                id: string;
+                key: string;
+            };
+            dependsOn?: {
+                job: string;
+                /** @enum {string} */
+                state?: "waiting" | "queued" | "running" | "succeeded" | "failed" | "canceled" | "expired";
+            }[];
             links: {
                 self: string;
                 events: string;
@@ -779,6 +844,8 @@ export interface components {
             };
         };
         JobRequest: {
+            /** @enum {string} */
+            taskType?: "GENERAL";
             prompt: string;
             negativePrompt?: string | null;
             model?: string;
@@ -813,11 +880,15 @@ export interface components {
             maskFeather?: number;
             /** @enum {string} */
             promptMode?: "plain" | "weighted";
+            preferNode?: string;
             /** @enum {string} */
             class?: "interactive" | "batch";
             priority?: number;
             deadlineMs?: number;
             labels?: string[];
+            dependsOn?: string[];
+            /** @enum {string} */
+            onDependencyFailure?: "fail" | "run";
         };
         GalleryImage: {
             id: string;
@@ -864,6 +935,8 @@ export interface components {
             prompt: string;
             request: {
                 /** @enum {string} */
+                taskType?: "GENERAL" | "RESEARCH" | "INGEST" | "DISCOVERY" | "MIGRATION" | "HEARTBEAT";
+                /** @enum {string} */
                 task: "txt2img" | "img2img" | "inpaint";
                 model: string;
                 prompt: string;
@@ -902,6 +975,33 @@ export interface components {
                 priority: number;
                 deadlineAt: number;
                 labels?: string[];
+                nodeId?: string;
+                preferNode?: string;
+                params?: {
+                    source?: string;
+                    name?: string;
+                    from?: string;
+                    keep?: boolean;
+                    repeat?: number;
+                    modelSource?: boolean;
+                } & {
+                    [key: string]: unknown;
+                };
+                dependsOn?: string[];
+                /** @enum {string} */
+                onDependencyFailure?: "fail" | "run";
+                depth?: number;
+                workflow?: {
+                    id: string;
+                    key: string;
+                    name?: string;
+                    members?: {
+                        key: string;
+                        job: string;
+                    }[];
+                } & {
+                    [key: string]: unknown;
+                };
             } & {
                 [key: string]: unknown;
             };
@@ -1043,7 +1143,7 @@ export interface components {
                 /** Format: date-time */
                 at: string;
                 /** @enum {string} */
-                class: "invalid" | "oom" | "engine" | "timeout" | "lost" | "poison";
+                class: "invalid" | "oom" | "engine" | "timeout" | "lost" | "poison" | "dependency";
                 message: string;
                 jobId: string;
             }[];

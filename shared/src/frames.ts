@@ -8,6 +8,7 @@ import { NODE_ID_PATTERN } from './ids.ts';
 import { FailureClass, JobSpec, TaskPhase } from './jobs.ts';
 import { NODE_LIMITS } from './limits.ts';
 import { ModelInfo } from './models.ts';
+import { TaskType } from './task-types.ts';
 
 export const SUBPROTOCOL = 'limner.v1';
 export const PROTOCOL_VERSION = 1;
@@ -69,6 +70,8 @@ export const Hello = z.looseObject({
 	models: z.array(ModelInfo).max(NODE_LIMITS.modelsMax),
 	diskFreeBytes: z.number().nonnegative().optional(),
 	memoryBytes: z.number().nonnegative().optional(),
+	/** What it does besides pictures. A node that says nothing does nothing else. */
+	taskTypes: z.array(TaskType).max(16).optional(),
 	/** Grants that a slot is working on now. */
 	running: z.array(GrantRef.extend({ slotId: z.string() })),
 	/** Grants whose picture waits in the outbox for its upload. */
@@ -107,6 +110,8 @@ export const Failed = z.looseObject({
 	slotId: z.string().optional(),
 	class: FailureClass,
 	message: z.string().max(500),
+	/** What was missing outside the node: the task waits for it, and no attempt is counted. */
+	need: z.enum(['model-source']).optional(),
 });
 export const Telemetry = z.looseObject({
 	t: z.literal('telemetry'),
@@ -198,7 +203,10 @@ export const Move = z.looseObject({ t: z.literal('move'), shard: z.int().min(0),
 /** Why this node gets no work now, for its status line. Sent on change only. */
 export const Status = z.looseObject({ t: z.literal('status'), text: z.string(), queued: z.int().optional() });
 
-export const GatewayFrame = z.discriminatedUnion('t', [Challenge, Welcome, Task, Cancel, Watch, Mode, Resize, Move, Status]);
+/** A model that will be needed here soon: worth fetching while the node stands idle. A hint, nothing waits for it. */
+export const Prefetch = z.looseObject({ t: z.literal('prefetch'), model: z.string(), source: z.string() });
+
+export const GatewayFrame = z.discriminatedUnion('t', [Challenge, Welcome, Task, Cancel, Watch, Mode, Resize, Move, Status, Prefetch]);
 export type GatewayFrame = z.infer<typeof GatewayFrame>;
 
 /** What a node signs in `hello`: bound to the challenge and to this connection, so that it cannot be replayed. */

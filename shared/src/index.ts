@@ -13,5 +13,7 @@ export * from './limits.ts';
 export * from './models.ts';
 export * from './schedulers.ts';
 export * from './states.ts';
+export * from './task-types.ts';
 export * from './tickets.ts';
+export * from './workflows.ts';
 export const LIMNER_VERSION = '0.1.0';

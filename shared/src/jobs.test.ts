@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { newAssetId, newJobId } from './ids.ts';
+import { newAssetId, newJobId, newNodeId } from './ids.ts';
 import { batchKey, HistEntry, JobRequest, JobSpec, taskSeed, TERMINAL_EVENTS } from './jobs.ts';
 import { BODY_LIMITS, megapixelSteps, NODE_LIMITS, POOL_LIMITS, REQUEST_LIMITS as L, resultMaxBytes, TIMING } from './limits.ts';
 import { ModelName } from './models.ts';
@@ -131,7 +131,21 @@ describe('JobRequest bounds', () => {
 		expect(JobRequest.parse({ ...base, [field]: { job: JOB } })).toEqual({ ...base, [field]: { job: JOB, index: 0 } });
 	});
 
+	it('names of other jobs and nodes', () => {
+		const node = newNodeId(1, new Uint8Array(10));
+		expect(
+			misjudged(
+				'dependsOn',
+				[[], [JOB], Array.from({ length: 16 }, () => JOB)],
+				[JOB, [ASSET], Array.from({ length: 17 }, () => JOB), null],
+			),
+		).toEqual([]);
+		expect(misjudged('preferNode', [node], ['', JOB, null, 1])).toEqual([]);
+		expect(misjudged('taskType', ['GENERAL'], ['general', 'INGEST', null])).toEqual([]);
+	});
+
 	it('choices', () => {
+		expect(misjudged('onDependencyFailure', ['fail', 'run'], ['', 'stop', null])).toEqual([]);
 		expect(misjudged('task', ['txt2img', 'img2img', 'inpaint'], ['', 'upscale', 1, null])).toEqual([]);
 		expect(misjudged('class', ['interactive', 'batch'], ['', 'fast', null])).toEqual([]);
 		expect(misjudged('pasteBack', [true, false], ['true', 1, null])).toEqual([]);
@@ -151,7 +165,7 @@ describe('JobRequest bounds', () => {
 
 	it('every field of the request has a test here', () => {
 		const tested =
-			'class deadlineMs eta guidance guidanceRescale height initImage labels maskCropPadding maskFeather maskImage model n negativePrompt pasteBack priority prompt promptMode scheduler seed steps strength task width';
+			'class deadlineMs dependsOn eta guidance guidanceRescale height initImage labels maskCropPadding maskFeather maskImage model n negativePrompt onDependencyFailure pasteBack preferNode priority prompt promptMode scheduler seed steps strength task taskType width';
 		expect(Object.keys(JobRequest.shape).toSorted()).toEqual(tested.split(' '));
 	});
 

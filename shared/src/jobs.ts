@@ -4,10 +4,11 @@
  * @module
  */
 import { z } from 'zod';
-import { ASSET_ID_PATTERN, JOB_ID_PATTERN } from './ids.ts';
+import { ASSET_ID_PATTERN, JOB_ID_PATTERN, NODE_ID_PATTERN } from './ids.ts';
 import { REQUEST_LIMITS as L } from './limits.ts';
 import { ModelName, Operation } from './models.ts';
 import { resolveScheduler } from './schedulers.ts';
+import { jobOrderFields, TaskParams, TaskType } from './task-types.ts';
 
 /** Text without NUL: SQLite and PNG text chunks both end at it. */
 const text = (max: number) =>
@@ -43,6 +44,7 @@ export type PromptMode = z.infer<typeof PromptMode>;
 
 /** Body of `POST /api/v1/jobs`. Everything but the prompt has a default that comes from the model. */
 export const JobRequest = z.strictObject({
+	taskType: z.literal('GENERAL').optional(),
 	prompt: text(L.promptChars).min(1),
 	negativePrompt: text(L.promptChars).nullable().optional(),
 	model: ModelName.optional(),
@@ -66,16 +68,26 @@ export const JobRequest = z.strictObject({
 	maskFeather: z.int().min(L.maskPxMin).max(L.maskPxMax).optional(),
 	/** `weighted`: `(word:1.2)` and `[word]` carry weights and long prompts are read whole. `plain` (default): neither. */
 	promptMode: PromptMode.optional(),
-	class: z.enum(['interactive', 'batch']).optional(),
-	priority: z.int().min(L.priorityMin).max(L.priorityMax).optional(),
-	/** The job expires when it is not finished this long after it was accepted. */
-	deadlineMs: z.int().min(L.deadlineMinMs).max(L.deadlineMaxMs).optional(),
-	labels: z.array(text(L.labelChars).min(1)).max(L.labelsMax).optional(),
+	/** A node that gets the job when it would be about as fast as the best one. */
+	preferNode: z.string().regex(NODE_ID_PATTERN, 'must be a node id').optional(),
+	...jobOrderFields,
 });
 export type JobRequest = z.infer<typeof JobRequest>;
 
+/** What a job knows of its workflow; the first job of a workflow also knows the others. */
+export const WorkflowRef = z.looseObject({
+	id: z.string(),
+	/** Name of the job within the workflow. */
+	key: z.string(),
+	name: z.string().optional(),
+	members: z.array(z.object({ key: z.string(), job: z.string() })).optional(),
+});
+export type WorkflowRef = z.infer<typeof WorkflowRef>;
+
 /** A request with every default filled in: what is stored, granted and shown. */
 export const JobSpec = z.looseObject({
+	/** Absent = GENERAL. */
+	taskType: TaskType.optional(),
 	task: Operation,
 	model: z.string(),
 	prompt: z.string(),
@@ -102,6 +114,16 @@ export const JobSpec = z.looseObject({
 	/** Milliseconds since the epoch, on the gateway's clock. */
 	deadlineAt: z.int(),
 	labels: z.array(z.string()).optional(),
+	/** The one node that may do it. */
+	nodeId: z.string().optional(),
+	preferNode: z.string().optional(),
+	params: TaskParams.optional(),
+	dependsOn: z.array(z.string()).optional(),
+	onDependencyFailure: z.enum(['fail', 'run']).optional(),
+	/** Longest chain of dependencies that ends with this job, itself included. */
+	depth: z.int().optional(),
+	/** The workflow it came with. */
+	workflow: WorkflowRef.optional(),
 });
 export type JobSpec = z.infer<typeof JobSpec>;
 
@@ -127,17 +149,30 @@ const BATCH_FIELDS = [
 /** Two pictures can be made in one batch exactly when this text is equal. */
 export const batchKey = (spec: JobSpec): string => JSON.stringify(BATCH_FIELDS.map((field) => spec[field] ?? null));
 
-export const FailureClass = z.enum(['invalid', 'oom', 'engine', 'timeout', 'lost', 'poison']);
+export const FailureClass = z.enum(['invalid', 'oom', 'engine', 'timeout', 'lost', 'poison', 'dependency']);
 export type FailureClass = z.infer<typeof FailureClass>;
 
 export const TaskPhase = z.enum(['granted', 'downloading', 'loading', 'encoding', 'denoising', 'decoding', 'uploading', 'orphaned']);
 export type TaskPhase = z.infer<typeof TaskPhase>;
 
+/** Who gave what to whom: a job to one that waited for it, or a node to the next one. */
+export const Handoff = z.looseObject({
+	/** `job:<id>` or `node:<id>` */
+	from: z.string(),
+	to: z.string(),
+	/** Pictures and reports that went along: object keys are left out, indexes are not. */
+	artefacts: z.array(z.string()),
+	notes: z.string(),
+	at: z.int(),
+	ok: z.boolean(),
+});
+export type Handoff = z.infer<typeof Handoff>;
+
 /** One line of a job's history; durable events are exactly these. `rev` counts from 1 and is the SSE id. */
 export const HistEntry = z.looseObject({
 	rev: z.int(),
 	at: z.int(),
-	type: z.enum(['queued', 'assigned', 'requeued', 'image', 'succeeded', 'failed', 'canceled', 'expired']),
+	type: z.enum(['queued', 'assigned', 'requeued', 'image', 'result', 'handoff', 'succeeded', 'failed', 'canceled', 'expired']),
 	/** `key:<id>`, `node:<id>` or `pool`. */
 	who: z.string(),
 	index: z.int().optional(),
@@ -148,6 +183,10 @@ export const HistEntry = z.looseObject({
 	to: z.string().optional(),
 	reason: z.string().optional(),
 	traceId: z.string().optional(),
+	/** Of `result`: the JSON report. */
+	data: z.record(z.string(), z.unknown()).optional(),
+	/** Of `handoff` and of an `assigned` that follows a loss or a failure. */
+	handoff: Handoff.optional(),
 });
 export type HistEntry = z.infer<typeof HistEntry>;
 
@@ -191,6 +230,10 @@ export const TaskView = z.object({
 	step: z.int().optional(),
 	steps: z.int().optional(),
 	attempts: z.int(),
+	/** `<node>/<slot>` that failed or lost it. */
+	failedSlotIds: z.array(z.string()).optional(),
+	/** From being ready to being granted, the latest time. */
+	assignmentLatencyMs: z.int().optional(),
 	failures: z.array(z.object({ class: FailureClass, message: z.string(), nodeId: z.string().optional() })),
 });
 export type TaskView = z.infer<typeof TaskView>;
@@ -221,6 +264,8 @@ export const QueueView = z.object({
 	reason: z.string().optional(),
 	/** Refusals of candidate slots, counted by reason. */
 	refusals: z.record(z.string(), z.int()).optional(),
+	/** What would make it possible, most effective first. */
+	remedies: z.array(z.string()).optional(),
 });
 export type QueueView = z.infer<typeof QueueView>;
 
@@ -242,6 +287,13 @@ export const JobView = z.object({
 	history: z.array(HistEntry),
 	retryOf: z.string().optional(),
 	traceId: z.string().optional(),
+	taskType: TaskType.optional(),
+	/** Reports of tasks that make no picture. */
+	results: z
+		.array(z.object({ index: z.int(), nodeId: z.string(), at: z.iso.datetime(), data: z.record(z.string(), z.unknown()) }))
+		.optional(),
+	workflow: z.object({ id: z.string(), key: z.string() }).optional(),
+	dependsOn: z.array(z.object({ job: z.string(), state: JobStateEnum.optional() })).optional(),
 	links: z.object({ self: z.string(), events: z.string(), cancel: z.string() }),
 });
 export type JobView = z.infer<typeof JobView>;

@@ -126,6 +126,31 @@ export const POOL_LIMITS = {
 	nodeFailureWindowMs: 10 * MINUTE_MS,
 } as const;
 
+/** Bounds of workflows: jobs that wait for each other. */
+export const WORKFLOW_LIMITS = {
+	jobsMax: 32,
+	dependsOnMax: 16,
+	/** Jobs one after another; a job without dependencies has depth 1. */
+	depthMax: 8,
+	keyChars: 64,
+	nameChars: 200,
+} as const;
+
+/** Bounds of tasks that are no pictures. */
+export const TASK_LIMITS = {
+	/** JSON report of a benchmark, pull, probe or move. */
+	reportBytes: 64 * KIB,
+	repeatMax: 10,
+	repeatDefault: 3,
+	/** Try again whether the model source can be reached after this long, doubled with each failure. */
+	sourceRetryFirstMs: 30 * SECOND_MS,
+	sourceRetryCapMs: 10 * MINUTE_MS,
+	/** A node is asked to fetch a model ahead of need at most this often for each model. */
+	prefetchGapMs: 10 * MINUTE_MS,
+	/** Assumed speed of a download when it is weighed against waiting, bytes a second. */
+	downloadBytesPerS: 20 * MIB,
+} as const;
+
 /** Liveness and timing constants. Protocol times are durations, never absolute. */
 export const TIMING = {
 	pingMs: 4 * SECOND_MS,

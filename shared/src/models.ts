@@ -39,6 +39,8 @@ export const ModelInfo = z.looseObject({
 	licence: z.string().max(200).optional(),
 	/** Loaded in some slot of this node right now. */
 	warm: z.boolean().optional(),
+	/** Where it was pulled from, `owner/name@commit`: other nodes can fetch it there. */
+	source: z.string().max(400).optional(),
 });
 export type ModelInfo = z.infer<typeof ModelInfo>;
 
