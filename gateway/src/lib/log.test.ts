@@ -12,12 +12,15 @@ describe('createLogger', () => {
 		expect(lines[0]).not.toContain('\n');
 		expect(JSON.parse(lines[0]!)).toMatchObject({ level: 'info', msg: 'hello\nworld', traceId: 't', requestId: 'r', n: 1 });
 	});
-	it('takes an unknown level for info', () => {
+	it('takes an unknown level for info, and says so once', () => {
 		const lines: string[] = [];
-		const log = createLogger('loud', {}, (line) => lines.push(line));
-		log.debug('a');
-		log.info('b');
-		expect(lines).toHaveLength(1);
+		for (let i = 0; i < 2; i++) {
+			const log = createLogger('loud', {}, (line) => lines.push(line));
+			log.debug('a');
+			log.info('b');
+		}
+		expect(lines).toHaveLength(3);
+		expect(lines[0]).toMatch(/LOG_LEVEL is .*loud.* counts as info: write one of debug, info, warn, error, silent/);
 	});
 });
 

@@ -36,6 +36,16 @@ export const redact = (text: string): string => SECRETS.reduce((out, [pattern, p
 
 const isLevel = (text: string): text is LogLevel => Object.hasOwn(LEVELS, text);
 
+const told = new Set<string>();
+
+/** A wrong setting must not stop the service, nor go unnoticed: one line an isolate. */
+const tellOnce = (level: string, sink: Sink): void => {
+	if (told.has(level)) return;
+	told.add(level);
+	const detail = `LOG_LEVEL is ${JSON.stringify(level)} and counts as info: write one of ${Object.keys(LEVELS).join(', ')}`;
+	sink(JSON.stringify({ level: 'error', msg: 'wrong setting', time: new Date().toISOString(), detail }));
+};
+
 /**
  * A logger whose every line carries `base`.
  * @param level lines below it are dropped; an unknown word counts as `info`
@@ -44,6 +54,7 @@ const isLevel = (text: string): text is LogLevel => Object.hasOwn(LEVELS, text);
  */
 export const createLogger = (level: string, base: LogFields, sink: Sink = console.log): Logger => {
 	const floor = LEVELS[isLevel(level) ? level : 'info'];
+	if (!isLevel(level)) tellOnce(level, sink);
 	const at =
 		(name: Exclude<LogLevel, 'silent'>) =>
 		(msg: string, fields: LogFields = {}): void => {

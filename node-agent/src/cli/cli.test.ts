@@ -5,16 +5,20 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { JobRequest } from '@limner/shared';
+import { Command } from 'commander';
 import sharp from 'sharp';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { takeLock } from '../lib/process-lock.ts';
+import { JobEntry } from '../local/jobs-file.ts';
 import { readRecord } from '../png/record.ts';
 import { mask } from './config.ts';
 import { checkNode, judgeDisk } from './doctor.ts';
 import { explain } from './main.ts';
 import { numberedFile, shortTime, timesLine } from './output.ts';
-import { byteSize, decimal, gatewayAddress, oneOf, schedulerName, whole } from './parse.ts';
+import { byteSize, decimal, duration, gatewayAddress, oneOf, pairOf, schedulerName, whole } from './parse.ts';
 import { prune } from './prune.ts';
-import { taskOf, toJobRequest } from './request-flags.ts';
+import { addEngineFlags, addQueueFlags, addRequestFlags, taskOf, toJobRequest } from './request-flags.ts';
 import { runLimner, type Ran } from './run.test-lib.ts';
 import { StatusLine } from './status-line.ts';
 
@@ -236,6 +240,9 @@ describe('limner login, config, keys', () => {
 		expect((await limner(['config'], { LIMNER_LOG_LEVEL: 'loud' })).err).toMatch(
 			/LIMNER_LOG_LEVEL="loud" in the environment is not allowed/,
 		);
+		expect((await limner(['demo'], { LOG_LEVEL: 'loud' })).err).toMatch(
+			/LOG_LEVEL="loud" in the environment is not allowed: choose one of debug, info, warn, error and silent/,
+		);
 		writeFileSync(join(folder, 'limner.config.json'), '{"shards":0}');
 		expect((await limner(['config'])).err).toMatch(/shards=0 in limner\.config\.json is not allowed/);
 		for (const [ttl, allowed] of [
@@ -309,7 +316,7 @@ describe('prune', () => {
 		expect(existsSync(join(folder, 'outbox', 'j-1-1.bin'))).toBe(true);
 		expect(existsSync(join(folder, 'node.json'))).toBe(true);
 		expect((await prune(folder, { all: true, dryRun: false, now })).map((item) => item.what)).toEqual(['picture 1 of j']);
-		writeFileSync(join(folder, 'node.pid'), String(process.pid));
+		expect(takeLock(join(folder, 'node.pid')).ok).toBe(true);
 		await expect(prune(folder, { all: false, dryRun: false, now })).rejects.toThrow(/stop it first/);
 	});
 });
@@ -327,6 +334,25 @@ describe('values of flags', () => {
 		expect(gatewayAddress('https://a.b/')).toBe('https://a.b');
 		expect(() => gatewayAddress('ftp://a')).toThrow('address like');
 		expect(() => oneOf('a', 'b')('c')).toThrow('Choose one of a, b');
+	});
+	it('takes pairs and times, and refuses what is neither', () => {
+		expect([pairOf('x')('1024x768'), pairOf(',')('0,64'), pairOf('x')('8×16')]).toEqual([
+			[1024, 768],
+			[0, 64],
+			[8, 16],
+		]);
+		for (const bad of ['1024', '1,2', 'x', '-1x2', '1x2x3']) expect(() => pairOf('x')(bad)).toThrow('like 1024x768');
+		expect([duration(1000, 3_600_000)('90s'), duration(1000, 3_600_000)('1h'), duration(1000, 3_600_000)('1s')]).toEqual([
+			90_000, 3_600_000, 1000,
+		]);
+		for (const bad of ['999ms', '61m', '5', 's', '-1s']) expect(() => duration(1000, 3_600_000)(bad)).toThrow('from 1s to 1h');
+	});
+	it('has a flag for every field of a request', () => {
+		const flags = new Set(addQueueFlags(addRequestFlags(new Command())).options.map((option) => option.attributeName()));
+		const renamed: Record<string, string> = { negativePrompt: 'negative', deadlineMs: 'deadline', labels: 'label', initImage: 'init', maskImage: 'mask' };
+		for (const field of Object.keys(JobRequest.shape)) expect(flags, field).toContain(renamed[field] ?? field);
+		const local = new Set(addEngineFlags(addRequestFlags(new Command())).options.map((option) => option.attributeName()));
+		for (const field of Object.keys(JobEntry.shape)) if (field !== 'id') expect(local, field).toContain(renamed[field] ?? field);
 	});
 	it('reads the task out of the pictures given', () => {
 		expect(taskOf({})).toBe('txt2img');

@@ -15,11 +15,19 @@ import { EXIT, UserError } from '../lib/user-error.ts';
 import { fillEntry, fillRequest, LocalEngine, LocalModels, type LocalPicture, type LocalProgress } from '../local/generate.ts';
 import { readJobsFile, type JobEntry } from '../local/jobs-file.ts';
 import { defaultModelDirs, type StoredModel } from '../models/store.ts';
-import { numberedFile, timesLine, writeOutput } from './output.ts';
+import { checkOutput, numberedFile, timesLine, writeOutput } from './output.ts';
 import { collect, oneOf } from './parse.ts';
-import { addRequestFlags, taskOf, toJobRequest, type RequestFlags } from './request-flags.ts';
+import {
+	addEngineFlags,
+	addRequestFlags,
+	engineFields,
+	taskOf,
+	toJobRequest,
+	type EngineFlags,
+	type RequestFlags,
+} from './request-flags.ts';
 
-interface GenerateFlags extends RequestFlags {
+interface GenerateFlags extends RequestFlags, EngineFlags {
 	out: string;
 	models?: string[];
 	device?: string;
@@ -71,14 +79,15 @@ const inputsOf = (flags: RequestFlags): EngineInputs => {
 const single = async (flags: GenerateFlags): Promise<void> => {
 	const body = toJobRequest(flags);
 	const inputs = inputsOf(flags);
+	const out = userPath(flags.out);
+	for (let index = 0; index < (body.n ?? 1); index++) checkOutput(numberedFile(out, index, body.n ?? 1));
 	const model = await new LocalModels(modelDirs(flags)).find(flags.model, userPath);
 	const n = body.n ?? 1;
 	const seed = body.seed ?? randomInt(RANDOM_SEED_END);
-	const out = userPath(flags.out);
 	const engine = await LocalEngine.open(flags.device);
 	const line = createProgressLine({ n });
 	for (let index = 0; index < n; index++) {
-		const request = fillRequest(body, taskOf(flags), seed, index, model.info);
+		const request = { ...fillRequest(body, taskOf(flags), seed, index, model.info), ...engineFields(flags) };
 		const picture = await engine.make(model, request, inputs, onLine(line, index));
 		line.event({ event: 'image', data: { index } });
 		for (const warning of index === 0 ? picture.warnings : []) line.note(`limner: note: ${warning}`);
@@ -114,6 +123,7 @@ const runEntry = async (engine: LocalEngine, model: StoredModel, entry: JobEntry
 const batch = async (flags: GenerateFlags & { jobs: string }): Promise<void> => {
 	const entries = readJobsFile(userPath(flags.jobs));
 	const outDir = userPath(flags.outDir ?? '.');
+	checkOutput(join(outDir, `${entries[0]?.id ?? 'limner'}.png`));
 	const models = new LocalModels(modelDirs(flags));
 	const engine = await LocalEngine.open(flags.device);
 	const began = performance.now();
@@ -150,7 +160,7 @@ const generate = async (flags: GenerateFlags): Promise<void> => {
 };
 
 export const registerGenerate = (program: Command): void => {
-	addRequestFlags(program.command('generate').description('make pictures on this machine, without a gateway'))
+	addEngineFlags(addRequestFlags(program.command('generate').description('make pictures on this machine, without a gateway')))
 		.option('--out <file>', 'where to write the picture', 'limner.png')
 		.option('--models <folder>', 'a model, or a folder of models; may be repeated', collect)
 		.option('--device <kind>', 'what to compute on', oneOf(...DEVICE_KINDS))

@@ -2,7 +2,7 @@
  * `limner node`: serves a gateway with this machine until it is told to stop.
  * @module
  */
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { NODE_LIMITS } from '@limner/shared';
@@ -12,6 +12,7 @@ import type { EngineConfig } from '../engines/create.ts';
 import { coreCount, DEVICE_KINDS, planDevice, threadsPerSlot } from '../engines/devices.ts';
 import { fileLog, type Logger } from '../lib/log.ts';
 import { defaultStateDir, userPath } from '../lib/paths.ts';
+import { takeLock, type LockResult } from '../lib/process-lock.ts';
 import { errorCode, EXIT, messageOf, UserError } from '../lib/user-error.ts';
 import { defaultModelDirs, fileHashCache, listModels, mockModel, type StoredModel } from '../models/store.ts';
 import { NodeAgent, type AgentOptions } from '../node/agent.ts';
@@ -122,21 +123,22 @@ const openLog = (stateDir: string): Logger => {
 	}
 };
 
-/** Names the process that uses the state folder, for `limner prune`. */
-const writePid = (stateDir: string): (() => void) => {
+/**
+ * Claims the state folder: two nodes in one would be one identity that throws itself out again and again.
+ * @throws {UserError} when another node has it, or the lock cannot be written
+ */
+const lockStateDir = (stateDir: string): (() => void) => {
 	const file = join(stateDir, 'node.pid');
+	let lock: LockResult;
 	try {
-		writeFileSync(file, `${process.pid}\n`, { mode: 0o600 });
+		lock = takeLock(file);
 	} catch (error) {
 		throw unwritable(file, error);
 	}
-	return () => {
-		try {
-			if (readFileSync(file, 'utf8').trim() === String(process.pid)) rmSync(file, { force: true });
-		} catch {
-			// Gone already.
-		}
-	};
+	if (lock.ok) return lock.release;
+	throw new UserError(
+		`Another limner node (process ${lock.pid}) uses ${stateDir}; stop it first, or give this one a folder of its own with --state-dir.`,
+	);
 };
 
 /** First signal: finish or hand back. Second: leave at once. */
@@ -204,13 +206,13 @@ const startAgent = async (flags: NodeFlags, { stateDir, log, line, onHalt }: Nod
 const node = async (flags: NodeFlags): Promise<void> => {
 	endWithParent();
 	const stateDir = makeStateDir(flags.stateDir ?? settings().stateDir);
+	const unlock = lockStateDir(stateDir);
 	const log = openLog(stateDir);
 	const line = new StatusLine();
 	let agent: NodeAgent | undefined;
-	const removePid = writePid(stateDir);
 	const leave = (code: number): void => {
 		line.end();
-		removePid();
+		unlock();
 		process.exit(code);
 	};
 	onSignals(() => agent, line, leave);
@@ -223,7 +225,7 @@ const node = async (flags: NodeFlags): Promise<void> => {
 	} catch (error) {
 		log.error({ why: messageOf(error) }, 'not started');
 		line.end();
-		removePid();
+		unlock();
 		throw error;
 	}
 };

@@ -49,6 +49,30 @@ export const byteSize = (text: string): number => {
 	return Math.floor(bytes);
 };
 
+/** Two whole numbers with a sign between them, like `1024x768` or `0,64`. */
+export const pairOf =
+	(separator: 'x' | ',') =>
+	(text: string): [number, number] => {
+		const match = /^(\d{1,5})([x,×])(\d{1,5})$/i.exec(text.trim());
+		const sign = match?.[2]?.toLowerCase().replace('×', 'x');
+		if (match === null || sign !== separator)
+			throw new InvalidArgumentError(`It must be two whole numbers like ${separator === 'x' ? '1024x768' : '0,64'}.`);
+		return [Number(match[1]), Number(match[3])];
+	};
+
+const TIME_UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** A time like `90s`, `10m` or `2h`, in milliseconds. */
+export const duration =
+	(minMs: number, maxMs: number) =>
+	(text: string): number => {
+		const match = /^(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)$/.exec(text.trim());
+		const ms = match === null ? Number.NaN : Math.round(Number(match[1]) * (TIME_UNITS[match[2] ?? ''] ?? Number.NaN));
+		if (!Number.isFinite(ms) || ms < minMs || ms > maxMs)
+			throw new InvalidArgumentError(`It must be a time from ${minMs / 1000}s to ${maxMs / 3_600_000}h, like 90s, 10m or 2h.`);
+		return ms;
+	};
+
 /** A scheduler by name, label or alias. */
 export const schedulerName = (text: string): string => {
 	const name = resolveScheduler(text);

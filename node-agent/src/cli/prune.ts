@@ -2,12 +2,13 @@
  * `limner prune`: removes what a node left behind.
  * @module
  */
-import { existsSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { TIMING } from '@limner/shared';
 import type { Command } from 'commander';
 import { settings } from '../config/settings.ts';
 import { defaultStateDir, userPath } from '../lib/paths.ts';
+import { lockOwner } from '../lib/process-lock.ts';
 import { UserError } from '../lib/user-error.ts';
 import { openOutbox } from '../outbox/outbox.ts';
 
@@ -18,23 +19,6 @@ interface PruneFlags {
 }
 
 const LOGS = ['node.log', 'node.log.1', 'engine.log', 'engine.log.1'];
-
-const isAlive = (pid: number): boolean => {
-	try {
-		process.kill(pid, 0);
-		return true;
-	} catch {
-		return false;
-	}
-};
-
-/** The process that uses the state folder now. */
-const userOf = (stateDir: string): number | undefined => {
-	const file = join(stateDir, 'node.pid');
-	if (!existsSync(file)) return undefined;
-	const pid = Number(readFileSync(file, 'utf8').trim());
-	return Number.isInteger(pid) && pid > 0 && isAlive(pid) ? pid : undefined;
-};
 
 const sizeOf = (path: string): number => {
 	const info = statSync(path, { throwIfNoEntry: false });
@@ -53,7 +37,7 @@ export interface Pruned {
  * @param all removes every picture that waits for its upload
  */
 export const prune = async (stateDir: string, options: { all: boolean; dryRun: boolean; now: number }): Promise<Pruned[]> => {
-	const pid = userOf(stateDir);
+	const pid = lockOwner(join(stateDir, 'node.pid'))?.pid;
 	if (pid !== undefined) throw new UserError(`A node (process ${pid}) uses ${stateDir}; stop it first.`);
 	const removed: Pruned[] = [];
 	for (const name of ['tmp', ...LOGS]) {

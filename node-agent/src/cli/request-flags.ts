@@ -5,7 +5,7 @@
 import { JobRequest, Operation, PromptMode, REQUEST_LIMITS as L } from '@limner/shared';
 import type { Command } from 'commander';
 import { EXIT, UserError } from '../lib/user-error.ts';
-import { decimal, oneOf, schedulerName, whole } from './parse.ts';
+import { collect, decimal, duration, oneOf, pairOf, schedulerName, whole } from './parse.ts';
 
 export interface RequestFlags {
 	prompt?: string;
@@ -28,6 +28,18 @@ export interface RequestFlags {
 	maskCropPadding?: number;
 	maskFeather?: number;
 	promptMode?: PromptMode;
+	class?: 'interactive' | 'batch';
+	priority?: number;
+	deadline?: number;
+	label?: string[];
+}
+
+/** Parameters of the engine that the API does not have: they exist here and in jobs files. */
+export interface EngineFlags {
+	useT5?: boolean;
+	originalSize?: [number, number];
+	cropTopLeft?: [number, number];
+	targetSize?: [number, number];
 }
 
 /** Adds the flags to a command. */
@@ -54,12 +66,35 @@ export const addRequestFlags = (command: Command): Command =>
 		.option('--mask-feather <px>', 'inpaint: soft border inside the mask when it is pasted back', whole(L.maskPxMin, L.maskPxMax))
 		.option('--no-paste-back', 'inpaint: do not put the original pixels back outside the mask');
 
+/** Adds what only a queue understands. */
+export const addQueueFlags = (command: Command): Command =>
+	command
+		.option('--class <name>', 'interactive goes before batch', oneOf('interactive', 'batch'))
+		.option('--priority <n>', 'among your own jobs, 9 is first', whole(L.priorityMin, L.priorityMax))
+		.option('--deadline <time>', 'give up when it is not done by then, like 90s, 10m or 2h', duration(L.deadlineMinMs, L.deadlineMaxMs))
+		.option('--label <text>', 'a word to find it by; may be repeated', collect);
+
+/** Adds what only the engine understands. */
+export const addEngineFlags = (command: Command): Command =>
+	command
+		.option('--original-size <WxH>', 'SDXL: size of the picture that the model shall think this was made from', pairOf('x'))
+		.option('--crop-top-left <X,Y>', 'SDXL: crop that the model shall think was made', pairOf(','))
+		.option('--target-size <WxH>', 'SDXL: size that the model shall aim at', pairOf('x'))
+		.option('--use-t5', 'SD 3: read the prompt with the third text encoder (default: where there is one)')
+		.option('--no-use-t5', 'SD 3: leave the third text encoder out');
+
 const usage = (sentence: string): UserError => new UserError(sentence, { exitCode: EXIT.usage });
 
 /** The fields of the API that the flags name. */
 const fieldsOf = (flags: RequestFlags): Record<string, unknown> => {
-	const { negative, pasteBack, ...rest } = flags;
-	const fields: Record<string, unknown> = { ...rest, negativePrompt: negative, pasteBack: pasteBack === false ? false : undefined };
+	const { negative, pasteBack, deadline, label, ...rest } = flags;
+	const fields: Record<string, unknown> = {
+		...rest,
+		negativePrompt: negative,
+		pasteBack: pasteBack === false ? false : undefined,
+		deadlineMs: deadline,
+		labels: label,
+	};
 	return Object.fromEntries(Object.entries(fields).filter(([key, value]) => value !== undefined && Object.hasOwn(JobRequest.shape, key)));
 };
 
@@ -76,6 +111,14 @@ export const toJobRequest = (flags: RequestFlags): JobRequest => {
 	const [issue] = parsed.error.issues;
 	throw usage(`--${String(issue?.path[0] ?? '')} ${issue?.message ?? 'has a wrong value'}.`);
 };
+
+/** The engine's own parameters that the flags name. */
+export const engineFields = ({ useT5, originalSize, cropTopLeft, targetSize }: EngineFlags): EngineFlags => ({
+	...(useT5 === undefined ? {} : { useT5 }),
+	...(originalSize === undefined ? {} : { originalSize }),
+	...(cropTopLeft === undefined ? {} : { cropTopLeft }),
+	...(targetSize === undefined ? {} : { targetSize }),
+});
 
 /** What the pictures given ask for. */
 export const taskOf = (flags: RequestFlags): Operation => {

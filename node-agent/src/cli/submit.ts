@@ -12,7 +12,7 @@ import { userPath } from '../lib/paths.ts';
 import { errorCode, EXIT, messageOf, UserError } from '../lib/user-error.ts';
 import { numberedFile, timesLine, writeOutput } from './output.ts';
 import { gatewayAddress } from './parse.ts';
-import { addRequestFlags, toJobRequest, type RequestFlags } from './request-flags.ts';
+import { addQueueFlags, addRequestFlags, toJobRequest, type RequestFlags } from './request-flags.ts';
 
 interface SubmitFlags extends RequestFlags {
 	out: string;
@@ -116,7 +116,7 @@ const submit = async (flags: SubmitFlags): Promise<void> => {
 };
 
 export const registerSubmit = (program: Command): void => {
-	addRequestFlags(program.command('submit').description('have a gateway make pictures'))
+	addQueueFlags(addRequestFlags(program.command('submit').description('have a gateway make pictures')))
 		.option('--out <file>', 'where to write the picture', 'limner.png')
 		.option('--url <address>', 'the gateway (default: LIMNER_URL)', gatewayAddress)
 		.option('--key <key>', 'API key (default: LIMNER_API_KEY)')

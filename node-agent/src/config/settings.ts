@@ -26,6 +26,8 @@ const isDuration = (text: string): boolean => {
 };
 const wholeNumber = (min: number, max: number) => z.coerce.number(`must be a whole number`).int('must be a whole number').min(min).max(max);
 
+const LogLevel = z.enum(['debug', 'info', 'warn', 'error', 'silent'], 'choose one of debug, info, warn, error and silent');
+
 /** Every setting. The keys are those of `limner.config.json`. */
 export const Settings = z.strictObject({
 	url: address.default('http://127.0.0.1:8787'),
@@ -34,7 +36,7 @@ export const Settings = z.strictObject({
 	name: z.string().min(1).optional(),
 	stateDir: z.string().min(1).optional(),
 	models: folders.optional(),
-	logLevel: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),
+	logLevel: LogLevel.default('info'),
 	port: wholeNumber(0, 65_535).optional(),
 	publicUrl: z.union([z.literal(''), address]).optional(),
 	region: z.string().min(1).optional(),
@@ -42,6 +44,7 @@ export const Settings = z.strictObject({
 	defaultModel: z.string().min(1).optional(),
 	resultTtl: z.string().refine(isDuration, 'must be a time of at least 1 ms and at most 100 years, like 30d or 12h').optional(),
 	maxQueueDepth: wholeNumber(1, 1_000_000).optional(),
+	gatewayLogLevel: LogLevel.optional(),
 });
 export type Settings = z.infer<typeof Settings>;
 export type SettingKey = keyof Settings;
@@ -62,13 +65,23 @@ export const ENVIRONMENT: Readonly<Record<SettingKey, string>> = {
 	defaultModel: 'DEFAULT_MODEL',
 	resultTtl: 'RESULT_TTL',
 	maxQueueDepth: 'MAX_QUEUE_DEPTH',
+	gatewayLogLevel: 'LOG_LEVEL',
 };
 
 /** Settings that are never printed in full. */
 export const SECRETS: ReadonlySet<SettingKey> = new Set(['apiKey', 'token']);
 
 /** Settings of `limner up` that reach the gateway through the environment. */
-const GATEWAY_KEYS: readonly SettingKey[] = ['port', 'publicUrl', 'region', 'shards', 'defaultModel', 'resultTtl', 'maxQueueDepth'];
+const GATEWAY_KEYS: readonly SettingKey[] = [
+	'port',
+	'publicUrl',
+	'region',
+	'shards',
+	'defaultModel',
+	'resultTtl',
+	'maxQueueDepth',
+	'gatewayLogLevel',
+];
 
 export const CONFIG_FILE = 'limner.config.json';
 
