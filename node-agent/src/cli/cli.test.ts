@@ -349,10 +349,17 @@ describe('values of flags', () => {
 	});
 	it('has a flag for every field of a request', () => {
 		const flags = new Set(addQueueFlags(addRequestFlags(new Command())).options.map((option) => option.attributeName()));
-		const renamed: Record<string, string> = { negativePrompt: 'negative', deadlineMs: 'deadline', labels: 'label', initImage: 'init', maskImage: 'mask' };
+		const renamed: Record<string, string> = {
+			negativePrompt: 'negative',
+			deadlineMs: 'deadline',
+			labels: 'label',
+			initImage: 'init',
+			maskImage: 'mask',
+		};
 		for (const field of Object.keys(JobRequest.shape)) expect(flags, field).toContain(renamed[field] ?? field);
 		const local = new Set(addEngineFlags(addRequestFlags(new Command())).options.map((option) => option.attributeName()));
-		for (const field of Object.keys(JobEntry.shape)) if (field !== 'id') expect(local, field).toContain(renamed[field] ?? field);
+		for (const field of Object.keys(JobEntry.shape).filter((name) => name !== 'id'))
+			expect(local, field).toContain(renamed[field] ?? field);
 	});
 	it('reads the task out of the pictures given', () => {
 		expect(taskOf({})).toBe('txt2img');
@@ -374,7 +381,17 @@ describe('values of flags', () => {
 });
 
 describe('StatusLine', () => {
-	const base = { name: 'n', gateway: 'g', link: 'online', problem: '', mode: 'active', modeReason: '', reason: '', slots: 1 } as const;
+	const base = {
+		name: 'n',
+		gateway: 'g',
+		link: 'online',
+		problem: '',
+		mode: 'active',
+		modeReason: '',
+		rest: '',
+		reason: '',
+		slots: 1,
+	} as const;
 	const rest = { running: [], uploads: 0, uploadProblem: '', trouble: '', failed: 0, stopping: false };
 	it('prints whole lines on changes only, and rewrites one line on a terminal', async () => {
 		let plain = '';

@@ -120,6 +120,12 @@ const runEntry = async (engine: LocalEngine, model: StoredModel, entry: JobEntry
 	return pictures;
 };
 
+/** @param stem path of the entry's files without their endings */
+const writeEntry = (stem: string, pictures: readonly LocalPicture[], withLatents: boolean): void => {
+	for (const [index, picture] of pictures.entries()) writeOutput(numberedFile(`${stem}.png`, index, pictures.length), picture.png);
+	if (withLatents) saveLatents(`${stem}.latents.f32`, pictures);
+};
+
 const batch = async (flags: GenerateFlags & { jobs: string }): Promise<void> => {
 	const entries = readJobsFile(userPath(flags.jobs));
 	const outDir = userPath(flags.outDir ?? '.');
@@ -135,8 +141,7 @@ const batch = async (flags: GenerateFlags & { jobs: string }): Promise<void> => 
 			const model = await models.find(entry.model ?? flags.model, userPath);
 			const pictures = await runEntry(engine, model, entry, line);
 			line.done();
-			for (const [index, picture] of pictures.entries()) writeOutput(numberedFile(join(outDir, `${entry.id}.png`), index, n), picture.png);
-			if (flags.saveLatents === true) saveLatents(join(outDir, `${entry.id}.latents.f32`), pictures);
+			writeEntry(join(outDir, entry.id), pictures, flags.saveLatents === true);
 			console.log(`${position + 1}/${entries.length}  ${entry.id}`);
 		} catch (error) {
 			if (!(error instanceof UserError)) throw error;

@@ -51,7 +51,7 @@ const announce = (model: StoredModel, store: string, given: string | undefined):
 	const flag = given === undefined ? '' : ` --models ${given}`;
 	console.log(`${model.name}  ${info.family}, ${info.operations.join(', ')} at ${info.nativeWidth}×${info.nativeHeight}, in ${store}`);
 	console.error(
-		`limner: try it with: limner generate --model ${model.name}${flag} --prompt "a lighthouse at dusk"; a node offers it after its next start`,
+		`limner: try it with: limner generate --model ${model.name}${flag} --prompt "a lighthouse at dusk"; running nodes offer it within half a minute`,
 	);
 };
 

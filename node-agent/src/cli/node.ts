@@ -14,8 +14,10 @@ import { fileLog, type Logger } from '../lib/log.ts';
 import { defaultStateDir, userPath } from '../lib/paths.ts';
 import { takeLock, type LockResult } from '../lib/process-lock.ts';
 import { errorCode, EXIT, messageOf, UserError } from '../lib/user-error.ts';
-import { defaultModelDirs, fileHashCache, listModels, mockModel, type StoredModel } from '../models/store.ts';
+import { ModelShelf } from '../models/shelf.ts';
+import { defaultModelDirs, mockModel, type StoredModel } from '../models/store.ts';
 import { NodeAgent, type AgentOptions } from '../node/agent.ts';
+import { parseSchedule } from '../node/hours.ts';
 import { MOCK_MODEL } from '../node/mock.ts';
 import { forkWorkers, inProcessWorkers } from '../slots/workers.ts';
 import { byteSize, collect, gatewayAddress, oneOf, whole } from './parse.ts';
@@ -31,6 +33,7 @@ export interface NodeFlags {
 	device?: string;
 	trust?: 'own' | 'shared';
 	maxDisk?: number;
+	schedule?: string;
 	models?: string[];
 	engine: 'onnx' | 'mock';
 	mockStepMs: number;
@@ -62,6 +65,7 @@ interface EngineSetup {
 	models: StoredModel[];
 	/** Sentences about models that are left out. */
 	notes: string[];
+	lookForModels?: AgentOptions['lookForModels'];
 }
 
 const mockSetup = (flags: NodeFlags): EngineSetup => ({
@@ -76,9 +80,8 @@ const onnxSetup = async (flags: NodeFlags, stateDir: string): Promise<EngineSetu
 	const plan = await planDevice(flags.device);
 	const slots = flags.slots ?? Math.min(NODE_LIMITS.slotsMax, plan.defaultSlots);
 	const dirs = flags.models?.map(userPath) ?? settings().models?.map(userPath) ?? defaultModelDirs(stateDir);
-	const cache = fileHashCache(join(stateDir, 'model-hashes.json'));
-	const { models, broken } = await listModels(dirs, cache);
-	await cache.save();
+	const shelf = new ModelShelf({ dirs, cacheFile: join(stateDir, 'model-hashes.json') });
+	const { models, broken } = await shelf.open();
 	if (models.length === 0) {
 		const why =
 			broken.length === 0
@@ -95,6 +98,7 @@ const onnxSetup = async (flags: NodeFlags, stateDir: string): Promise<EngineSetu
 		slots,
 		models,
 		notes: broken.map((model) => model.sentence),
+		lookForModels: async () => (await shelf.look())?.models,
 	};
 };
 
@@ -168,6 +172,11 @@ interface NodeShell {
 	onHalt: (sentence: string) => void;
 }
 
+const hoursOf = (flags: NodeFlags): AgentOptions['hours'] => {
+	const text = flags.schedule ?? settings().schedule;
+	return text === undefined ? undefined : { schedule: parseSchedule(text) };
+};
+
 const startAgent = async (flags: NodeFlags, { stateDir, log, line, onHalt }: NodeShell): Promise<NodeAgent> => {
 	const setup = flags.engine === 'mock' ? mockSetup(flags) : await onnxSetup(flags, stateDir);
 	for (const note of setup.notes) {
@@ -189,6 +198,8 @@ const startAgent = async (flags: NodeFlags, { stateDir, log, line, onHalt }: Nod
 			onOutput: (slotId, text) => log.info({ slotId, text: text.trimEnd() }, 'engine output'),
 		}),
 		models: setup.models,
+		lookForModels: setup.lookForModels,
+		hours: hoursOf(flags),
 		maxDiskBytes: flags.maxDisk,
 		log,
 		onStatus: (status) => line.update(status),
@@ -242,6 +253,7 @@ export const registerNode = (program: Command): void => {
 		.option('--device <kind>', 'what to compute on', oneOf(...DEVICE_KINDS))
 		.option('--trust <whose>', 'refuse to start unless the join token is for this: own or shared', oneOf('own', 'shared'))
 		.option('--max-disk <size>', 'how much disk finished pictures may take, like 20GB', byteSize)
+		.option('--schedule <hours>', 'when to work, like "22:00-07:00" or "Mon-Fri 18:00-08:00, Sat-Sun 00:00-24:00"')
 		.option('--models <folder>', 'a model, or a folder of models; may be repeated', collect)
 		.option('--engine <name>', 'onnx, or mock: noise instead of pictures, for tests', oneOf('onnx', 'mock'), 'onnx')
 		.option('--mock-step-ms <ms>', 'mock: time of a step', whole(0, MOCK_MAX_MS), Number(process.env['LIMNER_MOCK_STEP_MS'] ?? 20))

@@ -50,8 +50,8 @@ export const parseOwner = (text: string): LockOwner | undefined => {
 	try {
 		const value: unknown = JSON.parse(trimmed);
 		if (typeof value !== 'object' || value === null || !('pid' in value) || !Number.isSafeInteger(value.pid)) return undefined;
-		const { pid, bootId = '', startedAt = '' } = value as Partial<LockOwner> & { pid: number };
-		return { pid, bootId: String(bootId), startedAt: String(startedAt) };
+		const { pid, bootId = '', startedAt = '' }: { pid: unknown; bootId?: unknown; startedAt?: unknown } = value;
+		return { pid: Number(pid), bootId: String(bootId), startedAt: String(startedAt) };
 	} catch {
 		return undefined;
 	}

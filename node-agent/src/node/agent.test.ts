@@ -4,8 +4,11 @@ import { join } from 'node:path';
 import type { GatewayFrame, JobSpec } from '@limner/shared';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { readRecord } from '../png/record.ts';
+import { mockModel, type StoredModel } from '../models/store.ts';
 import type { NodeAgent } from './agent.ts';
+import { stepDuty } from './duty.ts';
 import { FakeGateway, fakeSpec } from './fake-gateway.test-lib.ts';
+import { parseSchedule } from './hours.ts';
 import { startMockNode, type MockNodeOptions } from './mock.ts';
 
 let folder = '';
@@ -265,5 +268,70 @@ describe('a node and its gateway', () => {
 		grant('job_b');
 		await until('next', () => agent.status().done === 1);
 		expect(gateway.uploads.map((upload) => upload.ticket)).toEqual(['ticket-job_a', 'ticket-job_b']);
+	});
+});
+
+/** Half past an hour of a Monday. */
+const at = (hour: number): number => new Date(2026, 10, 16, hour, 30).getTime();
+
+describe('working hours', () => {
+	const schedule = parseSchedule('10:00-11:00');
+
+	it('does not connect outside of them, then does, takes nothing new at their end, finishes, and leaves', async () => {
+		let now = at(9);
+		const hours = { schedule, now: () => now, checkMs: 20 };
+		const agent = await startMockNode({ gateway: gateway.url, token: 't', stateDir: folder, name: 'n', stepMs: 20, slots: 2, hours });
+		agents.push(agent);
+		await new Promise((resolve) => setTimeout(resolve, 150));
+		expect(gateway.of('hello')).toHaveLength(0);
+		expect(agent.status().rest).toBe('rests until Monday 10:00');
+		now = at(10);
+		await until('online', () => agent.online);
+		expect(agent.status().rest).toBe('');
+		grant('job_a', { spec: { steps: 40 } });
+		await until('runs', () => running(agent) === 1);
+		now = at(11);
+		await until('said goodbye', () => gateway.of('bye').length > 0);
+		expect(agent.status().rest).toBe('finishes what it has, then rests until Tuesday 10:00');
+		grant('job_b', { slotId: '1' });
+		await until('finished', () => agent.status().done === 1);
+		await until('gone', () => !agent.online);
+		expect(gateway.of('ack').map((frame) => frame.jobId)).toEqual(['job_a']);
+		expect(gateway.of('bye').every((frame) => frame.abandoned.length === 0)).toBe(true);
+		now = at(10) + 24 * 3_600_000;
+		await until('back', () => agent.online);
+		expect(gateway.of('hello')).toHaveLength(2);
+		grant('job_c');
+		await until('works again', () => agent.status().done === 2);
+	});
+
+	it('repeats the goodbye before the gateway forgets it', () => {
+		const started = stepDuty({ phase: 'working', toldAt: 0 }, false, 1, 100_000);
+		expect(started).toEqual({ state: { phase: 'draining', toldAt: 100_000 }, action: 'goodbye' });
+		expect(stepDuty(started.state, false, 1, 119_999).action).toBeUndefined();
+		expect(stepDuty(started.state, false, 1, 120_000).action).toBe('goodbye');
+		expect(stepDuty(started.state, true, 1, 120_000)).toEqual({ state: { phase: 'working', toldAt: 100_000 } });
+		expect(stepDuty(started.state, false, 0, 120_000).action).toBe('disconnect');
+	});
+});
+
+describe('models of a running node', () => {
+	it('are told again when they change, at once or with the next hello, and their tasks run', async () => {
+		const lists: StoredModel[][] = [];
+		const agent = await start({ lookForModels: () => Promise.resolve(lists.shift()), lookEveryMs: 10 });
+		lists.push([mockModel('storybook'), mockModel('new')]);
+		await until('told', () => gateway.of('telemetry').some((frame) => frame.models !== undefined));
+		expect(gateway.of('telemetry').flatMap((frame) => frame.models?.map((model) => model.name) ?? [])).toEqual(['storybook', 'new']);
+		grant('job_a', { spec: { model: 'new' } });
+		await until('made', () => agent.status().done === 1);
+		lists.push([]);
+		await until('told of none', () => gateway.of('telemetry').some((frame) => frame.models?.length === 0));
+		grant('job_b', { spec: { model: 'new' } });
+		await until('refused', () => gateway.of('failed').length === 1);
+		expect(gateway.of('failed')[0]?.message).toMatch(/does not have the model new any more/);
+		lists.push([mockModel('late')]);
+		gateway.socket?.terminate();
+		await until('back', () => gateway.of('hello').length === 2 && agent.online);
+		await until('told', () => JSON.stringify([...gateway.of('telemetry'), ...gateway.of('hello')]).includes('"late"'));
 	});
 });

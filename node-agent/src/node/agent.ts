@@ -29,6 +29,7 @@ import { Link } from '../link/socket.ts';
 import type { StoredModel } from '../models/store.ts';
 import { DEFAULT_OUTBOX_LIMITS, openOutbox, type Outbox } from '../outbox/outbox.ts';
 import type { StartWorker } from '../slots/messages.ts';
+import { Duty, type DutyAction, type DutyParts } from './duty.ts';
 import { Reporter } from './reporter.ts';
 import { FINISH_WITHIN_MS, tasksToHandBack } from './shutdown.ts';
 import type { NodeStatus } from './status.ts';
@@ -44,6 +45,12 @@ export interface AgentOptions {
 	engineName: string;
 	startWorker: StartWorker;
 	models: StoredModel[];
+	/** Looks for models again; answers the new list, or nothing when it is the old one. */
+	lookForModels?: (() => Promise<StoredModel[] | undefined>) | undefined;
+	/** How often, in milliseconds. */
+	lookEveryMs?: number;
+	/** Hours in which the node works; always when absent. */
+	hours?: Pick<DutyParts, 'schedule' | 'now' | 'checkMs'> | undefined;
 	/** Bytes that finished pictures may take. */
 	maxDiskBytes?: number | undefined;
 	log: Logger;
@@ -55,6 +62,7 @@ export interface AgentOptions {
 const KEEP_ALIVE_MS = 5000;
 const RENEW_CHECK_MS = 6 * 60 * 60 * 1000;
 const STOP_POLL_MS = 100;
+const MODELS_MS = 10_000;
 const UPLOAD_WAIT_MS = 10_000;
 /** Free disk is told again when it changed by more than this share. */
 const DISK_SHARE = 0.1;
@@ -75,7 +83,12 @@ export class NodeAgent {
 	readonly #bootId = randomUUID();
 	readonly #outbox: Outbox;
 	readonly #work: Work;
-	readonly #link: Link;
+	/** Replaced after a rest. */
+	#link: Link;
+	readonly #duty: Duty | undefined;
+	#models: StoredModel[];
+	#modelsTold = true;
+	#looking = false;
 	readonly #reporter: Reporter;
 	#identity: EnrolledIdentity;
 	#config: Welcome['config'] = {
@@ -96,6 +109,7 @@ export class NodeAgent {
 
 	private constructor(options: AgentOptions, identity: EnrolledIdentity, outbox: Outbox, diskFree: number | undefined) {
 		this.#options = options;
+		this.#models = options.models;
 		this.#identity = identity;
 		this.#outbox = outbox;
 		this.#slotCount = options.slots;
@@ -107,6 +121,7 @@ export class NodeAgent {
 			config: () => ({ ...this.#config, keepAliveMs: KEEP_ALIVE_MS }),
 		});
 		this.#link = this.#makeLink();
+		this.#duty = this.#makeDuty();
 	}
 
 	/**
@@ -143,6 +158,7 @@ export class NodeAgent {
 			problem: state.problem,
 			mode: this.#mode,
 			modeReason: this.#modeReason,
+			rest: this.#duty?.text() ?? '',
 			reason: this.#reason,
 			slots: this.#slotCount,
 			running: this.#work.items().flatMap((item) => {
@@ -180,6 +196,7 @@ export class NodeAgent {
 
 	async #close(bye: NodeFrame): Promise<void> {
 		for (const timer of this.#timers) clearInterval(timer);
+		this.#duty?.stop();
 		this.#reporter.stop();
 		await this.#link.stop(bye);
 		await this.#work.stop();
@@ -200,8 +217,10 @@ export class NodeAgent {
 
 	#begin(): void {
 		this.#work.start();
-		this.#link.start();
+		if (this.#duty === undefined) this.#link.start();
+		else this.#duty.start();
 		this.#timers.push(
+			setInterval(() => void this.#lookForModels(), this.#options.lookEveryMs ?? MODELS_MS).unref(),
 			setInterval(() => void this.#telemetry(), this.#config.telemetryMs).unref(),
 			setInterval(() => void this.#renewInTime(), RENEW_CHECK_MS).unref(),
 		);
@@ -215,7 +234,7 @@ export class NodeAgent {
 			outbox: this.#outbox,
 			tmpDir: join(options.stateDir, 'tmp'),
 			gateway: () => options.gateway,
-			model: (name) => options.models.find((model) => model.name === name),
+			model: (name) => this.#models.find((model) => model.name === name),
 			send: (frame) => this.#link.send(frame),
 			sendPreview: (header, jpeg) => void this.#link.sendPreview(header, jpeg),
 			onChange: () => this.#changed(),
@@ -245,6 +264,45 @@ export class NodeAgent {
 		});
 	}
 
+	#makeDuty(): Duty | undefined {
+		const { hours } = this.#options;
+		if (hours === undefined) return undefined;
+		return new Duty({ ...hours, unfinished: () => this.#work.unfinished, apply: (action, reason) => this.#keepHours(action, reason) });
+	}
+
+	#keepHours(action: DutyAction, reason: string): void {
+		if (this.#stopping) return;
+		this.#options.log.info({ action, reason }, 'working hours');
+		if (action === 'goodbye') this.#link.send({ t: 'bye', reason, abandoned: [] });
+		else if (action === 'disconnect') void this.#link.stop({ t: 'bye', reason, abandoned: [] });
+		else {
+			// A link that has stopped stays so.
+			if (this.#link.state.phase === 'stopped') this.#link = this.#makeLink();
+			this.#link.start();
+		}
+		this.#tell();
+	}
+
+	/** Models come and go while the node runs. */
+	async #lookForModels(): Promise<void> {
+		if (this.#looking) return;
+		this.#looking = true;
+		try {
+			const found = await this.#options.lookForModels?.();
+			if (found !== undefined) {
+				this.#models = found;
+				this.#modelsTold = false;
+				this.#options.log.info({ models: found.map((model) => model.name) }, 'the models have changed');
+			}
+			// The next hello tells them anyway; on a standing connection it is now.
+			if (!this.#modelsTold) this.#modelsTold = this.#link.send({ t: 'telemetry', models: this.#models.map(({ info }) => info) });
+		} catch (error) {
+			this.#options.log.warn({ err: error }, 'the folders of models cannot be read');
+		} finally {
+			this.#looking = false;
+		}
+	}
+
 	#slotInfos(): SlotInfo[] {
 		return this.#work.slots
 			.states()
@@ -272,7 +330,7 @@ export class NodeAgent {
 			agentVersion: LIMNER_VERSION,
 			platform: `${process.platform}-${process.arch}`,
 			slots: this.#slotInfos(),
-			models: this.#options.models.map(({ info }) => (loaded.has(info.name) ? { ...info, warm: true } : info)),
+			models: this.#models.map(({ info }) => (loaded.has(info.name) ? { ...info, warm: true } : info)),
 			memoryBytes: totalmem(),
 			...(this.#diskFree === undefined ? {} : { diskFreeBytes: this.#diskFree }),
 			...this.#work.claims(),
@@ -286,7 +344,7 @@ export class NodeAgent {
 				break;
 			case 'task':
 				// After the goodbye the gateway does not count on this node: the unanswered task goes elsewhere.
-				if (!this.#stopping) this.#work.accept(frame);
+				if (!this.#stopping && this.#duty?.phase !== 'draining') this.#work.accept(frame);
 				break;
 			case 'cancel':
 				this.#work.cancel(frame, frame.reason);

@@ -7,7 +7,7 @@ import { mkdirSync } from 'node:fs';
 import { silentLog } from '../lib/log.ts';
 import { mockModel } from '../models/store.ts';
 import { inProcessWorkers } from '../slots/workers.ts';
-import { NodeAgent } from './agent.ts';
+import { NodeAgent, type AgentOptions } from './agent.ts';
 
 export interface MockNodeOptions {
 	gateway: string;
@@ -27,6 +27,9 @@ export interface MockNodeOptions {
 	engineLog?: string;
 	/** Bytes that finished pictures may take. */
 	maxDiskBytes?: number;
+	hours?: AgentOptions['hours'];
+	lookForModels?: AgentOptions['lookForModels'];
+	lookEveryMs?: number;
 	onHalt?: (sentence: string) => void;
 }
 
@@ -51,6 +54,9 @@ export const startMockNode = async (options: MockNodeOptions): Promise<NodeAgent
 		models: [mockModel(options.model ?? MOCK_MODEL)],
 		maxDiskBytes: options.maxDiskBytes,
 		log: silentLog(),
+		hours: options.hours,
+		lookForModels: options.lookForModels,
+		...(options.lookEveryMs === undefined ? {} : { lookEveryMs: options.lookEveryMs }),
 		...(options.onHalt === undefined ? {} : { onHalt: options.onHalt }),
 	});
 };

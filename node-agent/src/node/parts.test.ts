@@ -98,6 +98,7 @@ const status = (extra: Partial<NodeStatus> = {}): NodeStatus => ({
 	problem: '',
 	mode: 'active',
 	modeReason: '',
+	rest: '',
 	reason: '',
 	slots: 2,
 	running: [],

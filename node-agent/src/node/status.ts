@@ -20,6 +20,8 @@ export interface NodeStatus {
 	problem: string;
 	mode: 'active' | 'draining' | 'paused' | 'terminated';
 	modeReason: string;
+	/** Outside its hours: that it rests, and until when. */
+	rest: string;
 	/** The gateway's words on why there is no work. */
 	reason: string;
 	slots: number;
@@ -45,12 +47,13 @@ const runningText = (run: RunningView): string => {
 
 const linkText = (status: NodeStatus): string => {
 	if (status.stopping) return 'stopping';
+	if (status.rest !== '') return status.rest;
 	if (status.link === 'online') return status.mode === 'active' ? 'online' : status.mode;
 	return status.link === 'connecting' ? 'connecting' : `offline: ${status.problem}`;
 };
 
 const whyIdle = (status: NodeStatus): string => {
-	if (status.link !== 'online' || status.stopping) return '';
+	if (status.link !== 'online' || status.stopping || status.rest !== '') return '';
 	if (status.mode !== 'active') return status.modeReason === '' ? `no work: the node is ${status.mode}` : status.modeReason;
 	return status.reason === '' ? 'waiting for work' : status.reason;
 };
