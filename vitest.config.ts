@@ -55,6 +55,7 @@ export default defineConfig({
 				],
 				test: { name: 'workerd', include: ['gateway/test/**/*.test.ts'], testTimeout: 30_000 },
 			},
+			{ test: { name: 'proof', include: ['tests/{chaos,load,conformance}/**/*.test.ts'], testTimeout: 60_000 } },
 			{ test: { name: 'reference', include: ['tests/reference/**/*.test.ts'], testTimeout: 120_000 } },
 			{
 				test: {
