@@ -1,13 +1,11 @@
 """Procedural storybook scenes: a random scene, its caption, and its picture.
 
-Run:  python scenes.py [OUT.png]     writes a sheet of 40 scenes (default scenes.png), prints captions and ms a scene
-
 A scene is a dict of attributes (subject, colour, place, time, weather, extra). `draw` paints
 it with Skia; `caption` words it. Attributes that the caption leaves out stay random, so the
 model learns that they are free.
 """
 import math
-import random
+import zlib
 
 import numpy as np
 import skia
@@ -37,7 +35,23 @@ LIGHT = {'dawn': (.92, .84, .86), 'day': (1, 1, 1), 'sunset': (.92, .70, .62), '
 GRASS, SAND, ROCK, WATER, SNOW = '#6fae4f', '#e6c884', '#7f8794', '#2f7fb0', '#eef3f8'
 
 
-def sample(rng):
+ATTRIBUTES = ('subject', 'colour', 'place', 'time', 'weather', 'extra')
+HELD_OUT_OF = 20  # one combination in so many is the judge's alone
+
+
+def held_out(s):
+    """Whether this combination of attributes is kept from training, so that the judge asks for what was never shown."""
+    return zlib.crc32('|'.join(str(s[k]) for k in ATTRIBUTES).encode()) % HELD_OUT_OF == 0
+
+
+def sample(rng, judged=False):
+    """A scene for training, or with `judged` one of those that training never draws."""
+    while True:
+        s = anything(rng)
+        if held_out(s) == judged: return s
+
+
+def anything(rng):
     place = rng.choice(PLACES)
     subject = rng.choice(SUBJECTS)
     if subject == 'sailboat':
@@ -467,16 +481,3 @@ def draw(s, rng, size=SIZE, with_mask=False):
     p.light = LIGHT[s['time']]
     p.front()
     return (pixels(), mask) if with_mask else pixels()
-
-
-if __name__ == '__main__':
-    import sys
-    import time
-    from PIL import Image
-    rng = random.Random(3)
-    t = time.time(); tiles = []; caps = []
-    for i in range(40):
-        s = sample(rng); tiles.append(draw(s, rng)); caps.append(caption(s, rng))
-    print(f'{(time.time() - t) / 40 * 1000:.1f} ms a scene')
-    Image.fromarray(np.vstack([np.hstack(tiles[r * 8:r * 8 + 8]) for r in range(5)])).save(sys.argv[1] if len(sys.argv) > 1 else 'scenes.png')
-    print('\n'.join(caps))

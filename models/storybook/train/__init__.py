@@ -1,0 +1,1 @@
+"""Training of the storybook model: `python -m train --help` from models/storybook."""

@@ -1,0 +1,101 @@
+"""python -m unittest train.test_train   (from models/storybook): the parts whose mistakes no loss curve shows."""
+import json
+import os
+import random
+import tempfile
+import unittest
+
+import numpy as np
+import torch
+from PIL import Image
+
+from . import inpaint, judge, scenes, student, teacher
+from .latents import own_pictures
+from .networks import new_scheduler, new_unet, widen_input
+
+
+class Diffusion(unittest.TestCase):
+    def setUp(self):
+        torch.manual_seed(0)
+        self.alphas = new_scheduler().alphas_cumprod
+        self.x0, self.noise = torch.randn(3, 4, 2, 2), torch.randn(3, 4, 2, 2)
+
+    def test_velocity_agrees_with_diffusers(self):
+        t = torch.tensor([999, 500, 3])
+        noisy, v = teacher.velocity(self.alphas, t, self.x0, self.noise)
+        scheduler = new_scheduler()
+        torch.testing.assert_close(noisy, scheduler.add_noise(self.x0, self.noise, t))
+        torch.testing.assert_close(v, scheduler.get_velocity(self.x0, self.noise, t))
+
+    def test_a_step_with_the_found_velocity_gets_there(self):
+        scheduler = new_scheduler()
+        scheduler.set_timesteps(4)
+        times = student.trailing_times(4)
+        self.assertEqual(times, [999, 749, 499, 249])
+        for i, t in enumerate(times):
+            after = self.alphas[times[i + 1]] if i < 3 else scheduler.final_alpha_cumprod
+            x, goal = torch.randn(1, 4, 2, 2), torch.randn(1, 4, 2, 2)
+            v = student.velocity_to(x, goal, self.alphas[t], after)
+            torch.testing.assert_close(scheduler.step(v, t, x).prev_sample, goal, rtol=1e-3, atol=1e-3)
+
+    def test_times_are_spread_and_a_pictures_levels_lie_apart(self):
+        t = teacher.spread_times(8, 2, torch.device('cpu')).view(8, 2)
+        self.assertTrue((t >= 0).all() and (t < 1000).all())
+        self.assertGreater((t[:, 0] - t[:, 1]).abs().min().item(), 200)
+
+    def test_new_input_channels_change_nothing_at_first(self):
+        plain = new_unet(64).eval()
+        wide = widen_input(plain, 9).eval()
+        x, text = torch.randn(1, 4, 8, 8), torch.randn(1, 77, 192)
+        with torch.no_grad():
+            a = plain(x, 5, text).sample
+            b = wide(torch.cat([x, torch.randn(1, 5, 8, 8)], 1), 5, text).sample
+        torch.testing.assert_close(a, b)
+
+
+class World(unittest.TestCase):
+    def test_training_never_draws_what_the_judge_asks_for(self):
+        rng = random.Random(1)
+        drawn = [scenes.sample(rng) for _ in range(2000)]
+        self.assertFalse(any(scenes.held_out(s) for s in drawn))
+        self.assertTrue(all(scenes.held_out(p['scene']) for p in judge.make_prompts()))
+
+    def test_no_training_caption_is_worded_like_a_judged_prompt(self):
+        rng = random.Random(2)
+        for p in judge.make_prompts()[:50]:
+            head = p['prompt'].split(', ')[0]
+            for _ in range(20):
+                self.assertFalse(scenes.caption(p['scene'], rng).startswith(head + ', ') and scenes.caption(p['scene'], rng) == p['prompt'])
+            captions = {teacher.training_caption(p['scene'], rng) for _ in range(200)}
+            self.assertNotIn(p['prompt'], captions)
+
+    def test_masks_hide_something_and_only_that(self):
+        rng = random.Random(3)
+        scene = scenes.sample(rng)
+        picture, subject = scenes.draw(scene, rng, 128, with_mask=True)
+        for _ in range(50):
+            mask = inpaint.random_mask(subject, rng)
+            self.assertEqual(mask.shape, (128, 128))
+            hidden = inpaint.cover_up(picture[None], mask[None])[0]
+            np.testing.assert_array_equal(hidden[~mask], picture[~mask])
+            self.assertTrue((hidden[mask] == 128).all())
+
+    def test_ones_own_pictures_become_entries_with_their_captions(self):
+        vae = os.path.join(os.path.dirname(__file__), '..', 'torch', 'vae')
+        with tempfile.TemporaryDirectory() as folder:
+            Image.new('RGB', (300, 200), 'red').save(f'{folder}/a.png')
+            with open(f'{folder}/metadata.jsonl', 'w') as file:
+                file.write(json.dumps({'file_name': 'a.png', 'text': 'my red wall'}) + '\n')
+            pool = own_pictures(folder, vae, 64, torch.device('cpu'))
+        latents, cover, attributes = pool.pick(3, random.Random(0))
+        self.assertEqual(latents.shape, (3, 4, 8, 8))
+        self.assertEqual(cover.sum().item(), 0)
+        captions = {teacher.training_caption(attributes[0], random.Random(i)) for i in range(50)}
+        self.assertEqual(captions, {'', 'my red wall'})
+        middle = pool.decode(latents[:1])[0][32, 32].astype(int)
+        self.assertGreater(middle[0], 180)
+        self.assertLess(middle[1:].max(), 90)
+
+
+if __name__ == '__main__':
+    unittest.main()
