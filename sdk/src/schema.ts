@@ -687,6 +687,9 @@ export interface components {
                 /** @enum {string} */
                 promptMode?: "plain" | "weighted";
                 /** @enum {string} */
+                outputFormat?: "png" | "jpeg" | "webp";
+                outputQuality?: number;
+                /** @enum {string} */
                 class: "interactive" | "batch";
                 priority: number;
                 deadlineAt: number;
@@ -880,6 +883,9 @@ export interface components {
             maskFeather?: number;
             /** @enum {string} */
             promptMode?: "plain" | "weighted";
+            /** @enum {string} */
+            outputFormat?: "png" | "jpeg" | "webp";
+            outputQuality?: number;
             preferNode?: string;
             /** @enum {string} */
             class?: "interactive" | "batch";
@@ -970,6 +976,9 @@ export interface components {
                 maskFeather?: number;
                 /** @enum {string} */
                 promptMode?: "plain" | "weighted";
+                /** @enum {string} */
+                outputFormat?: "png" | "jpeg" | "webp";
+                outputQuality?: number;
                 /** @enum {string} */
                 class: "interactive" | "batch";
                 priority: number;

@@ -70,6 +70,7 @@ describe('JobRequest bounds', () => {
 		['deadlineMs', L.deadlineMinMs, L.deadlineMaxMs, 1],
 		['maskCropPadding', L.maskPxMin, L.maskPxMax, 1],
 		['maskFeather', L.maskPxMin, L.maskPxMax, 1],
+		['outputQuality', L.outputQualityMin, L.outputQualityMax, 1],
 	])('%s takes %d to %d, in steps of %d, and nothing past them', (field, min, max, step) => {
 		const between = Array.from({ length: step - 1 }, (_, i) => min + 1 + i);
 		const bad = [min - 1, max + 1, min - step, max + step, min + 0.5, ...between, ...NOT_NUMBERS];
@@ -149,6 +150,7 @@ describe('JobRequest bounds', () => {
 		expect(misjudged('task', ['txt2img', 'img2img', 'inpaint'], ['', 'upscale', 1, null])).toEqual([]);
 		expect(misjudged('class', ['interactive', 'batch'], ['', 'fast', null])).toEqual([]);
 		expect(misjudged('pasteBack', [true, false], ['true', 1, null])).toEqual([]);
+		expect(misjudged('outputFormat', ['png', 'jpeg', 'webp'], ['', 'PNG', 'gif', true])).toEqual([]);
 		expect(misjudged('promptMode', ['plain', 'weighted'], ['', 'Weighted', true, null])).toEqual([]);
 	});
 
@@ -165,7 +167,7 @@ describe('JobRequest bounds', () => {
 
 	it('every field of the request has a test here', () => {
 		const tested =
-			'class deadlineMs dependsOn eta guidance guidanceRescale height initImage labels maskCropPadding maskFeather maskImage model n negativePrompt onDependencyFailure pasteBack preferNode priority prompt promptMode scheduler seed steps strength task taskType width';
+			'class deadlineMs dependsOn eta guidance guidanceRescale height initImage labels maskCropPadding maskFeather maskImage model n negativePrompt onDependencyFailure outputFormat outputQuality pasteBack preferNode priority prompt promptMode scheduler seed steps strength task taskType width';
 		expect(Object.keys(JobRequest.shape).toSorted()).toEqual(tested.split(' '));
 	});
 

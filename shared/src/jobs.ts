@@ -42,6 +42,10 @@ const schedulerField = z
 export const PromptMode = z.enum(['plain', 'weighted']);
 export type PromptMode = z.infer<typeof PromptMode>;
 
+/** File formats of pictures. */
+export const OutputFormat = z.enum(['png', 'jpeg', 'webp']);
+export type OutputFormat = z.infer<typeof OutputFormat>;
+
 /** Body of `POST /api/v1/jobs`. Everything but the prompt has a default that comes from the model. */
 export const JobRequest = z.strictObject({
 	taskType: z.literal('GENERAL').optional(),
@@ -68,6 +72,10 @@ export const JobRequest = z.strictObject({
 	maskFeather: z.int().min(L.maskPxMin).max(L.maskPxMax).optional(),
 	/** `weighted`: `(word:1.2)` and `[word]` carry weights and long prompts are read whole. `plain` (default): neither. */
 	promptMode: PromptMode.optional(),
+	/** `png` (default) is exact. `jpeg` and `webp` are smaller and lose detail. */
+	outputFormat: OutputFormat.optional(),
+	/** Of JPEG and WebP; 100 = best. */
+	outputQuality: z.int().min(L.outputQualityMin).max(L.outputQualityMax).optional(),
 	/** A node that gets the job when it would be about as fast as the best one. */
 	preferNode: z.string().regex(NODE_ID_PATTERN, 'must be a node id').optional(),
 	...jobOrderFields,
@@ -109,6 +117,8 @@ export const JobSpec = z.looseObject({
 	maskCropPadding: z.int().optional(),
 	maskFeather: z.int().optional(),
 	promptMode: PromptMode.optional(),
+	outputFormat: OutputFormat.optional(),
+	outputQuality: z.int().optional(),
 	class: z.enum(['interactive', 'batch']),
 	priority: z.int(),
 	/** Milliseconds since the epoch, on the gateway's clock. */

@@ -30,6 +30,10 @@ export const REQUEST_LIMITS = {
 	/** Pixels around the masked area, and of the soft border when it is pasted back. */
 	maskPxMin: 0,
 	maskPxMax: 512,
+	/** Quality of JPEG and WebP results. */
+	outputQualityMin: 1,
+	outputQualityMax: 100,
+	outputQualityDefault: 90,
 	nMin: 1,
 	nMax: 16,
 	seedMin: 0,

@@ -17,7 +17,7 @@ export const ResultTicket = z.object({
 	h: z.int(),
 	/** Seed, so that the record is right even when the node's metadata is not. */
 	s: z.int(),
-	/** Allowed content type. */
+	/** Allowed content types, separated by commas. */
 	ct: z.string(),
 	exp: z.int(),
 });

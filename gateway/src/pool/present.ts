@@ -31,6 +31,10 @@ const inputsOf = (secret: string, job: Job, now: number): TaskFrame['inputs'] =>
 	return inputs;
 };
 
+/** Content types that a result may have: what was ordered, or PNG from a node that knows no other. */
+const resultTypes = ({ outputFormat = 'png' }: JobSpec): string =>
+	outputFormat === 'png' ? 'image/png' : `image/${outputFormat},image/png`;
+
 /** Builds the frame of a grant. */
 export const taskFrame = (secret: string, send: Extract<Send, { kind: 'task' }>, nodeId: string, now: number): TaskFrame => {
 	const { job, index, epoch, slotId, leaseMs, watched } = send;
@@ -45,7 +49,7 @@ export const taskFrame = (secret: string, send: Extract<Send, { kind: 'task' }>,
 		w: job.spec.width,
 		h: job.spec.height,
 		s: seed,
-		ct: 'image/png',
+		ct: resultTypes(job.spec),
 		exp: now + TIMING.ticketTtlMs,
 	});
 	return {

@@ -65,7 +65,8 @@ export const readMeta = (header: string | null): Record<string, unknown> => {
 /** The one kind that the header names and the ticket allows. */
 const kindOf = (claims: ResultTicket, contentType: string | null): PictureKind | undefined => {
 	const [kind, ...others] = kindsOf(contentType ?? '');
-	return kind !== undefined && others.length === 0 && kindsOf(claims.ct).includes(kind) ? kind : undefined;
+	const allowed = claims.ct.split(',').flatMap(kindsOf);
+	return kind !== undefined && others.length === 0 && allowed.includes(kind) ? kind : undefined;
 };
 
 const rulesOf = (claims: ResultTicket, kind: PictureKind, maxBytes: number, sha256: string): BodyRules => ({

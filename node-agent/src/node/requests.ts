@@ -4,6 +4,7 @@
  */
 import { BODY_LIMITS, type GrantRef, type JobSpec, type Task } from '@limner/shared';
 import type { EngineRequest } from '../engines/types.ts';
+import type { OutputOptions } from '../png/encode.ts';
 import type { ResultMeta } from '../slots/messages.ts';
 
 /** Key of an attempt: a job's picture at an epoch. */
@@ -31,6 +32,12 @@ export const toEngineRequest = (spec: JobSpec, seed: number): EngineRequest => (
 	...(spec.maskFeather === undefined ? {} : { maskFeather: spec.maskFeather }),
 	...(spec.promptMode === undefined ? {} : { promptMode: spec.promptMode }),
 });
+
+/** The file format of a result, when the job asks for another than PNG. */
+export const outputOf = ({ outputFormat, outputQuality }: JobSpec): { output?: OutputOptions } =>
+	outputFormat === undefined || outputFormat === 'png'
+		? {}
+		: { output: { format: outputFormat, ...(outputQuality === undefined ? {} : { quality: outputQuality }) } };
 
 /** Bytes of JSON such that their base64url form still fits the header's limit. */
 const META_JSON_BYTES = Math.floor((BODY_LIMITS.resultMetaBytes * 3) / 4);

@@ -16,7 +16,7 @@ import type { SlotTask, StartWorker } from '../slots/messages.ts';
 import type { SlotOutcome, SlotRun } from '../slots/reducer.ts';
 import { fetchInputs, wipeFolder } from './inputs.ts';
 import type { ReportItem } from './reporter.ts';
-import { attemptKey, encodeMeta, grantOf, isSuperseded, toEngineRequest } from './requests.ts';
+import { attemptKey, encodeMeta, grantOf, isSuperseded, outputOf, toEngineRequest } from './requests.ts';
 
 type Done = Extract<SlotOutcome, { kind: 'done' }>;
 type FailedFrame = Extract<NodeFrame, { t: 'failed' }>;
@@ -232,6 +232,7 @@ export class Work {
 			request: toEngineRequest(frame.spec, frame.seed),
 			model: engineModel(model),
 			inputs,
+			...outputOf(frame.spec),
 			watched: this.#watched.has(frame.jobId),
 		};
 		const refusal = this.slots.run(attempt.slotId, task);
@@ -254,7 +255,7 @@ export class Work {
 			version: 1,
 			...attempt.grant,
 			ticket: attempt.frame.ticket,
-			contentType: 'image/png',
+			contentType: `image/${attempt.frame.spec.outputFormat ?? 'png'}`,
 			bytes: png.length,
 			sha256: createHash('sha256').update(png).digest('hex'),
 			meta: encodeMeta(meta),

@@ -2,7 +2,7 @@ import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
 import { deflateSync } from 'node:zlib';
 import { insertTexts, readTexts, textChunk } from './chunks.ts';
-import { encodePng, encodePreviewJpeg } from './encode.ts';
+import { encodePicture, encodePng, encodePreviewJpeg } from './encode.ts';
 import { infotext, newRecord, parseInfotext, readRecord, type PictureRequest } from './record.ts';
 
 const pixels = (width: number, height: number): { rgb: Uint8Array; width: number; height: number } => ({
@@ -104,5 +104,21 @@ describe('encodePreviewJpeg', () => {
 		const jpeg = await encodePreviewJpeg(pixels(16, 8));
 		expect(await sharp(jpeg).metadata()).toMatchObject({ format: 'jpeg', width: 256, height: 128 });
 		expect(jpeg.length).toBeLessThan(64 * 1024);
+	});
+});
+
+describe('encodePicture', () => {
+	it.each(['jpeg', 'webp'] as const)('writes %s of the ordered quality that describes itself, the same bytes each time', async (format) => {
+		const smooth = { ...pixels(64, 48), rgb: Uint8Array.from({ length: 64 * 48 * 3 }, (_, i) => (i / 40) & 0xff) };
+		const [fine, again, coarse] = await Promise.all([95, 95, 20].map((quality) => encodePicture(smooth, record(), { format, quality })));
+		const meta = await sharp(fine).metadata();
+		expect(meta).toMatchObject({ format, width: 64, height: 48 });
+		expect(meta.exif?.toString('latin1')).toContain('Steps: 20, Sampler: Euler a');
+		expect(Buffer.compare(Buffer.from(fine!), Buffer.from(again!))).toBe(0);
+		expect(coarse!.length).toBeLessThan(fine!.length);
+	});
+
+	it('writes PNG when nothing else is ordered', async () => {
+		expect(await encodePicture(pixels(40, 24), record())).toEqual(await encodePng(pixels(40, 24), record()));
 	});
 });

@@ -9,7 +9,7 @@ import { EngineCancelled, EngineError, type Engine, type EngineHooks, type Engin
 import { monotonicMs } from '../lib/clock.ts';
 import { rotate } from '../lib/rotate.ts';
 import { messageOf } from '../lib/user-error.ts';
-import { encodePng, encodePreviewJpeg } from '../png/encode.ts';
+import { encodePicture, encodePreviewJpeg } from '../png/encode.ts';
 import { newRecord, type PictureRecord } from '../png/record.ts';
 import type { FromWorker, ResultMeta, SlotTask, ToWorker } from './messages.ts';
 
@@ -105,7 +105,7 @@ export class EngineHost {
 		if (running.cancelled) throw new EngineCancelled();
 		const picture = await this.#engine.generate(task.request, task.inputs, this.#hooks(running));
 		const pngStarted = performance.now();
-		const png = await encodePng(picture, pictureRecord(task, picture, this.#engine));
+		const png = await encodePicture(picture, pictureRecord(task, picture, this.#engine), task.output);
 		if (running.cancelled) throw new EngineCancelled();
 		const pngMs = performance.now() - pngStarted;
 		const meta: ResultMeta = {

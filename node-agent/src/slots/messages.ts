@@ -3,6 +3,7 @@
  * @module
  */
 import type { FailureClass, GrantRef } from '@limner/shared';
+import type { OutputOptions } from '../png/encode.ts';
 import type { EngineInputs, EngineModel, EnginePhase, EngineRequest } from '../engines/types.ts';
 
 /** One picture to make. `key` names the attempt. */
@@ -12,6 +13,8 @@ export interface SlotTask {
 	request: EngineRequest;
 	model: EngineModel;
 	inputs: EngineInputs;
+	/** File format of the result; PNG when absent. */
+	output?: OutputOptions;
 	/** Somebody watches: make previews. */
 	watched: boolean;
 }
@@ -39,6 +42,7 @@ export type FromWorker =
 	| { t: 'phase'; key: string; phase: EnginePhase }
 	| { t: 'step'; key: string; step: number; steps: number }
 	| { t: 'preview'; key: string; step: number; jpeg: Uint8Array }
+	/** `png` is the file, in the format that was ordered. */
 	| { t: 'done'; key: string; png: Uint8Array; meta: ResultMeta }
 	| { t: 'failed'; key: string; failure: FailureClass; message: string }
 	| { t: 'cancelled'; key: string };
