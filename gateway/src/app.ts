@@ -9,6 +9,7 @@ import type { AppContext, AppEnv } from './lib/context.ts';
 import { perRequest } from './lib/middleware.ts';
 import { newApp } from './lib/openapi.ts';
 import { onError, problemResponse } from './lib/problem.ts';
+import { alertsRoutes } from './routes/alerts/index.ts';
 import { assetsRoutes } from './routes/assets/index.ts';
 import { auditRoutes } from './routes/audit/index.ts';
 import { eventsRoutes } from './routes/events/index.ts';
@@ -24,6 +25,7 @@ import { openapiRoutes } from './routes/openapi/index.ts';
 import { resultsRoutes } from './routes/results/index.ts';
 import { schedulersRoutes } from './routes/schedulers/index.ts';
 import { supervisorRoutes } from './routes/supervisor/index.ts';
+import { webhooksRoutes } from './routes/webhooks/index.ts';
 import { resourcesRoutes } from './routes/workspace/index.ts';
 
 const notAllowed = (c: AppContext, methods: string[]): Response => {
@@ -64,5 +66,7 @@ export const createApp = (): OpenAPIHono<AppEnv> => {
 	app.route('/api/v1/supervisor', supervisorRoutes);
 	app.route('/api/v1/resources', resourcesRoutes);
 	app.route('/api/v1/audit', auditRoutes);
+	app.route('/api/v1/webhooks', webhooksRoutes);
+	app.route('/api/v1/alerts', alertsRoutes);
 	return app;
 };

@@ -4,6 +4,7 @@
  */
 import { createApp } from './app.ts';
 
+export { Delivery } from './delivery/delivery.ts';
 export { Pool } from './pool/pool.ts';
 export { Registry } from './registry/registry.ts';
 export { Workspace } from './workspace/workspace.ts';

@@ -169,6 +169,18 @@ export interface LedgerSlice {
 	rows: { row: LedgerRow; histories: { job: string; hist: HistEntry[] }[] }[];
 }
 
+/** How a workspace does, for alerts. */
+export interface WorkspaceHealth {
+	/** Open jobs, oldest first. */
+	open: { id: string; createdAt: number }[];
+	/** Jobs settled since the asked time, and those of them that failed. */
+	settled: number;
+	failed: number;
+	/** Jobs of them that were given up as poison. */
+	poison: string[];
+	quotas: { name: string; used: number; limit: number }[];
+}
+
 export interface WorkspaceRpc {
 	/** Looks the key up by its SHA-256 (hex over the whole key text). Takes the bootstrap key the first time. */
 	authenticate(ws: string, keyId: string, keyHash: string): Promise<Result<{ principal: Principal }>>;
@@ -195,6 +207,10 @@ export interface WorkspaceRpc {
 	ledgerSlice(after: number, limit: number): Promise<LedgerSlice>;
 	/** Appends what somebody did; an action whose id stands in the last rows is not written twice. */
 	recordAction(action: Omit<LedgerAction, 'type'>): Promise<void>;
+	/** From now on the Delivery object is told when the ledger grows; answers its last row's number. */
+	watchLedger(): Promise<number>;
+	/** What was settled since a time (milliseconds since the epoch), and what is open. */
+	health(sinceMs: number): Promise<WorkspaceHealth>;
 	/** Rows of jobs that are not settled, oldest first. */
 	openJobs(): Promise<JobRow[]>;
 	usage(): Promise<{ images: number; megapixelSteps: number; openJobs: number; settledJobs: number }>;

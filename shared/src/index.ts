@@ -2,6 +2,7 @@
  * Wire and API schemas, state machines, ids, errors and limits. No I/O.
  * @module
  */
+export * from './address.ts';
 export * from './audit.ts';
 export * from './canonical.ts';
 export * from './errors.ts';

@@ -119,6 +119,49 @@ export const JOIN_TOKEN_LIMITS = {
 	maxUsesMax: 1000,
 } as const;
 
+/** Webhooks. */
+export const DELIVERY_LIMITS = {
+	webhooksMax: 20,
+	urlChars: 2000,
+	eventsMax: 20,
+	descriptionChars: 200,
+	attemptMs: 10 * SECOND_MS,
+	/** A delivery that has not succeeded this long after its first attempt is dead. */
+	giveUpMs: DAY_MS,
+	retryAfterMaxMs: HOUR_MS,
+	/** How long the secret before a rotation goes on signing. */
+	secretOverlapMs: DAY_MS,
+	/** Ended deliveries are kept for this long. */
+	keepMs: 7 * DAY_MS,
+	errorChars: 300,
+	/** Deliveries of one webhook in one pass, and how long they may take before the next pass. */
+	laneDeliveries: 20,
+	laneMs: 15 * SECOND_MS,
+	/** Webhooks served at a time. */
+	lanes: 5,
+	/** The ledger is looked at this often even when nobody said that it has grown. */
+	pullMs: 5 * MINUTE_MS,
+} as const;
+
+/** Alerts. */
+export const ALERT_LIMITS = {
+	/** How often a workspace is looked at while somebody is to be told. */
+	lookMs: MINUTE_MS,
+	/** Reads within this time see the last look. */
+	freshMs: 5 * SECOND_MS,
+	keepMs: 30 * DAY_MS,
+	nodeOfflineMs: MINUTE_MS,
+	/** A node that has been away for longer is taken for given up. */
+	nodeForgottenMs: 7 * DAY_MS,
+	errorWindowMs: 15 * MINUTE_MS,
+	errorMinJobs: 5,
+	errorShare: 0.2,
+	errorShareP1: 0.5,
+	queueAgeMs: 10 * MINUTE_MS,
+	queueAgeP2Ms: HOUR_MS,
+	quotaShare: 0.8,
+} as const;
+
 /** Scheduling and failure constants (design §5). */
 export const POOL_LIMITS = {
 	defaultPoolSize: 4,

@@ -3,9 +3,10 @@
  * @module
  */
 import { poolName } from '@limner/shared';
+import type { DeliveryRpc } from '../delivery/rpc.ts';
 import type { PoolRpc, RegistryRpc, WorkspaceRpc } from '../rpc.ts';
 
-type Bindings = Pick<Cloudflare.Env, 'WORKSPACE' | 'POOL' | 'REGISTRY' | 'REGION' | 'SHARDS'>;
+type Bindings = Pick<Cloudflare.Env, 'WORKSPACE' | 'POOL' | 'REGISTRY' | 'DELIVERY' | 'REGION' | 'SHARDS'>;
 
 /** What a stub can do besides its RPC. */
 export interface Fetches {
@@ -21,6 +22,9 @@ export const poolOf = (env: Bindings, shard: number): PoolStub => env.POOL.getBy
 
 /** Stub of this region's Registry. */
 export const registryOf = (env: Bindings): RegistryRpc => env.REGISTRY.getByName(`registry:${env.REGION}`);
+
+/** Stub of a workspace's webhooks and alerts. */
+export const deliveryOf = (env: Pick<Bindings, 'DELIVERY'>, ws: string): DeliveryRpc => env.DELIVERY.getByName(ws);
 
 /** Numbers of all shards of this region. */
 export const shardsOf = (env: Pick<Bindings, 'SHARDS'>): number[] => {

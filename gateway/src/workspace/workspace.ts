@@ -11,7 +11,7 @@ import { createLogger, describeError } from '../lib/log.ts';
 import { isMigrated } from '../lib/migrations.ts';
 import { rendezvous } from '../lib/rendezvous.ts';
 import { CountedSql } from '../lib/sql.ts';
-import { poolOf } from '../lib/stubs.ts';
+import { deliveryOf, poolOf } from '../lib/stubs.ts';
 import { withTimeout } from '../lib/timeout.ts';
 import type {
 	AssetRow,
@@ -24,11 +24,13 @@ import type {
 	Settlement,
 	SubmitInput,
 	SubmitOutput,
+	WorkspaceHealth,
 	WorkspaceRpc,
 } from '../rpc.ts';
 import { ledgerSlice, listAudit, settledHistory } from './audit.ts';
 import { workspaceConfig, type WorkspaceConfig } from './config.ts';
 import { decidePurge, decideSettle, decideSubmit, objectsOf, toPoolJob } from './jobs.ts';
+import { healthOf } from './health.ts';
 import { decideKey, UNKNOWN_KEY } from './keys.ts';
 import { settleEntry, type LedgerAction, type LedgerEntry } from './ledger.ts';
 import { listImages, listJobs } from './listing.ts';
@@ -157,6 +159,7 @@ export class Workspace extends DurableObject<Cloudflare.Env> implements Workspac
 		const outcomes = chunks(batch, TIMING.settleBatchJobs).flatMap((part) => this.#settle(store, part));
 		if (store.open.size === 0) this.#sweepAt = null;
 		if (outcomes.some(({ outcome }) => outcome === 'settled')) {
+			this.#tellDelivery(store);
 			// Pictures must be removed in time even when this workspace never gets another job.
 			await this.#arm(Date.now() + this.#config.resultTtlMs + retentionGapMs(this.#config.resultTtlMs));
 		}
@@ -202,6 +205,7 @@ export class Workspace extends DurableObject<Cloudflare.Env> implements Workspac
 				store.purgeJob(decision.row, objectsOf(decision.row), Date.now());
 				store.appendLedger([{ type: 'purge', job: jobId, indexes: decision.indexes }], Date.now());
 			});
+			this.#tellDelivery(store);
 		}
 		return { ok: true, keys: planned.keys };
 	}
@@ -235,6 +239,24 @@ export class Workspace extends DurableObject<Cloudflare.Env> implements Workspac
 		const recent = ledgerSlice(store, store.ledger.seq - REPEAT_LOOK_ROWS, REPEAT_LOOK_ROWS).rows;
 		if (recent.some(({ row }) => row.entries.some((entry) => entry.type === 'action' && entry.id === action.id))) return;
 		this.#commit(() => store.appendLedger([{ type: 'action', ...action }], Date.now()));
+		this.#tellDelivery(store);
+	}
+
+	async watchLedger(): Promise<number> {
+		const store = this.#mustStore();
+		if (store.getMeta('delivery') === undefined) store.setMeta('delivery', '1');
+		return store.ledger.seq;
+	}
+
+	async health(sinceMs: number): Promise<WorkspaceHealth> {
+		return healthOf(this.#mustStore(), sinceMs, this.#config.maxQueueDepth);
+	}
+
+	/** Nobody waits for the answer, and a call that is lost is made up for: Delivery looks at the ledger by itself too. */
+	#tellDelivery(store: Store): void {
+		if (store.getMeta('delivery') === undefined) return;
+		const told = deliveryOf(this.env, store.ws).notify();
+		this.ctx.waitUntil(told.catch((error: unknown) => this.#warn('the webhooks could not be told; they will look themselves', error)));
 	}
 
 	async openJobs(): Promise<JobRow[]> {

@@ -46,6 +46,8 @@ export const Settings = z.strictObject({
 	resultTtl: z.string().refine(isDuration, 'must be a time of at least 1 ms and at most 100 years, like 30d or 12h').optional(),
 	maxQueueDepth: wholeNumber(1, 1_000_000).optional(),
 	gatewayLogLevel: LogLevel.optional(),
+	/** Webhooks may call http:// and private networks. */
+	webhookAllowPrivate: z.enum(['true', 'false']).optional(),
 });
 export type Settings = z.infer<typeof Settings>;
 export type SettingKey = keyof Settings;
@@ -68,6 +70,7 @@ export const ENVIRONMENT: Readonly<Record<SettingKey, string>> = {
 	resultTtl: 'RESULT_TTL',
 	maxQueueDepth: 'MAX_QUEUE_DEPTH',
 	gatewayLogLevel: 'LOG_LEVEL',
+	webhookAllowPrivate: 'WEBHOOK_ALLOW_PRIVATE',
 };
 
 /** Settings that are never printed in full. */
@@ -83,6 +86,7 @@ const GATEWAY_KEYS: readonly SettingKey[] = [
 	'resultTtl',
 	'maxQueueDepth',
 	'gatewayLogLevel',
+	'webhookAllowPrivate',
 ];
 
 export const CONFIG_FILE = 'limner.config.json';

@@ -9,6 +9,7 @@ import { Miniflare, convertV4MiniflareOptions } from 'miniflare';
 import { unstable_getMiniflareWorkerOptions } from 'wrangler';
 import type { GatewayHostMessage, GatewayHostOptions } from './gateway.ts';
 import { startRelay } from './relay.ts';
+import { outboundHandler } from './outbound.ts';
 
 const HEALTH_MS = 1000;
 const HEALTH_MISSES = 3;
@@ -34,6 +35,7 @@ const makeMiniflare = (options: GatewayHostOptions, log: WriteStream): Miniflare
 			host: '127.0.0.1',
 			port: 0,
 			cf: false,
+			outboundService: outboundHandler(options.bindings['WEBHOOK_ALLOW_PRIVATE'] === 'true'),
 			bindings: { ...bindings, ...options.bindings },
 			modules: [{ type: 'ESModule', path: 'index.js', contents: readFileSync(options.bundleFile, 'utf8') }],
 			modulesRoot: '.',

@@ -64,7 +64,16 @@ const checkPort = (host: string, port: number): Promise<void> =>
 	});
 
 /** Settings of wrangler.toml's [vars] that the environment may override. */
-const VAR_NAMES = ['PUBLIC_URL', 'REGION', 'SHARDS', 'DEFAULT_MODEL', 'RESULT_TTL', 'MAX_QUEUE_DEPTH', 'LOG_LEVEL'] as const;
+const VAR_NAMES = [
+	'PUBLIC_URL',
+	'REGION',
+	'SHARDS',
+	'DEFAULT_MODEL',
+	'RESULT_TTL',
+	'MAX_QUEUE_DEPTH',
+	'LOG_LEVEL',
+	'WEBHOOK_ALLOW_PRIVATE',
+] as const;
 
 const bindingsOf = (options: GatewayOptions): Record<string, string> => {
 	const bindings: Record<string, string> = {};
