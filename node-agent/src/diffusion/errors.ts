@@ -20,3 +20,10 @@ export class CancelledError extends Error {
 export class InferenceError extends Error {
 	override readonly name = 'InferenceError';
 }
+
+const MEMORY_WORDS = /bad_alloc|out of memory|failed to allocate|allocation failed|cudaErrorMemoryAllocation|Array buffer allocation/i;
+
+/** Whether an error says that memory ran out, on the device or in this process. */
+export function isOutOfMemory(error: unknown): boolean {
+	return MEMORY_WORDS.test(error instanceof Error ? error.message : String(error));
+}

@@ -1,13 +1,14 @@
 import { inspectModelFolder, latentMultiple, type ModelFolderInfo } from '../models/layout.ts';
-import { CancelledError } from './errors.ts';
 import { cropRgb, frameFor, type Frame } from './frame.ts';
 import { previewLatents, tensorToImage, type PreviewMap, type RgbImage } from './latents.ts';
 import { TorchGenerator } from './noise.ts';
-import { cutWarnings, embedPrompts, type Conditioning } from './pipelines/conditioning.ts';
+import { BatchPolicy, type BatchPolicyOptions } from './pipelines/batch-policy.ts';
+import { cutWarnings, embedPrompts } from './pipelines/conditioning.ts';
 import { loadComponents, type ComponentOptions, type Components, type LoadProgress } from './pipelines/components.ts';
-import { DenoiserRun, type DenoiserPlan } from './pipelines/denoiser.ts';
+import { DenoiserRun, type LaneConditioning } from './pipelines/denoiser.ts';
+import { cancelledAt, groupLanes, ImageCache, stepLane, type Lane, type StartedLane } from './pipelines/lane.ts';
 import { calibratePreview } from './pipelines/preview.ts';
-import { pasteInto, prepareImages, prepareStart, restoreOutsideMask, startIndex, type InputImages, type Start } from './pipelines/start.ts';
+import { pasteInto, prepareStart, startIndex } from './pipelines/start.ts';
 import { checkRequest, strengthOf, type GenerateRequest } from './request.ts';
 import { FlowEulerScheduler } from './schedulers/flow_euler.ts';
 import { createScheduler, isFlowConfig, type Scheduler } from './schedulers/index.ts';
@@ -18,22 +19,22 @@ export { CancelledError, InferenceError, InvalidRequestError, ModelFolderError }
 export type { GrayImage, RgbImage } from './latents.ts';
 export type { GenerateRequest } from './request.ts';
 
-/** Where a run is. `step` counts network evaluations over all pictures of the request. */
+/** Where a picture is. `step` counts the network evaluations of that picture. */
 export interface StepInfo {
 	step: number;
 	steps: number;
 	phase: 'encoding' | 'denoising' | 'decoding';
-	/** Index of the picture that is being made. */
+	/** Index of the picture among those that are made. */
 	image: number;
 	/** A small picture of the current estimate; computed only when called, and only valid until `onStep` returns. */
 	previewRgb?: () => RgbImage;
 }
 
 export interface GenerateHooks {
-	/** Called after every network evaluation and at the start of encoding and decoding. */
+	/** Called for each picture after every network evaluation and at the start of encoding and decoding. */
 	onStep?(info: StepInfo): void | Promise<void>;
-	/** Asked between steps; true ends the run with CancelledError. */
-	isCancelled?(): boolean;
+	/** Asked for each picture between steps; true ends that picture with CancelledError and leaves the others as they are. */
+	isCancelled?(image: number): boolean;
 }
 
 export interface GeneratedImage {
@@ -46,15 +47,27 @@ export interface GeneratedImage {
 	latentsShape: number[];
 }
 
+/** Milliseconds over all pictures; `sessionRunMs` is the part of the whole inside native inference. */
+export interface Timings {
+	encodeMs: number;
+	denoiseMs: number;
+	decodeMs: number;
+	sessionRunMs: number;
+	/** One number an evaluation, of however many pictures. */
+	stepMs: number[];
+}
+
 export interface GenerateResult {
 	images: GeneratedImage[];
 	/** Plain sentences for the caller, e.g. words that the model never learnt. */
 	warnings: string[];
-	/** Milliseconds; `sessionRunMs` is the part of the whole inside native inference. */
-	timings: { encodeMs: number; denoiseMs: number; decodeMs: number; sessionRunMs: number; stepMs: number[] };
+	timings: Timings;
 }
 
-export interface LoadOptions extends ComponentOptions {
+/** What became of one picture of a batch. */
+export type BatchOutcome = { ok: true; image: GeneratedImage; warnings: string[] } | { ok: false; error: unknown };
+
+export interface LoadOptions extends ComponentOptions, BatchPolicyOptions {
 	onProgress?: LoadProgress;
 	/** Skips reading and hashing the folder again when the caller already did. */
 	info?: ModelFolderInfo;
@@ -67,31 +80,27 @@ function turn(): Promise<void> {
 	});
 }
 
-/** State of one `generate` call. */
+/** State of one call. */
 interface Run {
-	request: GenerateRequest;
-	/** The size that the network makes and where the requested picture lies in it. */
-	frame: Frame;
 	hooks: GenerateHooks;
-	scheduler: Scheduler;
-	images: InputImages | null;
-	embeddings: Conditioning;
-	/** Index into the plan at which every picture starts. */
-	first: number;
-	evaluationsPerImage: number;
-	timings: GenerateResult['timings'];
+	images: ImageCache;
+	timings: Timings;
+	/** By position; filled as pictures end. */
+	outcomes: BatchOutcome[];
 }
 
-/** A loaded diffusion model. One `generate` at a time. */
+/** A loaded diffusion model. One call at a time. */
 export class DiffusionPipeline {
 	readonly info: ModelFolderInfo;
+	readonly batches: BatchPolicy;
 	readonly #parts: Components;
 	readonly #flow: boolean;
 	readonly #seesMask: boolean;
 	#preview: PreviewMap | null;
 
-	private constructor(info: ModelFolderInfo, parts: Components) {
+	private constructor(info: ModelFolderInfo, parts: Components, batches: BatchPolicy) {
 		this.info = info;
+		this.batches = batches;
 		this.#parts = parts;
 		this.#flow = isFlowConfig(parts.schedulerConfig);
 		this.#seesMask = info.operations.length === 1 && info.operations[0] === 'inpaint';
@@ -104,8 +113,9 @@ export class DiffusionPipeline {
 	 */
 	static async load(modelDir: string, options: LoadOptions = {}): Promise<DiffusionPipeline> {
 		const info = options.info ?? (await inspectModelFolder(modelDir));
-		const { onProgress = () => {}, info: _info, ...session } = options;
-		return new DiffusionPipeline(info, await loadComponents(info, session, onProgress));
+		const { onProgress = () => {}, info: _info, maxBatch, gauge, ...session } = options;
+		const policy = new BatchPolicy({ ...(maxBatch === undefined ? {} : { maxBatch }), ...(gauge === undefined ? {} : { gauge }) });
+		return new DiffusionPipeline(info, await loadComponents(info, session, onProgress), policy);
 	}
 
 	/** Frees all sessions; the pipeline cannot be used afterwards. */
@@ -119,36 +129,76 @@ export class DiffusionPipeline {
 	}
 
 	/**
-	 * Makes `n` pictures. The same machine, device, thread count and request give the same bytes, for each seed
-	 * regardless of n.
+	 * Makes `n` pictures, several at a time. The same machine, device, thread count and request give the same bytes, for
+	 * each seed regardless of n.
 	 * @throws InvalidRequestError, CancelledError, InferenceError
 	 */
 	async generate(request: GenerateRequest, hooks: GenerateHooks = {}): Promise<GenerateResult> {
 		checkRequest(request, this.info);
-		const clockBefore = this.#parts.clock.ms;
-		const timings = { encodeMs: 0, denoiseMs: 0, decodeMs: 0, sessionRunMs: 0, stepMs: [] };
-		const run = await this.#prepare(request, hooks, timings);
-		const images: GeneratedImage[] = [];
-		for (let i = 0; i < request.n; i++) images.push(await this.#generateOne(run, i));
-		timings.sessionRunMs = this.#parts.clock.ms - clockBefore;
-		return { images, warnings: this.#warnings(run), timings };
+		const seeds = Array.from({ length: request.n }, (_, i) => BigInt(request.seed) + BigInt(i));
+		const { outcomes, timings } = await this.generateBatch(
+			seeds.map((seed) => ({ ...request, seed, n: 1 })),
+			hooks,
+		);
+		const images = outcomes.map((outcome) => {
+			if (!outcome.ok) throw outcome.error;
+			return outcome.image;
+		});
+		const [first] = outcomes;
+		return { images, warnings: first?.ok === true ? first.warnings : [], timings };
 	}
 
-	async #prepare(request: GenerateRequest, hooks: GenerateHooks, timings: Run['timings']): Promise<Run> {
+	/**
+	 * Makes one picture of each request, those of one shape together. What fails or is cancelled does so alone, and what
+	 * is made beside a picture never changes its bytes.
+	 * @param requests each with n = 1
+	 */
+	async generateBatch(
+		requests: readonly GenerateRequest[],
+		hooks: GenerateHooks = {},
+	): Promise<{ outcomes: BatchOutcome[]; timings: Timings }> {
+		const clockBefore = this.#parts.clock.ms;
+		const timings: Timings = { encodeMs: 0, denoiseMs: 0, decodeMs: 0, sessionRunMs: 0, stepMs: [] };
+		const run: Run = { hooks, images: new ImageCache(), timings, outcomes: [] };
+		const lanes: Lane[] = [];
+		for (const [image, request] of requests.entries()) {
+			const lane = await this.#attempt(run, image, () => this.#prepare(run, request, image));
+			if (lane !== null) lanes.push(lane);
+		}
+		for (const group of groupLanes(lanes, this.batches.maxBatch)) await this.#runGroup(run, group);
+		timings.sessionRunMs = this.#parts.clock.ms - clockBefore;
+		return { outcomes: run.outcomes, timings };
+	}
+
+	/** Does something for one picture; its error becomes that picture's outcome. */
+	async #attempt<T>(run: Run, image: number, act: () => Promise<T>): Promise<T | null> {
+		try {
+			return await act();
+		} catch (error) {
+			run.outcomes[image] = { ok: false, error };
+			return null;
+		}
+	}
+
+	async #prepare(run: Run, request: GenerateRequest, image: number): Promise<Lane> {
+		checkRequest(request, this.info);
 		const eta = request.eta === undefined ? {} : { eta: request.eta };
 		const scheduler = createScheduler(this.#parts.schedulerConfig, request.scheduler, eta);
 		this.#planSteps(scheduler, request);
 		const first = this.#firstIndex(scheduler, request);
-		const evaluationsPerImage = scheduler.timesteps.length - first;
-		if (hooks.isCancelled?.() === true) throw new CancelledError(0, evaluationsPerImage * request.n);
-		await hooks.onStep?.({ step: 0, steps: evaluationsPerImage * request.n, phase: 'encoding', image: 0 });
+		const evaluations = scheduler.timesteps.length - first;
+		const seed = BigInt(request.seed);
+		const frame = this.#frame(request);
+		const base = { image, request, seed, noise: new TorchGenerator(seed), scheduler, frame, first, evaluations };
+		const { hooks } = run;
+		if (hooks.isCancelled?.(image) === true) throw cancelledAt(base, first);
+		await hooks.onStep?.({ step: 0, steps: evaluations, phase: 'encoding', image });
 		const started = performance.now();
 		if (hooks.onStep !== undefined) this.#preview ??= await calibratePreview(this.#parts.vae);
-		const frame = this.#frame(request);
-		const images = await prepareImages(request, frame);
+		const images = await run.images.get(request, frame);
 		const embeddings = await embedPrompts(this.#parts, request);
-		timings.encodeMs += performance.now() - started;
-		return { request, frame, hooks, scheduler, images, embeddings, first, evaluationsPerImage, timings };
+		run.timings.encodeMs += performance.now() - started;
+		return { ...base, images, embeddings };
 	}
 
 	#planSteps(scheduler: Scheduler, request: GenerateRequest): void {
@@ -178,82 +228,100 @@ export class DiffusionPipeline {
 		return Math.floor(request.width / patch) * Math.floor(request.height / patch);
 	}
 
-	async #generateOne(run: Run, image: number): Promise<GeneratedImage> {
-		const { request, scheduler, timings } = run;
-		const { vae } = this.#parts;
-		const seed = BigInt(request.seed) + BigInt(image);
-		const noise = new TorchGenerator(seed);
-		if (image > 0) this.#planSteps(scheduler, request);
+	async #runGroup(run: Run, group: readonly Lane[]): Promise<void> {
+		const { timings } = run;
 		const encodeStarted = performance.now();
-		const start = await prepareStart(request, run.frame, run.images, scheduler, vae, noise, run.first, this.#seesMask);
-		const denoiser = new DenoiserRun(this.#parts.denoiser, this.#plan(run, start));
+		const lanes: StartedLane[] = [];
+		for (const lane of group) {
+			const started = await this.#attempt(run, lane.image, () => this.#start(lane));
+			if (started !== null) lanes.push(started);
+		}
 		const denoiseStarted = performance.now();
 		timings.encodeMs += denoiseStarted - encodeStarted;
-		await this.#denoise(run, start, denoiser, noise, image);
+		const [lead] = lanes;
+		if (lead === undefined) return;
+		let finished: StartedLane[] = [];
+		try {
+			finished = await this.#denoise(run, lanes, lead);
+		} catch (error) {
+			for (const { image } of lanes) run.outcomes[image] ??= { ok: false, error };
+		}
 		const decodeStarted = performance.now();
 		timings.denoiseMs += decodeStarted - denoiseStarted;
+		for (const lane of finished) {
+			const image = await this.#attempt(run, lane.image, () => this.#finish(run, lane));
+			if (image !== null) run.outcomes[lane.image] = { ok: true, image, warnings: this.#warnings(lane) };
+		}
+		timings.decodeMs += performance.now() - decodeStarted;
+	}
 
-		const done = (image + 1) * run.evaluationsPerImage;
-		await this.#report(run, { step: done, steps: request.n * run.evaluationsPerImage, phase: 'decoding', image });
-		const { frame } = run;
+	async #start(lane: Lane): Promise<StartedLane> {
+		const { request, frame, images, scheduler, noise, first } = lane;
+		const start = await prepareStart(request, frame, images, scheduler, this.#parts.vae, noise, first, this.#seesMask);
+		return { ...lane, start, scratch: start.keep === null ? start.latents : new Float32Array(start.latents.length) };
+	}
+
+	/** Runs all evaluations; answers the pictures that nobody cancelled on the way. */
+	async #denoise(run: Run, lanes: readonly StartedLane[], lead: StartedLane): Promise<StartedLane[]> {
+		const { vae } = this.#parts;
+		const denoiser = new DenoiserRun(
+			this.#parts.denoiser,
+			{
+				channels: vae.channels,
+				height: lead.frame.height / vae.factor,
+				width: lead.frame.width / vae.factor,
+				guidance: lead.request.guidance,
+				guidanceRescale: lead.request.guidanceRescale ?? 0,
+				lanes: lanes.map((lane) => conditioningOf(lane)),
+			},
+			this.batches,
+		);
+		let active = [...lanes.entries()];
+		const { timesteps } = lead.scheduler;
+		for (let i = lead.first; i < timesteps.length; i++) {
+			active = active.filter(([, lane]) => this.#goesOn(run, lane, i));
+			if (active.length === 0) break;
+			const started = performance.now();
+			for (const [k, { scheduler, start }] of active) scheduler.scaleModelInput(start.latents, i, denoiser.inputs[k] as Float32Array);
+			await denoiser.predict(
+				timesteps[i] as number,
+				active.map(([k]) => k),
+			);
+			for (const [k, lane] of active) stepLane(lane, denoiser.outputs[k] as Float32Array, i);
+			run.timings.stepMs.push(performance.now() - started);
+			for (const [, lane] of active) await run.hooks.onStep?.(this.#stepInfo(lane, i));
+			await turn();
+		}
+		return active.map(([, lane]) => lane);
+	}
+
+	#goesOn(run: Run, lane: Lane, i: number): boolean {
+		if (run.hooks.isCancelled?.(lane.image) !== true) return true;
+		run.outcomes[lane.image] = { ok: false, error: cancelledAt(lane, i) };
+		return false;
+	}
+
+	/** From latents to the picture. */
+	async #finish(run: Run, lane: StartedLane): Promise<GeneratedImage> {
+		const { request, frame, images, start, seed } = lane;
+		const { vae } = this.#parts;
+		await run.hooks.onStep?.({ step: lane.evaluations, steps: lane.evaluations, phase: 'decoding', image: lane.image });
+		await turn();
+		if (run.hooks.isCancelled?.(lane.image) === true) throw cancelledAt(lane, lane.scheduler.timesteps.length);
 		const h = frame.height / vae.factor;
 		const w = frame.width / vae.factor;
-		const masked = (run.images?.mask ?? null) !== null;
-		const paste = (run.images?.whole ?? null) !== null;
+		const masked = (images?.mask ?? null) !== null;
+		const paste = (images?.whole ?? null) !== null;
 		// the reference's SD3 inpainting forgets the shift when it decodes: its raw output is reproduced as it is, but a
 		// picture that gets original pixels pasted in must have their colours
 		const shifted = !(this.#flow && masked) || paste;
 		const picture = tensorToImage(await vae.decode(start.latents, h, w, shifted), frame.width, frame.height);
-		const whole = await pasteInto(cropRgb(picture, frame, request.width, request.height), run.images, request.maskFeather ?? 0);
-		timings.decodeMs += performance.now() - decodeStarted;
-		return {
-			...whole,
-			seed,
-			latents: start.latents,
-			latentsShape: [1, vae.channels, h, w],
-		};
+		const whole = await pasteInto(cropRgb(picture, frame, request.width, request.height), images, request.maskFeather ?? 0);
+		return { ...whole, seed, latents: start.latents, latentsShape: [1, vae.channels, h, w] };
 	}
 
-	#plan(run: Run, start: Start): DenoiserPlan {
-		const { request, frame } = run;
-		const { vae } = this.#parts;
-		const original = request.originalSize ?? [frame.height, frame.width];
-		const target = request.targetSize ?? [frame.height, frame.width];
-		const ids = (crop: readonly number[]): number[] => [...original, ...crop, ...target];
-		const crop = request.cropTopLeft ?? [0, 0];
-		return {
-			channels: vae.channels,
-			height: frame.height / vae.factor,
-			width: frame.width / vae.factor,
-			...run.embeddings,
-			guidance: request.guidance,
-			guidanceRescale: request.guidanceRescale ?? 0,
-			// with an input picture the reference leaves the unconditional row uncropped
-			timeIds: { positive: ids(crop), negative: request.task === 'txt2img' ? ids(crop) : ids([0, 0]) },
-			extra: start.extra,
-		};
-	}
-
-	async #denoise(run: Run, start: Start, denoiser: DenoiserRun, noise: TorchGenerator, image: number): Promise<void> {
-		const { scheduler, timings, request, frame } = run;
-		const { latents, keep } = start;
-		const scratch = keep === null ? latents : new Float32Array(latents.length);
-		const base = image * run.evaluationsPerImage;
-		const steps = request.n * run.evaluationsPerImage;
-		for (let i = start.index; i < scheduler.timesteps.length; i++) {
-			if (run.hooks.isCancelled?.() === true) throw new CancelledError(base + i - start.index, steps);
-			const started = performance.now();
-			scheduler.scaleModelInput(latents, i, denoiser.input);
-			await denoiser.predict(scheduler.timesteps[i] as number);
-			scheduler.step(denoiser.output, i, latents, noise);
-			if (keep !== null) restoreOutsideMask(latents, keep, scheduler, i + 1, scratch);
-			timings.stepMs.push(performance.now() - started);
-			const info: StepInfo = { step: base + i - start.index + 1, steps, phase: 'denoising', image };
-			await this.#report(run, this.#withPreview(info, request, frame, scheduler));
-		}
-	}
-
-	#withPreview(info: StepInfo, request: GenerateRequest, frame: Frame, scheduler: Scheduler): StepInfo {
+	#stepInfo({ image, request, frame, scheduler, first, evaluations }: Lane, i: number): StepInfo {
+		const info: StepInfo = { step: i - first + 1, steps: evaluations, phase: 'denoising', image };
 		const map = this.#preview;
 		if (map === null) return info;
 		const { factor } = this.#parts.vae;
@@ -264,14 +332,7 @@ export class DiffusionPipeline {
 		return { ...info, previewRgb };
 	}
 
-	async #report(run: Run, info: StepInfo): Promise<void> {
-		await run.hooks.onStep?.(info);
-		await turn();
-		if (info.phase === 'decoding' && run.hooks.isCancelled?.() === true) throw new CancelledError(info.step, info.steps);
-	}
-
-	#warnings(run: Run): string[] {
-		const { request, embeddings } = run;
+	#warnings({ request, embeddings }: Lane): string[] {
 		const warnings: string[] = [];
 		const words = this.unknownWords(`${request.prompt} ${embeddings.negative === null ? '' : (request.negativePrompt ?? '')}`);
 		if (words.length > 0) warnings.push(`The model ${this.info.name} never learnt: ${words.join(', ')}.`);
@@ -280,4 +341,18 @@ export class DiffusionPipeline {
 		if (this.#parts.vae.fellBack) warnings.push('The decoder overflowed in half precision; the picture was decoded in float32.');
 		return warnings;
 	}
+}
+
+/** What the network is told of a picture beside its latents. */
+function conditioningOf({ request, frame, embeddings, start }: StartedLane): LaneConditioning {
+	const original = request.originalSize ?? [frame.height, frame.width];
+	const target = request.targetSize ?? [frame.height, frame.width];
+	const ids = (crop: readonly number[]): number[] => [...original, ...crop, ...target];
+	const crop = request.cropTopLeft ?? [0, 0];
+	return {
+		...embeddings,
+		// with an input picture the reference leaves the unconditional row uncropped
+		timeIds: { positive: ids(crop), negative: request.task === 'txt2img' ? ids(crop) : ids([0, 0]) },
+		extra: start.extra,
+	};
 }

@@ -6,8 +6,24 @@ import { decodeHalf, encodeHalf } from './half.ts';
 export interface SessionOptions {
 	executionProviders?: string[];
 	intraOpNumThreads?: number;
-	/** Let idle threads burn their core while they wait; off by default. */
-	allowSpinning?: boolean;
+	/** Microseconds for which idle threads burn their core while they wait for work; SPIN_US when absent. */
+	spinUs?: number;
+}
+
+/**
+ * Waking a sleeping thread costs tens of microseconds, hundreds of times a step; waiting for it without end halves the
+ * speed as soon as another process wants the core. This long covers the gaps inside a step, and no more.
+ */
+const SPIN_US = 200;
+
+/** Work is handed to threads in shrinking pieces, so that one that lost its core for a while holds up the others less. */
+const BLOCK_BASE = 4;
+
+/** Entries of the session's configuration that the binding has no field for; all values are text. */
+function tuning(options: SessionOptions): Record<string, unknown> {
+	const spinUs = options.spinUs ?? SPIN_US;
+	const spinning = spinUs > 0 ? { allow_spinning: '1', spin_duration_us: String(spinUs) } : { allow_spinning: '0' };
+	return { session: { dynamic_block_base: String(BLOCK_BASE), intra_op: spinning } };
 }
 
 /** Adds up the time spent inside native runs. */
@@ -27,10 +43,21 @@ export interface BoundInput {
 	refresh(): void;
 }
 
+/** Memory for an output. */
+export interface Reserved {
+	values: Float32Array;
+	tensor: Tensor;
+}
+
+function ports(metadata: readonly InferenceSession.ValueMetadata[]): Map<string, Port> {
+	return new Map(metadata.flatMap((m) => (m.isTensor ? [[m.name, { type: m.type, shape: m.shape }] as const] : [])));
+}
+
 /** One ONNX graph: feeds and results are float32 here whatever element type the graph was exported with. */
 export class ModelSession {
 	readonly inputs: ReadonlyMap<string, Port>;
 	readonly outputNames: readonly string[];
+	readonly outputs: ReadonlyMap<string, Port>;
 	readonly #session: InferenceSession;
 	readonly #clock: RunClock;
 	readonly #path: string;
@@ -40,8 +67,8 @@ export class ModelSession {
 		this.#path = path;
 		this.#clock = clock;
 		this.outputNames = session.outputNames;
-		const tensors = session.inputMetadata.flatMap((m) => (m.isTensor ? [[m.name, { type: m.type, shape: m.shape }] as const] : []));
-		this.inputs = new Map(tensors);
+		this.inputs = ports(session.inputMetadata);
+		this.outputs = ports(session.outputMetadata);
 	}
 
 	/**
@@ -55,8 +82,7 @@ export class ModelSession {
 				graphOptimizationLevel: 'all',
 				// warnings about folded constants would fill the log on every load
 				logSeverityLevel: 3,
-				// spinning halves the speed as soon as another process wants the core, and gains little on an idle machine
-				extra: { session: { intra_op: { allow_spinning: options.allowSpinning === true ? '1' : '0' } } },
+				extra: tuning(options),
 				...(options.intraOpNumThreads === undefined ? {} : { intraOpNumThreads: options.intraOpNumThreads }),
 			});
 			return new ModelSession(session, path, clock);
@@ -90,19 +116,32 @@ export class ModelSession {
 	/**
 	 * Runs the graph.
 	 * @param outputs names of the outputs to compute; all others are skipped
+	 * @param into memory for outputs, from `reserve`; what has none gets new memory
 	 * @throws InferenceError when the native run fails
 	 */
-	async run(feeds: Readonly<Record<string, Tensor>>, outputs: readonly string[]): Promise<Map<string, Float32Array>> {
+	async run(
+		feeds: Readonly<Record<string, Tensor>>,
+		outputs: readonly string[],
+		into: ReadonlyMap<string, Reserved> = new Map(),
+	): Promise<Map<string, Float32Array>> {
 		const started = performance.now();
 		let results: InferenceSession.OnnxValueMapType;
 		try {
-			results = await this.#session.run(feeds, [...outputs]);
+			const fetches = Object.fromEntries(outputs.map((name) => [name, into.get(name)?.tensor ?? null]));
+			results = await this.#session.run(feeds, fetches);
 		} catch (error) {
 			throw new InferenceError(`Running ${this.#path} failed: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
 		} finally {
 			this.#clock.ms += performance.now() - started;
 		}
-		return new Map(outputs.map((name) => [name, asFloat32(results[name], this.#path)]));
+		return new Map(outputs.map((name) => [name, into.get(name)?.values ?? asFloat32(results[name], this.#path)]));
+	}
+
+	/** Memory that runs write output `name` into, so that none is taken in the loop; null where the graph returns no float32. */
+	reserve(name: string, dims: readonly number[]): Reserved | null {
+		if (this.outputs.get(name)?.type !== 'float32') return null;
+		const values = new Float32Array(dims.reduce((a, b) => a * b, 1));
+		return { values, tensor: new Tensor('float32', values, dims) };
 	}
 
 	async release(): Promise<void> {

@@ -1,161 +1,155 @@
-import { ModelFolderError } from '../errors.ts';
-import type { BoundInput, ModelSession } from '../session.ts';
+import { isOutOfMemory } from '../errors.ts';
+import type { ModelSession } from '../session.ts';
 import { mix2, unbiasedStd } from '../vector.ts';
-import type { TextEmbedding } from './text.ts';
+import type { BatchPolicy } from './batch-policy.ts';
+import { RowBatch, type DenoiserPlan, type Row } from './row-batch.ts';
 
-/** What stays the same in every evaluation of one picture. */
-export interface DenoiserPlan {
-	channels: number;
-	height: number;
-	width: number;
-	positive: TextEmbedding;
-	/** null: no classifier-free guidance, one row a run. */
-	negative: TextEmbedding | null;
-	guidance: number;
-	guidanceRescale: number;
-	/** SDXL size conditioning of the two rows. */
-	timeIds: { positive: readonly number[]; negative: readonly number[] } | null;
-	/** Channels appended after the latents: mask and masked picture of inpainting networks. */
-	extra: Float32Array | null;
+export { guidanceEmbedding, type DenoiserPlan, type LaneConditioning } from './row-batch.ts';
+
+/** Rows of pictures `from`…`to`, unconditional ones first: the order of diffusers. */
+function rowsOf(lanes: readonly number[], guided: boolean): Row[] {
+	const conditional = lanes.map((lane) => ({ lane, conditional: true }));
+	return guided ? [...lanes.map((lane) => ({ lane, conditional: false })), ...conditional] : conditional;
 }
 
-/** Names under which exports know the same input. */
-const LATENT_NAMES = ['sample', 'hidden_states'];
-const POOLED_NAMES = ['text_embeds', 'pooled_projections'];
+/** Pictures in groups of whole pictures, or single rows where a picture does not fit. */
+function splitRows(lanes: readonly number[], guided: boolean, rowsAtOnce: number): Row[][] {
+	const perPicture = guided ? 2 : 1;
+	if (rowsAtOnce < perPicture) return rowsOf(lanes, guided).map((row) => [row]);
+	const group = Math.floor(rowsAtOnce / perPicture);
+	const groups: Row[][] = [];
+	for (let at = 0; at < lanes.length; at += group) groups.push(rowsOf(lanes.slice(at, at + group), guided));
+	return groups;
+}
 
-/** The denoising network prepared for one picture: inputs are bound once and only latents and timestep change. */
+/** The denoising network prepared for some pictures of one shape. */
 export class DenoiserRun {
-	/** Where the scheduler writes the scaled latents of the first row. */
-	readonly input: Float32Array;
-	/** Guided prediction of the latest `predict`. */
-	readonly output: Float32Array;
+	/** Where the scheduler writes the scaled latents of each picture. */
+	readonly inputs: readonly Float32Array[];
+	/** Guided prediction of the latest `predict`, for each picture. */
+	readonly outputs: readonly Float32Array[];
 	readonly #session: ModelSession;
 	readonly #plan: DenoiserPlan;
-	readonly #rows: Float32Array;
-	readonly #latents: BoundInput;
-	readonly #timestepValues: Float32Array;
-	readonly #timestep: BoundInput;
-	readonly #feeds: Record<string, BoundInput['tensor']>;
-	readonly #outputName: string;
+	readonly #policy: BatchPolicy;
+	readonly #shape: string;
+	readonly #guided: boolean;
+	readonly #scratch: Float32Array[];
+	/** Batches by the lanes in them, so that nothing is bound twice. */
+	#batches: { key: string; list: RowBatch[] } = { key: '', list: [] };
+	/** Rows of one run by number of pictures: decided once, for memory that comes and goes must not rebind every step. */
+	readonly #rowsAtOnce = new Map<number, number>();
 
-	constructor(session: ModelSession, plan: DenoiserPlan) {
-		const batch = plan.negative === null ? 1 : 2;
-		const size = plan.channels * plan.height * plan.width;
-		const rowSize = size + (plan.extra?.length ?? 0);
+	constructor(session: ModelSession, plan: DenoiserPlan, policy: BatchPolicy) {
 		this.#session = session;
 		this.#plan = plan;
-		this.#rows = new Float32Array(batch * rowSize);
-		for (let b = 0; b < batch; b++) this.#rows.set(plan.extra ?? [], b * rowSize + size);
-		this.input = this.#rows.subarray(0, size);
-		this.output = new Float32Array(size);
-		this.#outputName = session.outputNames[0] as string;
-
-		const latentName = pickName(session, LATENT_NAMES);
-		const rowChannels = rowSize / (plan.height * plan.width);
-		this.#latents = session.bind(latentName, this.#rows, [batch, rowChannels, plan.height, plan.width]);
-		const timestepDims = timestepShape(session, batch);
-		this.#timestepValues = new Float32Array(timestepDims[0] ?? 1);
-		this.#timestep = session.bind('timestep', this.#timestepValues, timestepDims);
-		this.#feeds = { [latentName]: this.#latents.tensor, timestep: this.#timestep.tensor, ...this.#conditioning(batch) };
-		this.#refuseUnknown();
+		this.#policy = policy;
+		const [first] = plan.lanes;
+		this.#guided = (first?.negative ?? null) !== null;
+		this.#shape = `${plan.width}x${plan.height}/${first?.positive.tokens ?? 0}`;
+		const size = plan.channels * plan.height * plan.width;
+		const perLane = (): Float32Array[] => plan.lanes.map(() => new Float32Array(size));
+		this.inputs = perLane();
+		this.outputs = perLane();
+		this.#scratch = this.#guided ? perLane() : [];
 	}
 
 	/**
-	 * Evaluates the network on `input` at `timestep` and leaves the guided prediction in `output`:
+	 * Evaluates the network on the inputs of `lanes` at `timestep` and leaves the guided predictions in their outputs:
 	 * u + g·(c − u) (Ho & Salimans 2022, eq. 6), optionally rescaled (Lin et al. 2024, §3.4).
+	 *
+	 * A run of several pictures is compared with one of the first picture alone when its shape is first seen; where the
+	 * bytes differ, pictures go one by one from then on.
 	 */
-	async predict(timestep: number): Promise<void> {
-		const { negative, guidance, guidanceRescale } = this.#plan;
-		if (negative !== null) this.#rows.copyWithin(this.#rows.length / 2, 0, this.input.length);
-		this.#latents.refresh();
-		this.#timestepValues.fill(timestep);
-		this.#timestep.refresh();
-		const results = await this.#session.run(this.#feeds, [this.#outputName]);
-		const raw = results.get(this.#outputName) as Float32Array;
-		const size = this.output.length;
-		if (negative === null) {
-			this.output.set(raw.length === size ? raw : raw.subarray(0, size));
-			return;
-		}
-		const unconditional = raw.subarray(0, size);
-		const conditional = raw.subarray(raw.length / 2, raw.length / 2 + size);
-		mix2(this.output, 1 - guidance, unconditional, guidance, conditional);
-		if (guidanceRescale > 0) {
-			const ratio = unbiasedStd(conditional) / unbiasedStd(this.output);
-			const factor = guidanceRescale * ratio + 1 - guidanceRescale;
-			for (let i = 0; i < size; i++) this.output[i] = (this.output[i] as number) * factor;
+	async predict(timestep: number, lanes: readonly number[]): Promise<void> {
+		for (;;) {
+			const rows = this.#decide(lanes.length);
+			try {
+				if (await this.#runAll(timestep, lanes, rows)) return;
+			} catch (error) {
+				if (rows === 1 || !isOutOfMemory(error)) throw error;
+				this.#policy.ranOut(this.#shape, rows);
+			}
+			this.#rowsAtOnce.clear();
 		}
 	}
 
-	#conditioning(batch: number): Record<string, BoundInput['tensor']> {
-		const { positive, negative, timeIds, guidance } = this.#plan;
-		const rows = negative === null ? [positive] : [negative, positive];
-		const feeds: Record<string, BoundInput['tensor']> = {};
-		const add = (name: string, values: Float32Array, dims: readonly number[]): void => {
-			feeds[name] = this.#session.bind(name, values, dims).tensor;
-		};
-		add('encoder_hidden_states', stack(rows.map((r) => r.hidden)), [batch, positive.tokens, positive.width]);
-		const pooledName = POOLED_NAMES.find((n) => this.#session.inputs.has(n));
-		if (pooledName !== undefined) {
-			const pooled = rows.map((r) => r.pooled ?? new Float32Array(0));
-			add(pooledName, stack(pooled), [batch, pooled[0]?.length ?? 0]);
+	/** False when a batch turned out to change bytes: its results do not count. */
+	async #runAll(timestep: number, lanes: readonly number[], rows: number): Promise<boolean> {
+		for (const batch of this.#batchesFor(lanes, rows)) {
+			if (!(await this.#runBatch(batch, timestep))) return false;
 		}
-		if (this.#session.inputs.has('time_ids') && timeIds !== null) {
-			const ids = negative === null ? [timeIds.positive] : [timeIds.negative, timeIds.positive];
-			add('time_ids', Float32Array.from(ids.flat()), [batch, timeIds.positive.length]);
-		}
-		const width = this.#session.inputs.get('timestep_cond')?.shape[1];
-		if (typeof width === 'number') {
-			const embedding = guidanceEmbedding(guidance, width);
-			add('timestep_cond', stack(rows.map(() => embedding)), [batch, width]);
-		}
-		if (this.#session.inputs.has('return_dict')) add('return_dict', Float32Array.of(0), [1]);
-		return feeds;
+		for (const lane of lanes) this.#guide(lane);
+		return true;
 	}
 
-	#refuseUnknown(): void {
-		const missing = [...this.#session.inputs.keys()].filter((name) => !(name in this.#feeds));
-		if (missing.length > 0) {
-			throw new ModelFolderError(
-				`The denoiser wants the input "${missing.join('", "')}", which this engine does not provide; use a plain export of the model.`,
-			);
+	async #runBatch(batch: RowBatch, timestep: number): Promise<boolean> {
+		const { rows } = batch;
+		const first = rows[0] as Row;
+		const isBatch = rows.some((row) => row.lane !== first.lane);
+		const check = isBatch && !this.#policy.isChecked(this.#shape, rows.length);
+		const alone = check ? await this.#alone(first.lane, timestep) : [];
+		await this.#evaluate(batch, timestep);
+		if (!check) return true;
+		const equal = this.#halves(first.lane).every((half, i) => sameBits(half, alone[i] as Float32Array));
+		this.#policy.compared(this.#shape, rows.length, equal);
+		return equal;
+	}
+
+	/** Predictions for one picture by itself; the first run of a shape also shows what a row takes of memory. */
+	async #alone(lane: number, timestep: number): Promise<Float32Array[]> {
+		const batch = new RowBatch(this.#session, this.#plan, rowsOf([lane], this.#guided));
+		await this.#evaluate(batch, timestep);
+		return this.#halves(lane).map((half) => half.slice());
+	}
+
+	async #evaluate(batch: RowBatch, timestep: number): Promise<void> {
+		for (const [b, row] of batch.rows.entries()) batch.input(b).set(this.inputs[row.lane] as Float32Array);
+		const result = await this.#policy.measured(this.#shape, batch.rows.length, () => batch.run(timestep));
+		for (const [b, { lane, conditional }] of batch.rows.entries()) {
+			const target = conditional ? this.outputs[lane] : this.#scratch[lane];
+			target?.set(result(b));
 		}
+	}
+
+	/** Raw predictions of a picture: conditional, and unconditional where there is guidance. */
+	#halves(lane: number): Float32Array[] {
+		return [this.outputs[lane], this.#scratch[lane]].filter((half) => half !== undefined);
+	}
+
+	#decide(pictures: number): number {
+		const { height, width } = this.#plan;
+		const decided = this.#rowsAtOnce.get(pictures) ?? this.#policy.rows(this.#shape, height * width, this.#guided ? 2 : 1, pictures);
+		this.#rowsAtOnce.set(pictures, decided);
+		return decided;
+	}
+
+	#batchesFor(lanes: readonly number[], rows: number): readonly RowBatch[] {
+		const key = `${lanes.join()}/${rows}`;
+		if (this.#batches.key !== key) {
+			const list = splitRows(lanes, this.#guided, rows).map((group) => new RowBatch(this.#session, this.#plan, group));
+			this.#batches = { key, list };
+		}
+		return this.#batches.list;
+	}
+
+	#guide(lane: number): void {
+		const unconditional = this.#scratch[lane];
+		if (unconditional === undefined) return;
+		const { guidance, guidanceRescale } = this.#plan;
+		const output = this.outputs[lane] as Float32Array;
+		const spread = guidanceRescale > 0 ? unbiasedStd(output) : 0;
+		mix2(output, 1 - guidance, unconditional, guidance, output);
+		if (guidanceRescale <= 0) return;
+		const factor = guidanceRescale * (spread / unbiasedStd(output)) + 1 - guidanceRescale;
+		for (let i = 0; i < output.length; i++) output[i] = (output[i] as number) * factor;
 	}
 }
 
-/** Exports take the timestep as a scalar, as one number, or as one number a row. */
-function timestepShape(session: ModelSession, batch: number): number[] {
-	const shape = session.inputs.get('timestep')?.shape ?? [];
-	if (shape.length === 0) return [];
-	return [shape[0] === 1 ? 1 : batch];
+function bytesOf(x: Float32Array): Buffer {
+	return Buffer.from(x.buffer, x.byteOffset, x.byteLength);
 }
 
-function pickName(session: ModelSession, names: readonly string[]): string {
-	const found = names.find((n) => session.inputs.has(n));
-	if (found === undefined) throw new ModelFolderError(`The denoiser has none of the inputs ${names.join(', ')}; export it with optimum.`);
-	return found;
-}
-
-function stack(rows: readonly Float32Array[]): Float32Array {
-	const [first] = rows;
-	if (rows.length === 1 && first !== undefined) return first;
-	const out = new Float32Array(rows.reduce((n, r) => n + r.length, 0));
-	let at = 0;
-	for (const row of rows) {
-		out.set(row, at);
-		at += row.length;
-	}
-	return out;
-}
-
-/** Sinusoidal embedding of the guidance scale w = g − 1 for distilled networks (Meng et al. 2023; Luo et al. 2023, §4.2). */
-export function guidanceEmbedding(guidance: number, width: number): Float32Array {
-	const half = Math.floor(width / 2);
-	const out = new Float32Array(width);
-	for (let i = 0; i < half; i++) {
-		const angle = Math.fround((guidance - 1) * 1000) * Math.fround(Math.exp((-Math.log(10000) * i) / (half - 1)));
-		out[i] = Math.sin(angle);
-		out[half + i] = Math.cos(angle);
-	}
-	return out;
+/** Equal bit by bit; NaN equals itself. */
+function sameBits(a: Float32Array, b: Float32Array): boolean {
+	return Buffer.compare(bytesOf(a), bytesOf(b)) === 0;
 }

@@ -26,6 +26,8 @@ export interface InputImages {
 	pixels: Float32Array;
 	/** One number a pixel, 1 = repaint; null for img2img. */
 	mask: Float32Array | null;
+	/** The pixels with grey where they are repainted; null for img2img. */
+	blanked: Float32Array | null;
 }
 
 /** Where and from what denoising starts. */
@@ -59,7 +61,9 @@ export async function prepareImages(request: GenerateRequest, frame: Frame): Pro
 
 function framed(image: RgbImage, mask: GrayImage | null, whole: InputImages['whole'], frame: Frame): InputImages {
 	const large = extendRgb(image, frame);
-	return { whole, pixels: imageToTensor(large), mask: mask === null ? null : binarize(extendGray(mask, frame)) };
+	const pixels = imageToTensor(large);
+	const marked = mask === null ? null : binarize(extendGray(mask, frame));
+	return { whole, pixels, mask: marked, blanked: marked === null ? null : blankMasked(pixels, marked) };
 }
 
 /** Lays the generated picture into the original where the request asks for it. */
@@ -111,11 +115,11 @@ export async function prepareStart(
 	const latents = new Float32Array(size);
 	if (pure || original === null) latents.set(pureNoise(scheduler, draw));
 	else scheduler.addNoise(original, draw, index, latents);
-	if (images.mask === null) return { latents, index, extra: null, keep: null };
+	if (images.mask === null || images.blanked === null) return { latents, index, extra: null, keep: null };
 
 	const mask = shrinkMask(images.mask, width, height, vae.factor);
 	if (seesMask) {
-		const masked = await vae.encode(blankMasked(images.pixels, images.mask), height, width, noise);
+		const masked = await vae.encode(images.blanked, height, width, noise);
 		const extra = new Float32Array(mask.length + masked.length);
 		extra.set(mask);
 		extra.set(masked, mask.length);

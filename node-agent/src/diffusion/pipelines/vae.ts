@@ -50,6 +50,8 @@ export class Vae {
 	readonly #openFallback: (() => Promise<ModelSession>) | null;
 	readonly #tileAbovePx: number;
 	readonly #tileCells: number;
+	/** What the encoder said of a picture: all pictures of a job start from the same one. */
+	readonly #encoded = new WeakMap<Float32Array, Float32Array>();
 	#decoder: ModelSession;
 	#fellBack = false;
 
@@ -125,7 +127,8 @@ export class Vae {
 	 */
 	async encode(pixels: Float32Array, height: number, width: number, noise: NoiseSource): Promise<Float32Array> {
 		const encoder = await this.#openEncoder();
-		const raw = await this.#encodePlanes(encoder, { values: pixels, channels: 3, height, width });
+		const raw = this.#encoded.get(pixels) ?? (await this.#encodePlanes(encoder, { values: pixels, channels: 3, height, width }));
+		this.#encoded.set(pixels, raw);
 		const size = this.latentSize(height, width);
 		const sampled = raw.length === 2 * size ? sampleGaussian(raw, size, noise.randn(size)) : raw;
 		return this.#perChannel(sampled, (z, mean, std) => ((z - this.#shift - mean) * this.#scale) / std);
