@@ -64,6 +64,7 @@ const TASKS: Record<string, (args: string[]) => Step[]> = {
 		part === 'diffusion' ? [node('tests/mutation/diffusion.ts', ...args)] : [node('tests/mutation/run.ts', part, ...args)],
 	'test:chaos': (args) => [node('tests/chaos/cli.ts', ...args)],
 	'bench:e2e': (args) => [node('tests/load/bench-e2e.ts', ...args)],
+	'bench:pool': (args) => [node('tests/load/bench-pool.ts', ...args)],
 	'bench:engine': (args) => [node('tests/load/bench-engine.ts', ...args)],
 	lint,
 	format: () => [titled('oxfmt', bin('oxfmt', ...FORMATTED))],

@@ -23,6 +23,16 @@ export const cpuSeconds = (pid: number): number => {
 	}
 };
 
+/** CPU seconds that all processes of this machine have used so far; 0 where /proc does not exist. */
+export const machineCpuSeconds = (): number => {
+	try {
+		const [, user, nice, system, , , irq, softirq] = (readFileSync('/proc/stat', 'utf8').split('\n')[0] ?? '').split(/\s+/).map(Number);
+		return ((user ?? 0) + (nice ?? 0) + (system ?? 0) + (irq ?? 0) + (softirq ?? 0)) / TICKS_PER_S;
+	} catch {
+		return 0;
+	}
+};
+
 /** Prints rows as an aligned table. */
 export const table = (header: string[], rows: string[][]): string => {
 	const widths = header.map((title, column) => Math.max(title.length, ...rows.map((row) => (row[column] ?? '').length)));
