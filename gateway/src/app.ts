@@ -12,11 +12,15 @@ import { onError, problemResponse } from './lib/problem.ts';
 import { alertsRoutes } from './routes/alerts/index.ts';
 import { assetsRoutes } from './routes/assets/index.ts';
 import { auditRoutes } from './routes/audit/index.ts';
+import { accountsRoutes } from './routes/accounts/index.ts';
+import { authRoutes, jwksRoutes } from './routes/auth/index.ts';
 import { eventsRoutes } from './routes/events/index.ts';
 import { healthRoutes } from './routes/health/index.ts';
 import { imagesRoutes, jobImagesRoutes } from './routes/images/index.ts';
+import { invitationsRoutes } from './routes/invitations/index.ts';
 import { jobsRoutes } from './routes/jobs/index.ts';
 import { joinTokensRoutes } from './routes/join-tokens/index.ts';
+import { keysRoutes } from './routes/keys/index.ts';
 import { metricsRoutes } from './routes/metrics/index.ts';
 import { modelsRoutes } from './routes/models/index.ts';
 import { nodesRoutes } from './routes/nodes/index.ts';
@@ -27,6 +31,7 @@ import { schedulersRoutes } from './routes/schedulers/index.ts';
 import { supervisorRoutes } from './routes/supervisor/index.ts';
 import { webhooksRoutes } from './routes/webhooks/index.ts';
 import { resourcesRoutes } from './routes/workspace/index.ts';
+import { workspacesRoutes } from './routes/workspaces/index.ts';
 
 const notAllowed = (c: AppContext, methods: string[]): Response => {
 	const allow = methods.toSorted().join(', ');
@@ -68,5 +73,11 @@ export const createApp = (): OpenAPIHono<AppEnv> => {
 	app.route('/api/v1/audit', auditRoutes);
 	app.route('/api/v1/webhooks', webhooksRoutes);
 	app.route('/api/v1/alerts', alertsRoutes);
+	app.route('/api/v1/auth', authRoutes);
+	app.route('/', jwksRoutes);
+	app.route('/api/v1/accounts', accountsRoutes);
+	app.route('/api/v1/keys', keysRoutes);
+	app.route('/api/v1/workspaces', workspacesRoutes);
+	app.route('/api/v1/invitations', invitationsRoutes);
 	return app;
 };

@@ -15,24 +15,42 @@ import type {
 	LedgerEntry,
 	LedgerRow,
 	ModelInfo,
+	KeyLimits,
 	NodeMode,
 	QueueView,
+	RateLimit,
 	Result,
+	Role,
 	TaskType,
 	TaskView,
 	Usage,
+	WorkspaceLimits,
 } from '@limner/shared';
 
 export type Scope = string;
 
-/** Who is calling, as the Workspace knows the key. */
+/** Who is calling, as the Workspace knows the key or the member. */
 export interface Principal {
+	/** Empty for an account that is in no workspace. */
 	ws: string;
+	/** Id of the key, or of the account when a person calls. */
 	keyId: string;
 	scopes: Scope[];
 	/** Fair-queueing weight of the workspace. */
 	weight: number;
+	/** Models that the key may use; absent = all. */
+	models?: string[];
+	/** When the key ends. */
+	expiresAt?: number;
+	/** The key has limits of its own, so it must not make keys that have none. */
+	limited?: true;
+	/** Set when a person calls with an access token. */
+	account?: { id: string; email: string; name: string; sessionId: string };
+	role?: Role;
 }
+
+/** Whom an access token was made for: checked by the Worker, looked up again by the Workspace. */
+export type TokenCaller = { kind: 'key'; keyId: string } | { kind: 'account'; accountId: string };
 
 /** A job as the Workspace row keeps it. */
 export interface JobRow {
@@ -56,8 +74,12 @@ export interface JobRow {
 }
 
 export interface SubmitInput {
-	keyHash: string;
+	/** Hash of the key; absent when `caller` says whom a verified token was made for. */
+	keyHash?: string;
 	keyId: string;
+	caller?: TokenCaller;
+	/** Reservation to draw from. */
+	allocationId?: string;
 	spec: JobSpec;
 	warnings: string[];
 	traceId: string;
@@ -101,6 +123,10 @@ export interface SubmitOutput {
 	shard: number;
 	/** How the dependencies stood, for the hand-over. */
 	deps?: KnownDependency[];
+	/** The tightest limit, when there is one. */
+	rateLimit?: RateLimit;
+	/** Pictures of the workspace that may be made at a time. */
+	concurrent?: number;
 }
 
 /** Terminal event of a job, absolute values; applied iff the job is still open. */
@@ -115,6 +141,162 @@ export interface Settlement {
 	startedAt?: number;
 	finishedAt: number;
 	warnings: string[];
+}
+
+/** An API key without anything secret. Times are milliseconds since the epoch. */
+export interface KeyView {
+	id: string;
+	name: string;
+	scopes: string[];
+	createdAt: number;
+	/** Account id or `key:<id>`; null for the bootstrap key. */
+	createdBy: string | null;
+	expiresAt: number | null;
+	revokedAt: number | null;
+	lastUsedAt: number | null;
+	/** Null = all models. */
+	models: string[] | null;
+	limits: KeyLimits | null;
+	/** The key text before the last rotation is still good until then. */
+	previousUntil: number | null;
+}
+
+export interface KeyInput {
+	name: string;
+	scopes: string[];
+	expiresAt: number | null;
+	models: string[] | null;
+	limits: KeyLimits | null;
+}
+
+export interface MemberView {
+	accountId: string;
+	email: string;
+	name: string;
+	role: Role;
+	joinedAt: number;
+	addedBy: string;
+}
+
+export interface InvitationView {
+	id: string;
+	role: Role;
+	/** Only this address may accept; null = whoever has the link. */
+	email: string | null;
+	createdAt: number;
+	createdBy: string;
+	expiresAt: number;
+	state: 'open' | 'used' | 'expired' | 'revoked';
+}
+
+export interface WorkspaceView {
+	id: string;
+	name: string;
+	createdAt: number;
+	members: number;
+	hasOwner: boolean;
+	limits: WorkspaceLimits;
+	deletingSince: number | null;
+}
+
+/** Who did it: an account id, or `key:<id>`. */
+export type Actor = string;
+/** Who does it, and with what rights: nobody gives away, or takes from others, more than they have. */
+export interface By {
+	actor: Actor;
+	scopes: string[];
+}
+
+/** Accounts of people. The Worker verifies passwords; an Account only keeps their hashes. */
+export interface AccountView {
+	id: string;
+	email: string;
+	name: string;
+	createdAt: number;
+}
+
+export interface NewSession {
+	sessionId: string;
+	refreshToken: string;
+	account: AccountView;
+}
+
+export interface SessionView {
+	id: string;
+	createdAt: number;
+	usedAt: number;
+	expiresAt: number;
+	agent: string;
+}
+
+export interface Membership {
+	ws: string;
+	role: Role;
+	joinedAt: number;
+}
+
+export interface AccountRpc {
+	create(input: { id: string; email: string; name: string; phc: string }): Promise<Result<{ account: AccountView }>>;
+	/** Counts an attempt and answers the hash to check; `null` when there is no account. Refused while throttled. */
+	beginSignIn(): Promise<Result<{ phc: string | null }>>;
+	/** The password was right. `phc`: a new hash, when the old one has outdated parameters. */
+	signedIn(input: { phc?: string; agent: string }): Promise<Result<NewSession>>;
+	refresh(sessionId: string, tokenHash: string): Promise<Result<NewSession>>;
+	/** Whether a session is alive, and whose it is. */
+	session(sessionId: string): Promise<Result<{ account: AccountView }>>;
+	sessions(): Promise<SessionView[]>;
+	revokeSession(sessionId: string): Promise<boolean>;
+	/** Ends the session if the token is its own. */
+	revokeByToken(sessionId: string, tokenHash: string): Promise<void>;
+	/** Ends all sessions but one, and all reset links. */
+	setPassword(phc: string, keepSession?: string): Promise<void>;
+	rename(name: string): Promise<AccountView | null>;
+	createReset(): Promise<Result<{ token: string; expiresAt: number }>>;
+	checkReset(id: string, tokenHash: string): Promise<boolean>;
+	useReset(id: string, tokenHash: string, phc: string): Promise<boolean>;
+	view(): Promise<AccountView | null>;
+	memberships(): Promise<Membership[]>;
+	setMembership(ws: string, role: Role | null): Promise<void>;
+	remove(): Promise<void>;
+}
+
+/** Keys, members and invitations of a workspace. */
+export interface TenancyRpc {
+	/** Makes the workspace; refused when it exists or has been deleted. */
+	createWorkspace(ws: string, name: string): Promise<Result<{ workspace: WorkspaceView }>>;
+	workspace(): Promise<WorkspaceView | null>;
+	renameWorkspace(name: string, actor: Actor): Promise<Result<{ workspace: WorkspaceView }>>;
+	setLimits(limits: WorkspaceLimits, actor: Actor): Promise<Result<{ workspace: WorkspaceView }>>;
+	/** Starts the deletion of everything; answers the accounts that were members. Goes on by alarm. */
+	deleteWorkspace(): Promise<Result<{ members: string[] }>>;
+	/** Looks up whom a verified token was made for, as it is now. */
+	principalOf(ws: string, caller: TokenCaller): Promise<Result<{ principal: Principal }>>;
+
+	listKeys(): Promise<KeyView[]>;
+	getKey(id: string): Promise<KeyView | null>;
+	createKey(input: KeyInput, by: By): Promise<Result<{ key: KeyView; text: string }>>;
+	updateKey(id: string, change: Partial<KeyInput>, by: By): Promise<Result<{ key: KeyView }>>;
+	rotateKey(id: string, graceMs: number, by: By): Promise<Result<{ key: KeyView; text: string }>>;
+	revokeKey(id: string, actor: Actor): Promise<Result<{ key: KeyView }>>;
+
+	listMembers(): Promise<MemberView[]>;
+	setRole(accountId: string, role: Role, by: By): Promise<Result<{ member: MemberView }>>;
+	removeMember(accountId: string, by: By): Promise<Result<{ member: MemberView }>>;
+	/** The owner becomes an admin, the other member the owner. */
+	transferOwnership(accountId: string, actor: Actor): Promise<Result<{ member: MemberView; before: string[] }>>;
+
+	invite(input: { role: Role; email: string | null }, by: By): Promise<Result<{ invitation: InvitationView; token: string }>>;
+	/** A link for the first owner; refused when there is one. A new link ends the ones before. */
+	ownerLink(actor: Actor): Promise<Result<{ invitation: InvitationView; token: string }>>;
+	listInvitations(): Promise<InvitationView[]>;
+	revokeInvitation(id: string, actor: Actor): Promise<Result<{ invitation: InvitationView }>>;
+	/** What a link stands for, without using it. */
+	peekInvitation(id: string, tokenHash: string): Promise<Result<{ invitation: InvitationView; workspace: WorkspaceView }>>;
+	acceptInvitation(
+		id: string,
+		tokenHash: string,
+		account: { id: string; email: string; name: string },
+	): Promise<Result<{ member: MemberView; workspace: WorkspaceView }>>;
 }
 
 export interface AssetRow {
@@ -181,7 +363,7 @@ export interface WorkspaceHealth {
 	quotas: { name: string; used: number; limit: number }[];
 }
 
-export interface WorkspaceRpc {
+export interface WorkspaceRpc extends TenancyRpc {
 	/** Looks the key up by its SHA-256 (hex over the whole key text). Takes the bootstrap key the first time. */
 	authenticate(ws: string, keyId: string, keyHash: string): Promise<Result<{ principal: Principal }>>;
 	submit(ws: string, input: SubmitInput): Promise<Result<SubmitOutput>>;
@@ -239,6 +421,8 @@ export interface PoolJob {
 	keyId: string;
 	traceId?: string;
 	retryOf?: string;
+	/** Pictures of the workspace that may be made at a time; absent = as many as there are slots. */
+	concurrent?: number;
 }
 
 /** What the Pool knows of a live job. */
@@ -454,8 +638,19 @@ export interface JoinTokenView {
 	revoked: boolean;
 }
 
+export interface WorkspaceEntry {
+	id: string;
+	createdAt: number;
+	deletedAt: number | null;
+}
+
 export interface RegistryRpc {
 	shards(): Promise<number>;
+	/** Notes that a workspace exists; false when its id was taken before, also by one that has been deleted. */
+	addWorkspace(id: string): Promise<boolean>;
+	listWorkspaces(query: { limit: number; cursor?: string }): Promise<Page<WorkspaceEntry>>;
+	/** Marks a workspace as deleted, and revokes its join tokens and forgets its nodes. */
+	dropWorkspace(id: string): Promise<void>;
 	createJoinToken(input: {
 		ws: string;
 		trust: 'own' | 'shared';

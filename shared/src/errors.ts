@@ -10,6 +10,9 @@ export const PROBLEMS = {
 	invalid_json: [400, 'The body is not valid JSON'],
 	unauthorized: [401, 'A valid API key is needed'],
 	forbidden: [403, 'The key lacks the needed scope'],
+	signup_closed: [403, 'New accounts are not taken here'],
+	origin_refused: [403, 'This origin may not call the gateway from a browser'],
+	model_forbidden: [403, 'The key may not use this model'],
 	not_found: [404, 'There is no such thing'],
 	method_not_allowed: [405, 'The path does not take this method'],
 	conflict: [409, 'The state does not allow this'],
@@ -59,10 +62,19 @@ export const ProblemDetails = z.object({
 });
 export type ProblemDetails = z.infer<typeof ProblemDetails>;
 
+/** What is left of a limit: the `RateLimit-*` headers. */
+export interface RateLimit {
+	limit: number;
+	remaining: number;
+	/** Seconds until the limit is full again. */
+	resetS: number;
+}
+
 export interface ProblemOptions {
 	detail?: string;
 	errors?: FieldError[];
 	retryAfterS?: number;
+	rateLimit?: RateLimit;
 	cause?: unknown;
 }
 
@@ -73,12 +85,14 @@ export class LimnerError extends Error {
 	readonly status: number;
 	readonly errors: FieldError[] | undefined;
 	readonly retryAfterS: number | undefined;
+	readonly rateLimit: RateLimit | undefined;
 	constructor(code: ProblemCode, options: ProblemOptions = {}) {
 		super(options.detail ?? PROBLEMS[code][1], { cause: options.cause });
 		this.code = code;
 		this.status = PROBLEMS[code][0];
 		this.errors = options.errors;
 		this.retryAfterS = options.retryAfterS;
+		this.rateLimit = options.rateLimit;
 	}
 }
 
@@ -89,10 +103,11 @@ export interface Refusal {
 	detail?: string;
 	errors?: FieldError[];
 	retryAfterS?: number;
+	rateLimit?: RateLimit;
 }
 export type Result<T> = ({ ok: true } & T) | Refusal;
 
-export const refuse = (code: ProblemCode, detail?: string, extra: { errors?: FieldError[]; retryAfterS?: number } = {}): Refusal => ({
+export const refuse = (code: ProblemCode, detail?: string, extra: Pick<Refusal, 'errors' | 'retryAfterS' | 'rateLimit'> = {}): Refusal => ({
 	ok: false,
 	code,
 	...(detail === undefined ? {} : { detail }),
@@ -105,4 +120,5 @@ export const toError = (refusal: Refusal): LimnerError =>
 		...(refusal.detail === undefined ? {} : { detail: refusal.detail }),
 		...(refusal.errors === undefined ? {} : { errors: refusal.errors }),
 		...(refusal.retryAfterS === undefined ? {} : { retryAfterS: refusal.retryAfterS }),
+		...(refusal.rateLimit === undefined ? {} : { rateLimit: refusal.rateLimit }),
 	});

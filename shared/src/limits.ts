@@ -162,6 +162,71 @@ export const ALERT_LIMITS = {
 	quotaShare: 0.8,
 } as const;
 
+/** Accounts, sessions and invitations. */
+export const ACCOUNT_LIMITS = {
+	emailChars: 254,
+	nameChars: 80,
+	/** NIST 800-63B: length is what counts. */
+	passwordMinChars: 10,
+	passwordMaxChars: 256,
+	accessTokenTtlMs: 10 * MINUTE_MS,
+	/** Tokens made from a key may be shorter, never longer. */
+	keyTokenTtlMaxMs: HOUR_MS,
+	refreshTokenTtlMs: 30 * DAY_MS,
+	/** A repeated refresh within this time is a lost answer, not a stolen token. */
+	refreshGraceMs: 30 * SECOND_MS,
+	sessionsMax: 50,
+	membershipsMax: 100,
+	membersMax: 500,
+	invitationTtlMs: 7 * DAY_MS,
+	ownerLinkTtlMs: DAY_MS,
+	resetTtlMs: DAY_MS,
+	invitationsMax: 200,
+	/** Failed sign-ins before each further one has to wait. */
+	freeFailures: 5,
+	throttleFirstMs: 2 * SECOND_MS,
+	throttleMaxMs: 15 * MINUTE_MS,
+	/** Signing keys of access tokens change this often; the one before still verifies. */
+	signingKeyMs: 30 * DAY_MS,
+} as const;
+
+/** Argon2id parameters (OWASP Password Storage Cheat Sheet: m = 19 MiB, t = 2, p = 1). */
+export const ARGON2 = { memoryKib: 19 * KIB, iterations: 2, parallelism: 1, hashBytes: 32, saltBytes: 16 } as const;
+
+/** API keys. */
+export const API_KEY_LIMITS = {
+	nameChars: 80,
+	perWorkspace: 500,
+	modelsMax: 64,
+	expiryMaxMs: 5 * 366 * DAY_MS,
+	rotateGraceMaxS: 86_400,
+	/** The last use is written at most this often; in between it is only in memory. */
+	lastUsedMs: 10 * MINUTE_MS,
+} as const;
+
+/** Quotas and reservations. */
+export const QUOTA_LIMITS = {
+	amountMax: 1_000_000_000,
+	storageMaxBytes: 1024 ** 5,
+	retentionMinMs: HOUR_MS,
+	/** Pairs of key and model that a day tells apart; what comes after is counted as "other". */
+	seriesPairs: 256,
+	seriesDaysMax: 400,
+	allocationsMax: 100,
+	allocationTtlMaxMs: 31 * DAY_MS,
+	allocationAheadMaxMs: 31 * DAY_MS,
+	allocationTtlDefaultMs: HOUR_MS,
+	noteChars: 200,
+} as const;
+
+/** Idempotency of routes with awaited effects. */
+export const IDEMPOTENCY = {
+	/** A request that has not answered after this long has died. */
+	inFlightMs: 60 * SECOND_MS,
+	/** Larger answers are not kept; the request is refused instead of repeated. */
+	replyBytes: 256 * KIB,
+} as const;
+
 /** Scheduling and failure constants (design §5). */
 export const POOL_LIMITS = {
 	defaultPoolSize: 4,

@@ -2,11 +2,15 @@
  * What operators do, written into the ledger of their workspace.
  * @module
  */
+import type { Principal } from '../rpc.ts';
 import type { AppContext } from './context.ts';
 import { idempotent, workspaceOf } from './stubs.ts';
 
+/** A person is `user:<account>`, a program `key:<id>`. */
+const whoIs = ({ account, keyId }: Principal): string => (account === undefined ? `key:${keyId}` : `user:${account.id}`);
+
 /** Who is calling, as ledger rows name it. */
-export const whoOf = (c: AppContext): string => `key:${c.get('principal').keyId}`;
+export const whoOf = (c: AppContext): string => whoIs(c.get('principal'));
 
 /**
  * Appends one row for something that was done. Called after it was done: a refusal is no action.

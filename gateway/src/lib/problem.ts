@@ -2,7 +2,7 @@
  * Problem details (RFC 9457): the one place where errors become answers.
  * @module
  */
-import { LimnerError, PROBLEMS, type FieldError, type ProblemCode, type ProblemDetails } from '@limner/shared';
+import { LimnerError, PROBLEMS, type FieldError, type ProblemCode, type ProblemDetails, type RateLimit } from '@limner/shared';
 import { HTTPException } from 'hono/http-exception';
 import type { ZodError } from 'zod';
 import type { AppContext } from './context.ts';
@@ -85,7 +85,14 @@ export const normalise = (error: unknown): LimnerError => {
 	return new LimnerError('internal', { cause: error });
 };
 
-const DEFAULT_RETRY: ReadonlySet<ProblemCode> = new Set(['queue_full', 'rate_limited', 'overloaded', 'retry_later', 'not_ready']);
+const DEFAULT_RETRY: ReadonlySet<ProblemCode> = new Set([
+	'queue_full',
+	'rate_limited',
+	'overloaded',
+	'retry_later',
+	'not_ready',
+	'in_flight',
+]);
 
 /** Body of a problem. */
 export const problemBody = (error: LimnerError, instance: string, requestId: string): ProblemDetails => {
@@ -104,11 +111,19 @@ export const problemBody = (error: LimnerError, instance: string, requestId: str
 	};
 };
 
+/** `RateLimit-*` headers (draft-ietf-httpapi-ratelimit-headers-07). */
+export const setRateLimit = (headers: Headers, { limit, remaining, resetS }: RateLimit): void => {
+	headers.set('ratelimit-limit', String(limit));
+	headers.set('ratelimit-remaining', String(remaining));
+	headers.set('ratelimit-reset', String(Math.max(0, Math.ceil(resetS))));
+};
+
 /** Answers a problem. Paths that hold tickets are not repeated in `instance`. */
 export const problemResponse = (c: AppContext, error: LimnerError): Response => {
 	const body = problemBody(error, `urn:limner:request:${c.get('requestId')}`, c.get('requestId'));
 	const headers = new Headers({ 'content-type': PROBLEM_TYPE, 'cache-control': 'no-store' });
 	if (body.retryAfter !== undefined) headers.set('retry-after', String(Math.ceil(body.retryAfter)));
+	if (error.rateLimit !== undefined) setRateLimit(headers, error.rateLimit);
 	if (error.code === 'unauthorized') headers.set('www-authenticate', 'Bearer realm="limner"');
 	return new Response(JSON.stringify(body), { status: error.status, headers });
 };

@@ -4,9 +4,9 @@
  */
 import { poolName } from '@limner/shared';
 import type { DeliveryRpc } from '../delivery/rpc.ts';
-import type { PoolRpc, RegistryRpc, WorkspaceRpc } from '../rpc.ts';
+import type { AccountRpc, PoolRpc, RegistryRpc, WorkspaceRpc } from '../rpc.ts';
 
-type Bindings = Pick<Cloudflare.Env, 'WORKSPACE' | 'POOL' | 'REGISTRY' | 'DELIVERY' | 'REGION' | 'SHARDS'>;
+type Bindings = Pick<Cloudflare.Env, 'WORKSPACE' | 'POOL' | 'REGISTRY' | 'DELIVERY' | 'ACCOUNT' | 'REGION' | 'SHARDS'>;
 
 /** What a stub can do besides its RPC. */
 export interface Fetches {
@@ -16,6 +16,9 @@ export type PoolStub = PoolRpc & Fetches;
 
 /** Stub of one tenant's Workspace. */
 export const workspaceOf = (env: Bindings, ws: string): WorkspaceRpc => env.WORKSPACE.getByName(ws);
+
+/** Stub of one account; its id is the name. */
+export const accountOf = (env: Bindings, accountId: string): AccountRpc => env.ACCOUNT.getByName(accountId);
 
 /** Stub of one shard's Pool in this region. */
 export const poolOf = (env: Bindings, shard: number): PoolStub => env.POOL.getByName(poolName(env.REGION, shard));

@@ -9,7 +9,7 @@ import { refuse, type Result } from '@limner/shared';
 import { migrate, type Migration } from '../lib/migrations.ts';
 import { parseShards, rendezvous } from '../lib/rendezvous.ts';
 import { workspaceOf } from '../lib/stubs.ts';
-import type { JoinTokenView, RegistryRpc } from '../rpc.ts';
+import type { JoinTokenView, Page, RegistryRpc, WorkspaceEntry } from '../rpc.ts';
 import { checkName, checkPublicKey, decideEnrol, type NodeRow } from './enrol.ts';
 import { checkToken, makeToken, tokenId, tokenView, type JoinTokenRow, type TokenInput } from './tokens.ts';
 
@@ -28,6 +28,10 @@ CREATE TABLE nodes (
 	name TEXT NOT NULL, token_id TEXT NOT NULL, created_at INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE UNIQUE INDEX nodes_public_key ON nodes (public_key);`,
+	},
+	{
+		name: '0002-workspaces',
+		sql: 'CREATE TABLE workspaces (id TEXT PRIMARY KEY, created_at INTEGER NOT NULL, deleted_at INTEGER) WITHOUT ROWID;',
 	},
 ];
 
@@ -103,6 +107,33 @@ export class Registry extends DurableObject<Cloudflare.Env> implements RegistryR
 
 	async shards(): Promise<number> {
 		return this.#shards;
+	}
+
+	async addWorkspace(id: string): Promise<boolean> {
+		const cursor = this.#sql.exec('INSERT OR IGNORE INTO workspaces (id, created_at, deleted_at) VALUES (?, ?, NULL)', id, Date.now());
+		cursor.toArray();
+		return cursor.rowsWritten > 0;
+	}
+
+	async listWorkspaces(query: { limit: number; cursor?: string }): Promise<Page<WorkspaceEntry>> {
+		const rows = this.#sql
+			.exec<{ id: string; created_at: number; deleted_at: number | null }>(
+				'SELECT * FROM workspaces WHERE id > ? ORDER BY id LIMIT ?',
+				query.cursor ?? '',
+				query.limit + 1,
+			)
+			.toArray();
+		const data = rows.slice(0, query.limit).map((row) => ({ id: row.id, createdAt: row.created_at, deletedAt: row.deleted_at }));
+		return { data, nextCursor: rows.length > query.limit ? (data.at(-1)?.id ?? null) : null };
+	}
+
+	async dropWorkspace(id: string): Promise<void> {
+		this.ctx.storage.transactionSync(() => {
+			this.#sql.exec('INSERT OR IGNORE INTO workspaces (id, created_at, deleted_at) VALUES (?, ?, NULL)', id, Date.now());
+			this.#sql.exec('UPDATE workspaces SET deleted_at = coalesce(deleted_at, ?) WHERE id = ?', Date.now(), id);
+			this.#sql.exec('UPDATE join_tokens SET revoked_at = coalesce(revoked_at, ?) WHERE ws = ?', Date.now(), id);
+			this.#sql.exec('DELETE FROM nodes WHERE ws = ?', id);
+		});
 	}
 
 	async createJoinToken(input: TokenInput): Promise<{ token: string; view: JoinTokenView }> {

@@ -2,6 +2,7 @@
  * Settings of a Workspace, read from the Worker's variables. A bad value is an error in words, at the first call.
  * @module
  */
+import { WorkspaceLimits } from '@limner/shared';
 import { parseDuration } from '../lib/duration.ts';
 import { parseShards } from '../lib/rendezvous.ts';
 
@@ -13,13 +14,27 @@ export interface WorkspaceConfig {
 	maxQueueDepth: number;
 	/** SHA-256 (hex) of the first key; `null` when none is configured. */
 	bootstrapHash: string | null;
+	/** Limits of a workspace that has none of its own. */
+	defaultLimits: WorkspaceLimits;
 }
+
+/** @throws {RangeError} */
+const parseLimits = (text: string): WorkspaceLimits => {
+	if (text.trim() === '') return {};
+	try {
+		return WorkspaceLimits.parse(JSON.parse(text));
+	} catch (error) {
+		throw new RangeError(`DEFAULT_LIMITS is not limits as JSON: ${error instanceof Error ? error.message : 'unreadable'}`, {
+			cause: error,
+		});
+	}
+};
 
 const MAX_QUEUE_DEPTH_CEILING = 1_000_000;
 
 /** @throws {RangeError} with a sentence that names the variable, its value and what is allowed */
 export const workspaceConfig = (
-	env: Record<'SHARDS' | 'RESULT_TTL' | 'MAX_QUEUE_DEPTH' | 'BOOTSTRAP_KEY_SHA256', string>,
+	env: Record<'SHARDS' | 'RESULT_TTL' | 'MAX_QUEUE_DEPTH' | 'BOOTSTRAP_KEY_SHA256', string> & { DEFAULT_LIMITS?: string },
 ): WorkspaceConfig => {
 	const depth = /^\d{1,7}$/.test(env.MAX_QUEUE_DEPTH.trim()) ? Number(env.MAX_QUEUE_DEPTH) : 0;
 	if (depth < 1 || depth > MAX_QUEUE_DEPTH_CEILING) {
@@ -36,5 +51,6 @@ export const workspaceConfig = (
 		resultTtlMs: parseDuration(env.RESULT_TTL, 'RESULT_TTL'),
 		maxQueueDepth: depth,
 		bootstrapHash: bootstrap === '' ? null : bootstrap,
+		defaultLimits: parseLimits(env.DEFAULT_LIMITS ?? ''),
 	};
 };

@@ -158,7 +158,10 @@ describe('keys', () => {
 
 	it('takes the bootstrap key only where there is no row, and never brings a revoked one back', () => {
 		const presented = { keyId: 'k', keyHash: hash };
-		expect(decideKey(undefined, presented, hash, 1)).toMatchObject({ kind: 'bootstrap', key: { scopes: ['admin'], expiresAt: null } });
+		expect(decideKey(undefined, presented, hash, 1)).toMatchObject({
+			kind: 'bootstrap',
+			key: { scopes: ['admin', 'operator'], expiresAt: null },
+		});
 		expect(decideKey(undefined, presented, null, 1)).toMatchObject({ kind: 'refused' });
 		expect(decideKey(undefined, presented, sha256Hex('other'), 1)).toMatchObject({ kind: 'refused' });
 		expect(decideKey({ ...key, revokedAt: 1 }, presented, hash, 2)).toMatchObject({ kind: 'refused' });

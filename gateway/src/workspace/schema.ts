@@ -44,6 +44,25 @@ CREATE TABLE assets (
 	bytes INTEGER NOT NULL, content_type TEXT NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL
 ) WITHOUT ROWID;`,
 	},
+	{
+		name: '0002-tenancy',
+		sql: `
+ALTER TABLE keys ADD COLUMN name TEXT NOT NULL DEFAULT '';
+ALTER TABLE keys ADD COLUMN created_by TEXT;
+ALTER TABLE keys ADD COLUMN last_used_at INTEGER;
+ALTER TABLE keys ADD COLUMN models TEXT;
+ALTER TABLE keys ADD COLUMN limits TEXT;
+ALTER TABLE keys ADD COLUMN prev_hash TEXT;
+ALTER TABLE keys ADD COLUMN prev_until INTEGER;
+CREATE TABLE members (
+	account TEXT PRIMARY KEY, email TEXT NOT NULL, name TEXT NOT NULL, role TEXT NOT NULL, joined_at INTEGER NOT NULL,
+	added_by TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE invitations (
+	id TEXT PRIMARY KEY, hash TEXT NOT NULL, role TEXT NOT NULL, email TEXT, created_at INTEGER NOT NULL,
+	created_by TEXT NOT NULL, expires_at INTEGER NOT NULL, used_at INTEGER, revoked_at INTEGER
+) WITHOUT ROWID;`,
+	},
 ];
 
 export type JobSql = {
@@ -67,7 +86,7 @@ export type JobSql = {
 export const JOB_COLUMNS =
 	'id, state, created_at, finished_at, objects, purged_at, started_at, key_id, retry_of, trace_id, images, usage, error, warnings, spec, hist';
 
-const jsonOrNull = (value: unknown): string | null => (value === undefined ? null : JSON.stringify(value));
+export const jsonOrNull = (value: unknown): string | null => (value === undefined ? null : JSON.stringify(value));
 
 /** Values of {@link JOB_COLUMNS}, in their order. */
 export const jobValues = ({ row, keyId }: StoredJob, objects: ObjectsKind): (string | number | null)[] => [
@@ -126,7 +145,16 @@ export type KeySql = {
 	created_at: number;
 	expires_at: number | null;
 	revoked_at: number | null;
+	name: string;
+	created_by: string | null;
+	last_used_at: number | null;
+	models: string | null;
+	limits: string | null;
+	prev_hash: string | null;
+	prev_until: number | null;
 };
+const parsed = (text: string | null) => (text === null ? null : JSON.parse(text));
+
 export const keyFromSql = (sql: KeySql): KeyRow => ({
 	id: sql.id,
 	hash: sql.hash,
@@ -134,6 +162,13 @@ export const keyFromSql = (sql: KeySql): KeyRow => ({
 	createdAt: sql.created_at,
 	expiresAt: sql.expires_at,
 	revokedAt: sql.revoked_at,
+	name: sql.name,
+	createdBy: sql.created_by,
+	lastUsedAt: sql.last_used_at,
+	models: parsed(sql.models),
+	limits: parsed(sql.limits),
+	prevHash: sql.prev_hash,
+	prevUntil: sql.prev_until,
 });
 
 export type LedgerSql = { seq: number; at: number; prev: string; hash: string; totals: string; open_from: string; entries: string };

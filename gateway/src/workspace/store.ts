@@ -16,6 +16,7 @@ import {
 	JOB_COLUMNS,
 	jobFromSql,
 	jobValues,
+	jsonOrNull,
 	keyFromSql,
 	ledgerFromSql,
 	WORKSPACE_MIGRATIONS,
@@ -42,6 +43,7 @@ export class Store {
 	#ledger: LedgerHead = EMPTY_LEDGER;
 	#lastJobId = '';
 	#lastJobAt = 0;
+	#deletingSince: number | null = null;
 
 	/** @param identity written the first time, ignored afterwards: a home shard is kept for ever */
 	constructor(storage: DurableObjectStorage, sql: CountedSql, nowMs: number, identity?: { ws: string; homeShard: number }) {
@@ -59,6 +61,8 @@ export class Store {
 	/** Reads again what memory keeps, after construction or a commit that failed. */
 	reload(): void {
 		this.#open.clear();
+		const deleting = this.#meta('deleting');
+		this.#deletingSince = deleting === undefined ? null : Number(deleting);
 		const head = this.sql.all<LedgerSql>('SELECT * FROM ledger ORDER BY seq DESC LIMIT 1')[0];
 		this.#ledger = head === undefined ? EMPTY_LEDGER : ledgerFromSql(head);
 		const open = this.sql.each<{ id: string; created_at: number }>(
@@ -96,6 +100,29 @@ export class Store {
 		return Math.max(nowMs, this.#lastJobAt);
 	}
 
+	/** When the deletion of the workspace began; what is deleted answers nobody any more. */
+	get deletingSince(): number | null {
+		return this.#deletingSince;
+	}
+
+	markDeleting(atMs: number): void {
+		this.setMeta('deleting', String(atMs));
+		this.#deletingSince = atMs;
+	}
+
+	/** Empties tables and forgets what memory knows of them. The identity stays: an id is never used again. */
+	wipe(tables: readonly string[]): void {
+		for (const table of tables) this.sql.write(table, `DELETE FROM ${table}`);
+		this.setMeta('profile', JSON.stringify({ name: '', limits: {} }));
+		this.setMeta('wiped', '1');
+		this.reload();
+	}
+
+	/** When the tables were made, milliseconds since the epoch. */
+	get createdAt(): number {
+		return this.sql.all<{ at: number }>('SELECT at FROM migrations ORDER BY n LIMIT 1')[0]?.at ?? 0;
+	}
+
 	key(id: string): KeyRow | undefined {
 		const row = this.sql.all<KeySql>('SELECT * FROM keys WHERE id = ?', id)[0];
 		return row && keyFromSql(row);
@@ -104,13 +131,18 @@ export class Store {
 	insertKey(key: KeyRow, nowMs: number): void {
 		this.sql.write(
 			'keys',
-			'INSERT INTO keys (id, hash, scopes, created_at, expires_at, revoked_at) VALUES (?, ?, ?, ?, ?, ?)',
+			`INSERT INTO keys (id, hash, scopes, created_at, expires_at, revoked_at, name, created_by, models, limits)
+				VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 			key.id,
 			key.hash,
 			JSON.stringify(key.scopes),
 			key.createdAt,
 			key.expiresAt,
 			key.revokedAt,
+			key.name ?? '',
+			key.createdBy ?? null,
+			jsonOrNull(key.models ?? undefined),
+			jsonOrNull(key.limits ?? undefined),
 		);
 		this.appendLedger([{ type: 'key', key: key.id, scopes: key.scopes }], nowMs);
 	}

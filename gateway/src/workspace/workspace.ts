@@ -5,8 +5,18 @@
  */
 import { DurableObject } from 'cloudflare:workers';
 import { randomBytes } from 'node:crypto';
-import { isTerminal, refuse, shardOfJob, TIMING, type JobState, type Refusal, type Result } from '@limner/shared';
-import { hasScope } from '../lib/auth.ts';
+import {
+	hasScope,
+	isTerminal,
+	refuse,
+	shardOfJob,
+	TIMING,
+	type JobState,
+	type Refusal,
+	type Result,
+	type Role,
+	type WorkspaceLimits,
+} from '@limner/shared';
 import { createLogger, describeError } from '../lib/log.ts';
 import { isMigrated } from '../lib/migrations.ts';
 import { rendezvous } from '../lib/rendezvous.ts';
@@ -20,10 +30,14 @@ import type {
 	AuditPage,
 	JobRow,
 	LedgerSlice,
+	Actor,
+	By,
+	KeyInput,
 	Principal,
 	Settlement,
 	SubmitInput,
 	SubmitOutput,
+	TokenCaller,
 	WorkspaceHealth,
 	WorkspaceRpc,
 } from '../rpc.ts';
@@ -36,10 +50,9 @@ import { settleEntry, type LedgerAction, type LedgerEntry } from './ledger.ts';
 import { listImages, listJobs } from './listing.ts';
 import { retain, retentionDueAt } from './retention.ts';
 import { Store } from './store.ts';
+import { deleteStep } from './deletion.ts';
+import { principalOfKey, Tenancy, WEIGHT } from './tenancy.ts';
 import { backOffMs, chunks, retentionGapMs, SWEEP_LIMITS, toEnqueueAgain, toReconcile, wakeAt } from './sweep.ts';
-
-/** Fair-queueing weight of every workspace. */
-const WEIGHT = 1;
 
 /** An alarm may fire a minute late; one that is later than that is taken for lost. */
 const ALARM_LATE_MAX_MS = 60_000;
@@ -61,11 +74,17 @@ export class Workspace extends DurableObject<Cloudflare.Env> implements Workspac
 	#sweepFailures = 0;
 	#retainFailures = 0;
 	#moreToRetain = false;
+	readonly #tenancy: Tenancy;
 
 	constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
 		super(ctx, env);
 		this.#config = workspaceConfig(env);
 		this.#sql = new CountedSql(ctx.storage.sql);
+		this.#tenancy = new Tenancy({
+			store: () => this.#store,
+			commit: (turn) => this.#commit(turn),
+			defaultLimits: this.#config.defaultLimits,
+		});
 		if (!isMigrated(ctx.storage)) return;
 		const store = new Store(ctx.storage, this.#sql, Date.now());
 		this.#store = store;
@@ -80,21 +99,30 @@ export class Workspace extends DurableObject<Cloudflare.Env> implements Workspac
 	}
 
 	async authenticate(ws: string, keyId: string, keyHash: string): Promise<Result<{ principal: Principal }>> {
-		return this.#authenticate(ws, keyId, keyHash);
+		const answer = this.#authenticate(ws, keyId, keyHash);
+		// Not in `submit`, whose rows are counted.
+		if (answer.ok) this.#tenancy.flushUses();
+		return answer;
 	}
 
 	#authenticate(ws: string, keyId: string, keyHash: string): Result<{ principal: Principal }> {
-		if (this.#store !== undefined && this.#store.ws !== ws) return refuse('unauthorized', UNKNOWN_KEY);
+		const other = this.#store !== undefined && this.#store.ws !== ws;
+		if (other || (this.#store?.deletingSince ?? null) !== null) return refuse('unauthorized', UNKNOWN_KEY);
 		const decision = decideKey(this.#store?.key(keyId), { keyId, keyHash }, this.#config.bootstrapHash, Date.now());
 		if (decision.kind === 'refused') return decision.refusal;
 		const { key } = decision;
 		if (decision.kind === 'bootstrap') {
 			this.#commit(() => {
-				this.#store ??= new Store(this.ctx.storage, this.#sql, Date.now(), { ws, homeShard: rendezvous(ws, this.#config.shards) });
-				this.#store.insertKey(key, Date.now());
+				this.#makeStore(ws).insertKey(key, Date.now());
 			});
 		}
-		return { ok: true, principal: { ws, keyId: key.id, scopes: key.scopes, weight: WEIGHT } };
+		this.#tenancy.touch(key, Date.now());
+		return { ok: true, principal: principalOfKey(ws, key) };
+	}
+
+	#makeStore(ws: string): Store {
+		this.#store ??= new Store(this.ctx.storage, this.#sql, Date.now(), { ws, homeShard: rendezvous(ws, this.#config.shards) });
+		return this.#store;
 	}
 
 	/** The shard that gets all jobs of this workspace, for ever; `null` for a workspace that does not exist. */
@@ -103,8 +131,13 @@ export class Workspace extends DurableObject<Cloudflare.Env> implements Workspac
 	}
 
 	async submit(ws: string, input: SubmitInput): Promise<Result<SubmitOutput>> {
-		const answer = this.#authenticate(ws, input.keyId, input.keyHash);
+		const answer =
+			input.caller === undefined ? this.#authenticate(ws, input.keyId, input.keyHash ?? '') : this.#tenancy.principal(ws, input.caller);
 		if (!answer.ok) return answer;
+		const { models } = answer.principal;
+		if (models !== undefined && !models.includes(input.spec.model)) {
+			return refuse('model_forbidden', `the key may not use ${input.spec.model}; it may use: ${models.join(', ')}`);
+		}
 		if (!hasScope(answer.principal.scopes, 'jobs:write')) return refuse('forbidden', 'the key needs the scope jobs:write');
 		const submitted = this.#submit(this.#mustStore(), input);
 		if ('ok' in submitted) return submitted;
@@ -278,13 +311,27 @@ export class Workspace extends DurableObject<Cloudflare.Env> implements Workspac
 		if (store === undefined) return;
 		// The alarm that runs is used up; one that was set since it fired stands.
 		this.#armedAt = await this.ctx.storage.getAlarm();
+		if (store.deletingSince !== null) return this.#delete(store);
 		try {
+			this.#tenancy.flushUses();
 			await this.#sweep(store);
 			await this.#retain(store);
 		} finally {
 			// Last, so that a failure above cannot leave the object asleep, nor replace a pending retry.
 			await this.#rearm(store);
 		}
+	}
+
+	/** Goes on with the deletion; a step that fails is made again. */
+	async #delete(store: Store): Promise<void> {
+		let next: number | null = Date.now() + TIMING.reconcileOpenMs;
+		try {
+			next = await deleteStep(store, this.env.PICTURES, (shard) => poolOf(this.env, shard), TIMING.ticketTtlMs, Date.now());
+		} catch (error) {
+			this.#warn('deleting the workspace was cut off; it will go on', error);
+		}
+		this.#sweepAt = null;
+		if (next !== null) await this.#arm(next);
 	}
 
 	/** Asks the shards about open jobs and hands over again what they do not know. */
@@ -334,6 +381,7 @@ export class Workspace extends DurableObject<Cloudflare.Env> implements Workspac
 
 	async #rearm(store: Store): Promise<void> {
 		const now = Date.now();
+		if (store.deletingSince !== null) return this.#arm(now + 1);
 		const wake = wakeAt({
 			sweepAt: this.#sweepAt,
 			retentionDueAt: retentionDueAt(store, this.#config.resultTtlMs, now),
@@ -347,6 +395,103 @@ export class Workspace extends DurableObject<Cloudflare.Env> implements Workspac
 
 	#alarmIsLost(): boolean {
 		return this.#armedAt !== null && this.#armedAt <= Date.now() - ALARM_LATE_MAX_MS;
+	}
+
+	async createWorkspace(ws: string, name: string) {
+		if (this.#store !== undefined) return refuse('conflict', 'this workspace id is taken');
+		this.#commit(() => this.#makeStore(ws));
+		this.#tenancy.created(name);
+		const workspace = this.#tenancy.workspace();
+		return workspace === null ? refuse('internal') : { ok: true as const, workspace };
+	}
+
+	async workspace() {
+		return this.#tenancy.workspace();
+	}
+
+	async renameWorkspace(name: string, actor: Actor) {
+		return this.#tenancy.rename(name, actor);
+	}
+
+	async setLimits(limits: WorkspaceLimits, actor: Actor) {
+		return this.#tenancy.setLimits(limits, actor);
+	}
+
+	async deleteWorkspace(): Promise<Result<{ members: string[] }>> {
+		const store = this.#store;
+		if (store === undefined) return refuse('not_found', 'there is no such workspace');
+		const members = this.#tenancy.listMembers().map(({ accountId }) => accountId);
+		if (store.deletingSince === null) this.#commit(() => store.markDeleting(Date.now()));
+		await this.#arm(Date.now() + 1);
+		return { ok: true, members };
+	}
+
+	async principalOf(ws: string, caller: TokenCaller) {
+		return this.#tenancy.principal(ws, caller);
+	}
+
+	async listKeys() {
+		return this.#tenancy.listKeys();
+	}
+
+	async getKey(id: string) {
+		return this.#tenancy.getKey(id);
+	}
+
+	async createKey(input: KeyInput, by: By) {
+		return this.#tenancy.createKey(input, by);
+	}
+
+	async updateKey(id: string, change: Partial<KeyInput>, by: By) {
+		return this.#tenancy.updateKey(id, change, by);
+	}
+
+	async rotateKey(id: string, graceMs: number, by: By) {
+		return this.#tenancy.rotateKey(id, graceMs, by);
+	}
+
+	async revokeKey(id: string, actor: Actor) {
+		return this.#tenancy.revokeKey(id, actor);
+	}
+
+	async listMembers() {
+		return this.#tenancy.listMembers();
+	}
+
+	async setRole(accountId: string, role: Role, by: By) {
+		return this.#tenancy.setRole(accountId, role, by);
+	}
+
+	async removeMember(accountId: string, by: By) {
+		return this.#tenancy.removeMember(accountId, by);
+	}
+
+	async transferOwnership(accountId: string, actor: Actor) {
+		return this.#tenancy.transferOwnership(accountId, actor);
+	}
+
+	async invite(input: { role: Role; email: string | null }, by: By) {
+		return this.#tenancy.invite(input, by);
+	}
+
+	async ownerLink(actor: Actor) {
+		return this.#tenancy.ownerLink(actor);
+	}
+
+	async listInvitations() {
+		return this.#tenancy.listInvitations();
+	}
+
+	async revokeInvitation(id: string, actor: Actor) {
+		return this.#tenancy.revokeInvitation(id, actor);
+	}
+
+	async peekInvitation(id: string, tokenHash: string) {
+		return this.#tenancy.peekInvitation(id, tokenHash);
+	}
+
+	async acceptInvitation(id: string, tokenHash: string, account: { id: string; email: string; name: string }) {
+		return this.#tenancy.acceptInvitation(id, tokenHash, account);
 	}
 
 	/** Sets the alarm only when none stands or an earlier one is needed. */

@@ -79,7 +79,7 @@ describe('keys', () => {
 		await withEnv('boot', { BOOTSTRAP_KEY_SHA256: keyHash('boot') }, async (workspace) => {
 			expect(await workspace.authenticate('boot', 'key1', keyHash('other'))).toMatchObject({ ok: false, code: 'unauthorized' });
 			const first = await workspace.authenticate('boot', 'key1', keyHash('boot'));
-			expect(first).toEqual({ ok: true, principal: { ws: 'boot', keyId: 'key1', scopes: ['admin'], weight: 1 } });
+			expect(first).toEqual({ ok: true, principal: { ws: 'boot', keyId: 'key1', scopes: ['admin', 'operator'], weight: 1 } });
 			await workspace.authenticate('boot', 'key1', keyHash('boot'));
 			expect(await workspace.rowsWritten()).toEqual({ meta: 1, keys: 1, ledger: 1 });
 			expect(await workspace.homeShard()).toBe(0);

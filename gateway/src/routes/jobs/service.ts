@@ -13,7 +13,8 @@ import {
 	type JobView,
 	type QueueView,
 } from '@limner/shared';
-import { keyProof } from '../../lib/auth.ts';
+import { whoOf } from '../../lib/audit.ts';
+import { callerProof } from '../../lib/auth.ts';
 import { canonicalJson, sha256Hex } from '../../lib/canonical.ts';
 import type { KnownModel } from '../../lib/catalog.ts';
 import { baseUrl, type AppContext } from '../../lib/context.ts';
@@ -172,12 +173,13 @@ const inputSource = (c: AppContext): InputSource => ({
  * @throws {LimnerError} what the Workspace refuses, e.g. `queue_full`, `idempotency_mismatch`
  */
 export const submit = async (c: AppContext, submission: Submission, nowMs: number): Promise<Submitted> => {
-	const proof = await keyProof(c);
+	const proof = await callerProof(c);
 	const { spec, warnings, idempotencyKey, retryOf } = submission;
 	const inputKeys = await inputKeysOf(inputSource(c), proof.ws, spec, nowMs);
 	const input: SubmitInput = {
-		keyHash: proof.keyHash,
 		keyId: proof.keyId,
+		...(proof.keyHash === undefined ? {} : { keyHash: proof.keyHash }),
+		...(proof.caller === undefined ? {} : { caller: proof.caller }),
 		spec: inputKeys === undefined ? spec : { ...spec, inputKeys },
 		warnings,
 		traceId: c.get('traceId'),
@@ -200,10 +202,10 @@ export const submit = async (c: AppContext, submission: Submission, nowMs: numbe
 export const cancel = async (c: AppContext, row: JobRow): Promise<void> => {
 	if (row.state === 'canceled') return;
 	if (isTerminal('job', row.state)) throw new LimnerError('conflict', { detail: `the job has already ${row.state}` });
-	const { ws, keyId } = c.get('principal');
+	const { ws } = c.get('principal');
 	const answer = await idempotent(
 		() => poolOf(c.env, shardOfJob(row.id) ?? 0),
-		(stub) => stub.cancel(ws, row.id, `key:${keyId}`),
+		(stub) => stub.cancel(ws, row.id, whoOf(c)),
 	);
 	if (!answer.ok) throw toError(answer);
 	if (answer.state !== 'canceled') throw new LimnerError('conflict', { detail: `the job has already ${answer.state}` });

@@ -21,7 +21,8 @@ modelsRoutes.openapi(
 		responses: { 200: jsonResponse(pageOf(named(ModelView, 'Model')), 'All models'), ...problems(401, 403, 429) },
 	}),
 	async (c) => {
-		const models = await modelsOf(c, c.get('principal').ws);
+		const { ws, models: allowed } = c.get('principal');
+		const models = (await modelsOf(c, ws)).filter((model) => allowed?.includes(model.name) ?? true);
 		return c.json({ data: models.map((model) => modelView(model, c.env.DEFAULT_MODEL)), nextCursor: null }, 200);
 	},
 );

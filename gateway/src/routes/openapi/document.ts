@@ -13,7 +13,10 @@ const TAGS = [
 	{ name: 'models', description: 'What the pool can make' },
 	{ name: 'nodes', description: 'Machines that join' },
 	{ name: 'supervisor', description: 'Look after the machines' },
-	{ name: 'resources', description: 'Usage' },
+	{ name: 'resources', description: 'Quotas, usage and reservations' },
+	{ name: 'accounts', description: 'Sign in, sessions and passwords' },
+	{ name: 'workspaces', description: 'Workspaces, members and invitations' },
+	{ name: 'keys', description: 'API keys' },
 	{ name: 'operations', description: 'Health and metrics of the gateway' },
 ];
 

@@ -5,6 +5,7 @@
 import { join, resolve } from 'node:path';
 import { NODE_LIMITS } from '@limner/shared';
 import { InvalidArgumentError, type Command } from 'commander';
+import { call, GatewayError } from '../../client/index.ts';
 import { whole } from '../parse.ts';
 import { callerFolder, projectRoot } from './project.ts';
 import { startStack, type Stack } from './stack.ts';
@@ -20,12 +21,28 @@ export const parsePort = (text: string): number => {
 	return port;
 };
 
-const welcome = (stack: Stack): string => {
+/** Link for the first owner; nothing once there is one. */
+const ownerLink = async (stack: Stack): Promise<string | undefined> => {
+	try {
+		const response = await call(stack.gateway.url, stack.state.apiKey, '/api/v1/invitations/owner-link', {
+			method: 'POST',
+			headers: { 'content-type': 'application/json' },
+			body: '{}',
+		});
+		return ((await response.json()) as { url: string }).url;
+	} catch (error) {
+		if (error instanceof GatewayError && error.code === 'conflict') return undefined;
+		throw error;
+	}
+};
+
+const welcome = (stack: Stack, link: string | undefined): string => {
 	const { url, bundle } = stack.gateway;
 	return [
 		'',
 		`  Gateway   ${url}   (API description: ${url}/docs)`,
 		`  API key   ${stack.state.apiKey}`,
+		...(link === undefined ? [] : [`  Owner     ${link}`, '            (makes the first account; good once, for a day)']),
 		`  State     ${stack.state.dir}`,
 		`  Bundle    sha256 ${bundle.sha256.slice(0, 16)}…, the bytes that \`npx wrangler deploy\` uploads`,
 		'',
@@ -72,7 +89,7 @@ const up = async (flags: UpFlags): Promise<void> => {
 		...(flags.slots === undefined ? {} : { nodeArgs: ['--slots', String(flags.slots)] }),
 		say,
 	});
-	console.log(welcome(stack));
+	console.log(welcome(stack, await ownerLink(stack)));
 	await untilSignal(() => {
 		stack.kill();
 		process.exit(130);

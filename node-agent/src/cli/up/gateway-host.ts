@@ -4,7 +4,8 @@
  * before the node has handed back its task. It ends when its parent asks or is gone.
  * @module
  */
-import { createWriteStream, readFileSync, type WriteStream } from 'node:fs';
+import { createWriteStream, readdirSync, readFileSync, type WriteStream } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { Miniflare, convertV4MiniflareOptions } from 'miniflare';
 import { unstable_getMiniflareWorkerOptions } from 'wrangler';
 import type { GatewayHostMessage, GatewayHostOptions } from './gateway.ts';
@@ -24,9 +25,17 @@ const logLine = (log: WriteStream, level: string, message: string): void => {
 	);
 };
 
+/** WebAssembly that the bundle imports; workerd compiles nothing at run time. */
+const wasmBeside = (bundleFile: string): { type: 'CompiledWasm'; path: string; contents: Buffer }[] => {
+	const folder = dirname(bundleFile);
+	return readdirSync(folder)
+		.filter((name) => name.endsWith('.wasm'))
+		.map((name) => ({ type: 'CompiledWasm', path: name, contents: readFileSync(join(folder, name)) }));
+};
+
 const makeMiniflare = (options: GatewayHostOptions, log: WriteStream): Miniflare => {
 	const workerOptions: object = unstable_getMiniflareWorkerOptions(options.configFile).workerOptions;
-	// The bundle is one ES module; the rules describe source files that it no longer needs.
+	// The bundle is one ES module and the WebAssembly beside it; the rules describe source files that it no longer needs.
 	const { modulesRules: _rules, bindings, ...worker } = workerOptions as { modulesRules?: unknown; bindings?: object };
 	return new Miniflare(
 		convertV4MiniflareOptions({
@@ -37,7 +46,10 @@ const makeMiniflare = (options: GatewayHostOptions, log: WriteStream): Miniflare
 			cf: false,
 			outboundService: outboundHandler(options.bindings['WEBHOOK_ALLOW_PRIVATE'] === 'true'),
 			bindings: { ...bindings, ...options.bindings },
-			modules: [{ type: 'ESModule', path: 'index.js', contents: readFileSync(options.bundleFile, 'utf8') }],
+			modules: [
+				{ type: 'ESModule', path: 'index.js', contents: readFileSync(options.bundleFile, 'utf8') },
+				...wasmBeside(options.bundleFile),
+			],
 			modulesRoot: '.',
 			resourcePersistencePath: options.persistDir,
 			telemetry: { enabled: false },

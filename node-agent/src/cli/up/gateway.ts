@@ -73,6 +73,9 @@ const VAR_NAMES = [
 	'MAX_QUEUE_DEPTH',
 	'LOG_LEVEL',
 	'WEBHOOK_ALLOW_PRIVATE',
+	'SIGNUP',
+	'CORS_ORIGINS',
+	'DEFAULT_LIMITS',
 ] as const;
 
 const bindingsOf = (options: GatewayOptions): Record<string, string> => {
