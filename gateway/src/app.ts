@@ -5,6 +5,7 @@
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import { LimnerError } from '@limner/shared';
 import { methodNotAllowed } from 'hono/method-not-allowed';
+import { mountDialects } from './dialects/index.ts';
 import type { AppContext, AppEnv } from './lib/context.ts';
 import { perRequest } from './lib/middleware.ts';
 import { newApp } from './lib/openapi.ts';
@@ -79,5 +80,6 @@ export const createApp = (): OpenAPIHono<AppEnv> => {
 	app.route('/api/v1/keys', keysRoutes);
 	app.route('/api/v1/workspaces', workspacesRoutes);
 	app.route('/api/v1/invitations', invitationsRoutes);
+	mountDialects(app);
 	return app;
 };

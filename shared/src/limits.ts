@@ -57,6 +57,8 @@ export const REQUEST_LIMITS = {
 /** Bounds of HTTP bodies and of stored bytes. */
 export const BODY_LIMITS = {
 	jsonBytes: 256 * KIB,
+	/** A JSON body with whole pictures in it, as other services' clients send them. */
+	pictureJsonBytes: 56 * MIB,
 	jsonDepth: 32,
 	assetBytes: 20 * MIB,
 	assetMaxPx: 4096,

@@ -19,10 +19,19 @@ export { hasScope } from '@limner/shared';
 const CACHE_ENTRIES = 5000;
 const cache = new BoundedCache<Principal>(CACHE_ENTRIES, TIMING.keyCacheMs);
 
+/** The key in `Basic` credentials, for clients that know only user and password: either of the two may be the key. */
+const basicKey = (authorization: string): string | undefined => {
+	const encoded = /^Basic +([\w+/-]+={0,2})$/i.exec(authorization)?.[1];
+	if (encoded === undefined) return undefined;
+	const [user = '', ...password] = Buffer.from(encoded, 'base64').toString('utf8').split(':');
+	return [password.join(':'), user].find((part) => part.startsWith('lk_')) ?? password.join(':');
+};
+
 /** Key text of a request, or `undefined`. */
 export const readApiKey = (headers: Headers): string | undefined => {
-	const bearer = /^Bearer +(\S+)$/i.exec(headers.get('authorization') ?? '')?.[1];
-	return bearer ?? headers.get('x-api-key')?.trim() ?? undefined;
+	const authorization = headers.get('authorization') ?? '';
+	const bearer = /^(?:Bearer|Token) +(\S+)$/i.exec(authorization)?.[1];
+	return bearer ?? basicKey(authorization) ?? headers.get('x-api-key')?.trim() ?? undefined;
 };
 
 export const addressOf = (c: AppContext): string => c.req.header('cf-connecting-ip') ?? 'unknown';

@@ -83,16 +83,18 @@ export const secured = (scope: string) => ({
  * Middleware that reads a JSON body within the limits of size and depth, and leaves its text for the validator. It
  * refuses what is not declared as JSON: a validator would take such a body for an empty one.
  */
-export const jsonBody = createMiddleware<AppEnv>(async (c, next) => {
-	const type = c.req.header('content-type');
-	if (type === undefined || !/^application\/(?:[\w.-]+\+)?json\s*(?:;|$)/i.test(type)) {
-		throw new LimnerError('unsupported_media_type', { detail: 'send JSON with the header "Content-Type: application/json"' });
-	}
-	const text = await readJsonText(c.req.raw);
-	// The validator reads the body through this cache; its declared type is that of the methods, not of what they answer.
-	Object.assign(c.req.bodyCache, { text: Promise.resolve(text) });
-	await next();
-});
+export const jsonBodyUpTo = (maxBytes: number) =>
+	createMiddleware<AppEnv>(async (c, next) => {
+		const type = c.req.header('content-type');
+		if (type === undefined || !/^application\/(?:[\w.-]+\+)?json\s*(?:;|$)/i.test(type)) {
+			throw new LimnerError('unsupported_media_type', { detail: 'send JSON with the header "Content-Type: application/json"' });
+		}
+		const text = await readJsonText(c.req.raw, maxBytes);
+		// The validator reads the body through this cache; its declared type is that of the methods, not of what they answer.
+		Object.assign(c.req.bodyCache, { text: Promise.resolve(text) });
+		await next();
+	});
+export const jsonBody = jsonBodyUpTo(BODY_LIMITS.jsonBytes);
 
 /** `secured` for a route that takes a JSON body: the key is checked before a byte of the body is read. */
 export const securedJson = (scope: string) => ({

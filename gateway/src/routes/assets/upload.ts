@@ -88,9 +88,19 @@ export const assetProblem = (flaw: Flaw): LimnerError => {
  * Verifies and stores an input picture. Object first, row second: a row never names bytes that are not there.
  * @throws {LimnerError} what is wrong with the picture, in words; nothing is stored then
  */
-export const storeAsset = async (c: AppContext, nowMs: number): Promise<AssetRow> => {
+export const storeAsset = async (c: AppContext, nowMs: number): Promise<AssetRow> => storeSource(c, await sourceOf(c), nowMs);
+
+/**
+ * Verifies and stores a picture that is in memory, such as one inside a JSON body.
+ * @throws {LimnerError} as `storeAsset`
+ */
+export const storePicture = (c: AppContext, bytes: Uint8Array<ArrayBuffer>, nowMs: number): Promise<AssetRow> => {
+	if (bytes.length > BODY_LIMITS.assetBytes) throw tooLarge();
+	return storeSource(c, { bytes: bytes.length, body: new Blob([bytes]).stream() }, nowMs);
+};
+
+const storeSource = async (c: AppContext, { bytes, body }: Source, nowMs: number): Promise<AssetRow> => {
 	const { ws } = c.get('principal');
-	const { bytes, body } = await sourceOf(c);
 	const id = newAssetId(nowMs, crypto.getRandomValues(new Uint8Array(10)));
 	const key = assetKey(ws, id);
 	const put = await putVerified(c.env.PICTURES, { key, bytes, rules: RULES }, body);

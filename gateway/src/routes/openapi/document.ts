@@ -17,6 +17,10 @@ const TAGS = [
 	{ name: 'accounts', description: 'Sign in, sessions and passwords' },
 	{ name: 'workspaces', description: 'Workspaces, members and invitations' },
 	{ name: 'keys', description: 'API keys' },
+	{ name: 'openai', description: 'For clients of OpenAI’s Images API' },
+	{ name: 'a1111', description: 'For clients of AUTOMATIC1111’s web UI' },
+	{ name: 'kserve', description: 'For clients of KServe, v1 and v2 (Open Inference Protocol)' },
+	{ name: 'cog', description: 'For clients of Cog and Replicate' },
 	{ name: 'operations', description: 'Health and metrics of the gateway' },
 ];
 

@@ -1,0 +1,14 @@
+/**
+ * The interfaces of other services, each a thin adapter over the same jobs.
+ * @module
+ */
+import type { OpenAPIHono } from '@hono/zod-openapi';
+import type { AppEnv } from '../lib/context.ts';
+import { dialectModelsRoutes } from './models/index.ts';
+import { openaiRoutes } from './openai/index.ts';
+
+/** Mounts every dialect at the path where its clients look for it. */
+export const mountDialects = (app: OpenAPIHono<AppEnv>): void => {
+	app.route('/v1/images', openaiRoutes);
+	app.route('/v1/models', dialectModelsRoutes);
+};
