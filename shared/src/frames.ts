@@ -51,6 +51,8 @@ export const SlotInfo = z.looseObject({
 	maxBatchPx: z.number().positive().optional(),
 	/** A model that is loaded in this slot now. */
 	loaded: z.string().optional(),
+	/** Other models that it still holds in memory: they need no loading either. */
+	warm: z.array(z.string()).max(NODE_LIMITS.modelsMax).optional(),
 });
 export type SlotInfo = z.infer<typeof SlotInfo>;
 
@@ -99,7 +101,7 @@ export const Generated = z.looseObject({
 	t: z.literal('generated'),
 	...grantRef,
 	slotId: z.string(),
-	/** Model load and denoising time, for the scheduler's estimates. */
+	/** Model load and denoising time, for the scheduler's estimates. Of a batch: this picture's share of the denoising time. */
 	loadMs: z.number().nonnegative().optional(),
 	denoiseMs: z.number().nonnegative().optional(),
 	totalMs: z.number().nonnegative(),

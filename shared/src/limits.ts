@@ -74,6 +74,8 @@ export const NODE_LIMITS = {
 	slotsDefault: 1,
 	/** Pictures in one grant: as many as a job can have. */
 	batchMax: 16,
+	/** Pictures at once where nobody says otherwise; more gain little and make everyone wait for the last one. */
+	batchDefault: 4,
 	frameBytes: 256 * KIB,
 	previewBytes: 128 * KIB,
 	modelsMax: 256,

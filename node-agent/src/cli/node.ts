@@ -30,6 +30,7 @@ export interface NodeFlags {
 	name?: string;
 	stateDir?: string;
 	slots?: number;
+	maxBatch?: number;
 	device?: string;
 	trust?: 'own' | 'shared';
 	maxDisk?: number;
@@ -63,13 +64,16 @@ interface EngineSetup {
 	device: AgentOptions['device'];
 	slots: number;
 	models: StoredModel[];
+	/** Pictures that a slot takes at a time. */
+	maxBatch: number;
 	/** Sentences about models that are left out. */
 	notes: string[];
 	lookForModels?: AgentOptions['lookForModels'];
 }
 
 const mockSetup = (flags: NodeFlags): EngineSetup => ({
-	engine: { kind: 'mock', options: { stepMs: flags.mockStepMs, loadMs: flags.mockLoadMs } },
+	engine: { kind: 'mock', options: { stepMs: flags.mockStepMs, loadMs: flags.mockLoadMs, maxBatch: flags.maxBatch ?? 1 } },
+	maxBatch: flags.maxBatch ?? 1,
 	device: { kind: 'mock', name: 'mock' },
 	slots: flags.slots ?? NODE_LIMITS.slotsDefault,
 	models: [mockModel(flags.mockModel)],
@@ -92,8 +96,10 @@ const onnxSetup = async (flags: NodeFlags, stateDir: string): Promise<EngineSetu
 		);
 	}
 	const intraOpNumThreads = threadsPerSlot(plan.device.kind, coreCount(), slots);
+	const { maxBatch = NODE_LIMITS.batchDefault } = flags;
 	return {
-		engine: { kind: 'onnx', options: { device: plan.device, executionProviders: plan.executionProviders, intraOpNumThreads } },
+		engine: { kind: 'onnx', options: { device: plan.device, executionProviders: plan.executionProviders, intraOpNumThreads, maxBatch } },
+		maxBatch,
 		device: plan.device,
 		slots,
 		models,
@@ -192,6 +198,7 @@ const startAgent = async (flags: NodeFlags, { stateDir, log, line, onHalt }: Nod
 		slots: setup.slots,
 		device: setup.device,
 		engineName: flags.engine,
+		maxBatch: setup.maxBatch,
 		startWorker: workers({
 			engine: setup.engine,
 			engineLog: join(stateDir, 'engine.log'),
@@ -250,6 +257,7 @@ export const registerNode = (program: Command): void => {
 		.option('--name <name>', "how the node is shown (default: the machine's name)")
 		.option('--state-dir <folder>', 'identity, outbox and caches; one folder for each node')
 		.option('--slots <n>', 'pictures at a time (default: one for each device)', whole(1, NODE_LIMITS.slotsMax))
+		.option('--max-batch <n>', 'pictures that a slot makes together at most (default: 4)', whole(1, NODE_LIMITS.batchMax))
 		.option('--device <kind>', 'what to compute on', oneOf(...DEVICE_KINDS))
 		.option('--trust <whose>', 'refuse to start unless the join token is for this: own or shared', oneOf('own', 'shared'))
 		.option('--max-disk <size>', 'how much disk finished pictures may take, like 20GB', byteSize)

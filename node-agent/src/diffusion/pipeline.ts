@@ -123,6 +123,13 @@ export class DiffusionPipeline {
 		await this.#parts.release();
 	}
 
+	/** Pixels that fit into one batch together, once it was measured; rounded, for free memory never stands still. */
+	maxBatchPx(): number | undefined {
+		const { factor } = this.#parts.vae;
+		const px = this.batches.maxBatchPx(factor * factor);
+		return px === undefined ? undefined : 2 ** Math.floor(Math.log2(px));
+	}
+
 	/** Words of a prompt that this model's vocabulary never learnt as a whole. */
 	unknownWords(prompt: string): string[] {
 		return [...new Set(this.#parts.tokenizers.flatMap((t) => t.unknownWords(prompt)))];

@@ -53,6 +53,39 @@ function ports(metadata: readonly InferenceSession.ValueMetadata[]): Map<string,
 	return new Map(metadata.flatMap((m) => (m.isTensor ? [[m.name, { type: m.type, shape: m.shape }] as const] : [])));
 }
 
+/** Words of the runtime in one line, without the places in its source that it names. */
+function nativeWords(error: unknown): string {
+	const words = error instanceof Error ? error.message : String(error);
+	return words
+		.replaceAll(/\/onnxruntime_src\S+ .*?\)(?= [A-Z])/g, '')
+		.replaceAll(/\s+/g, ' ')
+		.trim();
+}
+
+/** Characters of the runtime's own words that a sentence quotes. */
+const QUOTED_CHARS = 240;
+
+/** Why a graph could not be loaded, in a sentence that says what to do. */
+function explainLoad(path: string, error: unknown): ModelFolderError | InferenceError {
+	const message = nativeWords(error);
+	const broken = (sentence: string): ModelFolderError => new ModelFolderError(sentence, { cause: error });
+	if (/Unsupported data type|bfloat16|float8/i.test(message)) {
+		return broken(`${path} takes an element type that Node cannot hold (bfloat16 or float8); export the model as float16.`);
+	}
+	const opset = /Opset (\d+) is under development|domain_version|opset_import/i.exec(message);
+	if (opset !== null) {
+		const most = /is till opset (\d+)/.exec(message)?.[1];
+		const which = opset[1] === undefined ? 'an opset' : `opset ${opset[1]}`;
+		const newest = most === undefined ? '' : ` (its newest is ${most})`;
+		return broken(`${path} was exported for ${which}, which this ONNX Runtime does not run${newest}; export it with a lower --opset.`);
+	}
+	const quoted = message.slice(0, QUOTED_CHARS);
+	if (/protobuf|load model|external data|no such file|ModelProto/i.test(message)) {
+		return broken(`${path} cannot be loaded (${quoted}); download the model again.`);
+	}
+	return new InferenceError(`The device cannot run ${path}: ${quoted}`, { cause: error });
+}
+
 /** One ONNX graph: feeds and results are float32 here whatever element type the graph was exported with. */
 export class ModelSession {
 	readonly inputs: ReadonlyMap<string, Port>;
@@ -87,19 +120,7 @@ export class ModelSession {
 			});
 			return new ModelSession(session, path, clock);
 		} catch (error) {
-			const message = error instanceof Error ? error.message : String(error);
-			if (message.includes('Unsupported data type')) {
-				throw new ModelFolderError(
-					`${path} takes an element type that Node cannot hold (bfloat16 or float8); export the model as float16.`,
-					{
-						cause: error,
-					},
-				);
-			}
-			if (/protobuf|load model|external data|no such file|ModelProto/i.test(message)) {
-				throw new ModelFolderError(`${path} cannot be loaded (${message}); download the model again.`, { cause: error });
-			}
-			throw new InferenceError(`The device cannot run ${path}: ${message}`, { cause: error });
+			throw explainLoad(path, error);
 		}
 	}
 

@@ -48,6 +48,12 @@ export interface EngineInputs {
 	mask?: string;
 }
 
+/** A picture to make, with the paths of its inputs. */
+export interface EngineItem {
+	request: EngineRequest;
+	inputs: EngineInputs;
+}
+
 export type EnginePhase = 'loading' | 'encoding' | 'denoising' | 'decoding';
 
 export interface EngineHooks {
@@ -56,6 +62,13 @@ export interface EngineHooks {
 	onStep: (step: number, steps: number, preview?: () => Pixels) => void;
 	/** Asked between steps. */
 	isCancelled: () => boolean;
+}
+
+/** The same for several pictures; `item` is the position in the list. */
+export interface EngineBatchHooks {
+	onPhase: (item: number, phase: EnginePhase) => void;
+	onStep: (item: number, step: number, steps: number, preview?: () => Pixels) => void;
+	isCancelled: (item: number) => boolean;
 }
 
 export interface EnginePicture extends Pixels {
@@ -72,8 +85,10 @@ export interface EnginePicture extends Pixels {
 export interface EngineCapabilities {
 	/** Element type and device that the pixels depend on, for the picture's record. */
 	device: Device;
-	/** Pictures of one shape at a time. */
+	/** Pictures of one shape that make sense at a time. */
 	maxBatch: number;
+	/** Pixels of all of them together, once it was measured what fits. */
+	maxBatchPx?: number;
 }
 
 /** The engine said no, or broke; the class decides what happens to the task. */
@@ -91,19 +106,39 @@ export class EngineCancelled extends Error {
 	override readonly name = 'EngineCancelled';
 }
 
-/** One engine on one device. One `generate` at a time. */
+/** What became of a picture. */
+export type EngineOutcome = EnginePicture | EngineError | EngineCancelled;
+
+/** One engine on one device. One `generate` or `generateBatch` at a time. */
 export interface Engine {
 	readonly name: string;
 	/** Whether the engine can run here at all: a sentence when it cannot. */
 	probe: () => Promise<{ ok: true } | { ok: false; sentence: string }>;
 	capabilities: () => EngineCapabilities;
 	/**
-	 * Loads a model, or does nothing when it is loaded already; another model is unloaded first.
+	 * Loads a model, or does nothing when it is held already; what was used longest ago is unloaded where memory asks for it.
 	 * @throws {EngineError}
 	 */
 	load: (model: EngineModel, onProgress: (fraction: number) => void) => Promise<void>;
 	/** @throws {EngineError | EngineCancelled} */
 	generate: (request: EngineRequest, inputs: EngineInputs, hooks: EngineHooks) => Promise<EnginePicture>;
+	/** Makes pictures with the loaded model, those of one shape together. Each ends for itself: nothing is thrown. */
+	generateBatch: (items: readonly EngineItem[], hooks: EngineBatchHooks) => Promise<EngineOutcome[]>;
 	unload: () => Promise<void>;
-	health: () => { loaded: string | undefined; rssBytes: number };
+	/** `held`: models in memory, the one used last at the end. */
+	health: () => { loaded: string | undefined; held: string[]; rssBytes: number };
 }
+
+/** `generate` of an engine that makes batches. */
+export const singly =
+	(generateBatch: Engine['generateBatch']): Engine['generate'] =>
+	async (request, inputs, hooks) => {
+		const [outcome] = await generateBatch([{ request, inputs }], {
+			onPhase: (_item, phase) => hooks.onPhase(phase),
+			onStep: (_item, step, steps, preview) => hooks.onStep(step, steps, preview),
+			isCancelled: () => hooks.isCancelled(),
+		});
+		if (outcome === undefined) throw new EngineError('engine', 'The engine made no picture.');
+		if (outcome instanceof Error) throw outcome;
+		return outcome;
+	};

@@ -37,6 +37,7 @@ const start = async (options: Partial<MockNodeOptions> = {}): Promise<NodeAgent>
 	await until('online', () => agent.online);
 	return agent;
 };
+const of = (index: number) => ({ jobId: 'job_a', index, epoch: 1, seed: 5 + index, ticket: `ticket-${index}`, inputs: [] });
 interface GrantExtra {
 	spec?: Partial<JobSpec>;
 	epoch?: number;
@@ -121,6 +122,51 @@ describe('a node and its gateway', () => {
 		await until('dropped', () => agent.online && running(agent) === 0 && agent.status().uploads === 0);
 		await until('the outbox is empty', () => readdirSync(join(folder, 'outbox')).length === 0);
 		expect(gateway.of('generated').map((frame) => frame.jobId)).toEqual(['job_done']);
+	});
+
+	it('makes several granted pictures together, each with its own ticket, and cancels one alone', async () => {
+		const agent = await start({ stepMs: 30, maxBatch: 4 });
+		expect(gateway.of('hello')[0]?.slots[0]?.maxBatch).toBe(4);
+		const other = { ...of(0), jobId: 'job_b', ticket: 'ticket-b', spec: fakeSpec({ prompt: 'q', steps: 12 }), watched: true };
+		const frame = {
+			t: 'task',
+			...of(0),
+			slotId: '0',
+			leaseMs: 20_000,
+			spec: fakeSpec({ steps: 12 }),
+			batch: [of(1), of(2), other],
+		} as const;
+		gateway.send({ ...frame, batch: [...frame.batch] });
+		await until('runs', () => running(agent) === 4);
+		expect(gateway.of('ack').map(({ jobId, index }) => `${jobId} ${index}`)).toEqual(['job_a 0', 'job_a 1', 'job_a 2', 'job_b 0']);
+		gateway.send({ ...frame, batch: [...frame.batch] });
+		gateway.send({ t: 'cancel', jobId: 'job_a', index: 1, epoch: 1, reason: 'r' });
+		await until('three accepted', () => agent.status().done === 3);
+		expect(gateway.of('ack')).toHaveLength(8);
+		expect(gateway.of('failed')).toEqual([expect.objectContaining({ jobId: 'job_a', index: 1, message: 'Cancelled.' })]);
+		expect(gateway.uploads.map((upload) => upload.ticket).toSorted()).toEqual(['ticket-0', 'ticket-2', 'ticket-b']);
+		const records = gateway.uploads.map(({ ticket, bytes }) => [ticket, readRecord(bytes).record] as const);
+		expect(Object.fromEntries(records)).toMatchObject({
+			'ticket-0': { seed: 5, request: { prompt: 'p' } },
+			'ticket-2': { seed: 7 },
+			'ticket-b': { request: { prompt: 'q' } },
+		});
+		// the node worked on all of them at once: nobody waited for another one's steps
+		const ended = gateway.of('generated').map((generated) => generated.totalMs);
+		expect(Math.max(...ended)).toBeLessThan(2 * Math.min(...ended));
+		await until('previews of the watched one', () => gateway.previews.length > 0);
+		expect(new Set(gateway.previews.map((preview) => preview.jobId))).toEqual(new Set(['job_b']));
+		grant('job_c');
+		await until('free', () => agent.status().done === 4);
+	});
+
+	it('fails the picture of a batch whose input is gone, and makes the others', async () => {
+		const agent = await start({ maxBatch: 2 });
+		const inputs = [{ role: 'init' as const, url: '/input' }];
+		gateway.send({ t: 'task', ...of(0), inputs, slotId: '0', leaseMs: 20_000, spec: fakeSpec(), batch: [{ ...of(1), inputs: [] }] });
+		await until('the other one', () => agent.status().done === 1);
+		expect(gateway.of('failed')).toEqual([expect.objectContaining({ jobId: 'job_a', index: 0 })]);
+		expect(gateway.uploads.map((upload) => upload.ticket)).toEqual(['ticket-1']);
 	});
 
 	it('cancels between steps, says when the slot is free, and takes the next task meanwhile', async () => {

@@ -29,6 +29,7 @@ import { Link } from '../link/socket.ts';
 import type { StoredModel } from '../models/store.ts';
 import { DEFAULT_OUTBOX_LIMITS, openOutbox, type Outbox } from '../outbox/outbox.ts';
 import type { StartWorker } from '../slots/messages.ts';
+import type { SlotState } from '../slots/reducer.ts';
 import { Duty, type DutyAction, type DutyParts } from './duty.ts';
 import { Reporter } from './reporter.ts';
 import { FINISH_WITHIN_MS, tasksToHandBack } from './shutdown.ts';
@@ -44,6 +45,8 @@ export interface AgentOptions {
 	device: Device;
 	engineName: string;
 	startWorker: StartWorker;
+	/** Pictures that a slot takes at a time until its engine says what it takes; 1 when absent. */
+	maxBatch?: number | undefined;
 	models: StoredModel[];
 	/** Looks for models again; answers the new list, or nothing when it is the old one. */
 	lookForModels?: (() => Promise<StoredModel[] | undefined>) | undefined;
@@ -311,14 +314,25 @@ export class NodeAgent {
 				id: state.id,
 				device: this.#options.device,
 				engine: this.#options.engineName,
-				maxBatch: 1,
+				...this.#batchOf(state),
 				...(state.loaded === undefined ? {} : { loaded: state.loaded }),
 			}));
 	}
 
+	/** What a slot takes: what its engine measured, else what its owner allows. */
+	#batchOf({ capabilities, loaded }: SlotState): Pick<SlotInfo, 'maxBatch' | 'maxBatchPx' | 'warm'> {
+		const px = capabilities?.maxBatchPx;
+		const others = capabilities?.held.filter((name) => name !== loaded) ?? [];
+		return {
+			maxBatch: capabilities?.maxBatch ?? this.#options.maxBatch ?? 1,
+			...(px === undefined ? {} : { maxBatchPx: px }),
+			...(others.length === 0 ? {} : { warm: others }),
+		};
+	}
+
 	#hello(nonce: string, connId: string): NodeFrame {
 		const { keys, nodeId } = this.#identity;
-		const loaded = new Set(this.#work.slots.states().map((state) => state.loaded));
+		const loaded = new Set(this.#work.slots.states().flatMap((state) => [state.loaded, ...(state.capabilities?.held ?? [])]));
 		return {
 			t: 'hello',
 			v: PROTOCOL_VERSION,
@@ -398,7 +412,10 @@ export class NodeAgent {
 	/** Coarse, so that only what matters to the scheduler is news. */
 	#telemetryText(): string {
 		const disk = this.#diskFree === undefined ? 0 : Math.round(Math.log(Math.max(1, this.#diskFree)) / DISK_SHARE);
-		return JSON.stringify([this.#slotInfos().map((slot) => [slot.id, slot.loaded]), disk]);
+		return JSON.stringify([
+			this.#slotInfos().map(({ id, loaded, maxBatch, maxBatchPx, warm }) => [id, loaded, maxBatch, maxBatchPx, warm]),
+			disk,
+		]);
 	}
 
 	async #telemetry(): Promise<void> {

@@ -21,6 +21,8 @@ export interface MockNodeOptions {
 	stepMs?: number;
 	/** Milliseconds to load the model; default 0. */
 	loadMs?: number;
+	/** Pictures that a slot makes at a time; default 1. */
+	maxBatch?: number;
 	/** Name of the model it pretends to have; default `storybook`. */
 	model?: string;
 	/** JSON lines of what the engine did; none when absent. */
@@ -48,9 +50,10 @@ export const startMockNode = async (options: MockNodeOptions): Promise<NodeAgent
 		device: { kind: 'mock', name: 'mock' },
 		engineName: 'mock',
 		startWorker: inProcessWorkers({
-			engine: { kind: 'mock', options: { stepMs: options.stepMs ?? 0, loadMs: options.loadMs ?? 0 } },
+			engine: { kind: 'mock', options: { stepMs: options.stepMs ?? 0, loadMs: options.loadMs ?? 0, maxBatch: options.maxBatch ?? 1 } },
 			...(options.engineLog === undefined ? {} : { engineLog: options.engineLog }),
 		}),
+		maxBatch: options.maxBatch,
 		models: [mockModel(options.model ?? MOCK_MODEL)],
 		maxDiskBytes: options.maxDiskBytes,
 		log: silentLog(),

@@ -1,4 +1,5 @@
 import { describe, expect, it, vi } from 'vitest';
+import type { SlotTask } from '../slots/messages.ts';
 import type { SlotRun } from '../slots/reducer.ts';
 import { fakeSpec } from './fake-gateway.test-lib.ts';
 import { planReport, Reporter, type ReportItem } from './reporter.ts';
@@ -62,15 +63,19 @@ describe('requests', () => {
 	});
 });
 
+const runTask = (key = 'a'): SlotTask => ({
+	key,
+	grant: { jobId: 'j', index: 0, epoch: 1 },
+	request: toEngineRequest(fakeSpec(), 1),
+	model: { name: 'm', dir: '', sha256: '' },
+	inputs: {},
+	watched: false,
+});
 const run = (extra: Partial<SlotRun>): SlotRun => ({
-	task: {
-		key: 'a',
-		grant: { jobId: 'j', index: 0, epoch: 1 },
-		request: toEngineRequest(fakeSpec(), 1),
-		model: { name: 'm', dir: '', sha256: '' },
-		inputs: {},
-		watched: false,
-	},
+	task: runTask(),
+	tasks: [runTask()],
+	size: 1,
+	cancelled: [],
 	phase: 'denoising',
 	step: 10,
 	steps: 20,
@@ -88,6 +93,7 @@ describe('shutdown', () => {
 		expect(tasksToHandBack([run({ phase: 'decoding', itPerS: 0.01 })], 9999).size).toBe(0);
 		expect(tasksToHandBack([run({ step: 0 })], 1999).size).toBe(0);
 		expect(tasksToHandBack([run({ step: 0 })], 2000).size).toBe(1);
+		expect([...tasksToHandBack([run({ tasks: [runTask('b'), runTask('c')] })], 1)]).toEqual(['b', 'c']);
 	});
 });
 

@@ -13,6 +13,12 @@ export const attemptKey = (ref: GrantRef): string => `${ref.jobId}/${ref.index}/
 /** A grant's identity alone, out of a frame that holds more. */
 export const grantOf = ({ jobId, index, epoch }: GrantRef): GrantRef => ({ jobId, index, epoch });
 
+/** The pictures of a grant, each as if it had been granted alone. */
+export const tasksOf = ({ batch = [], ...first }: Task): Task[] => {
+	const { traceId: _trace, watched: _watched, ...common } = first;
+	return [first, ...batch.map((more): Task => ({ ...common, ...more, spec: more.spec ?? first.spec }))];
+};
+
 /** What the engine gets for one picture of a job. */
 export const toEngineRequest = (spec: JobSpec, seed: number): EngineRequest => ({
 	task: spec.task,

@@ -26,5 +26,5 @@ export const tasksToHandBack = (runs: readonly SlotRun[], elapsedMs: number): Se
 		const remaining = remainingMs(run);
 		return remaining === undefined ? elapsedMs >= SHOW_PACE_MS : remaining > left;
 	});
-	return new Set(hopeless.map((run) => run.task.key));
+	return new Set(hopeless.flatMap((run) => run.tasks.map((task) => task.key)));
 };

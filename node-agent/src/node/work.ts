@@ -16,7 +16,7 @@ import type { SlotTask, StartWorker } from '../slots/messages.ts';
 import type { SlotOutcome, SlotRun } from '../slots/reducer.ts';
 import { fetchInputs, wipeFolder } from './inputs.ts';
 import type { ReportItem } from './reporter.ts';
-import { attemptKey, encodeMeta, grantOf, isSuperseded, outputOf, toEngineRequest } from './requests.ts';
+import { attemptKey, encodeMeta, grantOf, isSuperseded, outputOf, tasksOf, toEngineRequest } from './requests.ts';
 
 type Done = Extract<SlotOutcome, { kind: 'done' }>;
 type FailedFrame = Extract<NodeFrame, { t: 'failed' }>;
@@ -99,26 +99,52 @@ export class Work {
 		}
 	}
 
-	/** Takes a granted task, or says why not. A repeat of a known one is acknowledged again. */
+	/** Takes a grant, or says why not. A repeat of a known one is acknowledged again. */
 	accept(frame: Task): void {
-		const key = attemptKey(frame);
-		const known = this.#attempts.get(key);
-		if (known !== undefined) return this.#ack(known);
-		for (const older of this.#attempts.values()) if (isSuperseded(older.grant, frame)) this.cancel(older.grant, 'superseded');
-		const log = this.#options.log.child({ jobId: frame.jobId, index: frame.index, epoch: frame.epoch, traceId: frame.traceId });
-		const abort = new AbortController();
-		const grant = grantOf(frame);
-		const base = { key, grant, slotId: frame.slotId, frame, stage: 'fetching', abort, log, cancelled: false, abandoned: false } as const;
-		const attempt: Attempt = { ...base };
+		const fresh = tasksOf(frame).filter((each) => !this.#isKnown(each));
+		const attempts = fresh.map((each) => this.#newAttempt(each));
+		if (attempts.length === 0) return;
 		const model = this.#options.model(frame.spec.model);
-		if (!this.#isFree(frame.slotId)) return this.#fail(attempt, 'engine', `Slot ${frame.slotId} of this node is busy with another task.`);
-		if (model === undefined) return this.#fail(attempt, 'engine', `This node does not have the model ${frame.spec.model} any more.`);
-		if (frame.watched === true) this.#watched.add(frame.jobId);
-		this.#attempts.set(key, attempt);
+		if (!this.#isFree(frame.slotId)) this.#failAll(attempts, `Slot ${frame.slotId} of this node is busy with another task.`);
+		else if (model === undefined) this.#failAll(attempts, `This node does not have the model ${frame.spec.model} any more.`);
+		else {
+			for (const attempt of attempts) this.#take(attempt, model, attempts.length);
+			void this.#begin(attempts, model);
+		}
+	}
+
+	/** Acknowledges a repeat; what a newer epoch replaces is cancelled. */
+	#isKnown(frame: Task): boolean {
+		const known = this.#attempts.get(attemptKey(frame));
+		if (known !== undefined) this.#ack(known);
+		else for (const older of this.#attempts.values()) if (isSuperseded(older.grant, frame)) this.cancel(older.grant, 'superseded');
+		return known !== undefined;
+	}
+
+	#take(attempt: Attempt, model: StoredModel, batch: number): void {
+		if (attempt.frame.watched === true) this.#watched.add(attempt.grant.jobId);
+		this.#attempts.set(attempt.key, attempt);
 		this.#ack(attempt);
-		log.info({ slotId: frame.slotId, model: model.name }, 'task taken');
-		void this.#begin(attempt, model);
-		return undefined;
+		attempt.log.info({ slotId: attempt.slotId, model: model.name, batch }, 'task taken');
+	}
+
+	#failAll(attempts: readonly Attempt[], sentence: string): void {
+		for (const attempt of attempts) this.#fail(attempt, 'engine', sentence);
+	}
+
+	#newAttempt(frame: Task): Attempt {
+		const { jobId, index, epoch, traceId } = frame;
+		return {
+			key: attemptKey(frame),
+			grant: grantOf(frame),
+			slotId: frame.slotId,
+			frame,
+			stage: 'fetching',
+			abort: new AbortController(),
+			log: this.#options.log.child({ jobId, index, epoch, traceId }),
+			cancelled: false,
+			abandoned: false,
+		};
 	}
 
 	cancel(ref: GrantRef, reason: string): void {
@@ -162,7 +188,7 @@ export class Work {
 
 	/** What `progress` frames tell. */
 	items(): ReportItem[] {
-		const runs = new Map(this.slots.running().map(({ run }) => [run.task.key, run]));
+		const runs = new Map(this.slots.running().flatMap(({ run }) => run.tasks.map((task) => [task.key, run] as const)));
 		return [...this.#attempts.values()]
 			.filter((attempt) => attempt.stage !== 'failed' && !attempt.cancelled)
 			.map((attempt) => this.#item(attempt, runs.get(attempt.key)));
@@ -172,7 +198,7 @@ export class Work {
 	running(): { slotId: string; run: SlotRun; handedBack: boolean }[] {
 		return this.slots
 			.running()
-			.map(({ slotId, run }) => ({ slotId, run, handedBack: this.#attempts.get(run.task.key)?.cancelled ?? true }))
+			.map(({ slotId, run }) => ({ slotId, run, handedBack: run.tasks.every((task) => this.#attempts.get(task.key)?.cancelled ?? true) }))
 			.filter(({ handedBack }) => !handedBack);
 	}
 
@@ -215,29 +241,46 @@ export class Work {
 		return join(this.#options.tmpDir, attempt.key.replaceAll('/', '-'));
 	}
 
-	async #begin(attempt: Attempt, model: StoredModel): Promise<void> {
-		const { frame, key } = attempt;
-		let inputs: EngineInputs;
-		try {
-			inputs = await fetchInputs(this.#options.gateway(), frame.inputs, this.#folder(attempt), attempt.abort.signal);
-		} catch (error) {
-			if (attempt.cancelled) return this.#ended(attempt);
-			return this.#fail(attempt, error instanceof EngineError ? error.failure : 'engine', messageOf(error));
+	/** Fetches the inputs of all pictures of a grant, and hands the slot those that got theirs and are still wanted. */
+	async #begin(attempts: readonly Attempt[], model: StoredModel): Promise<void> {
+		const [lead] = attempts;
+		// Nothing waits for a model that is loaded while its pictures come over the network.
+		if (lead !== undefined && lead.frame.inputs.length > 0) this.slots.prepare(lead.slotId, engineModel(model));
+		const inputs = await Promise.all(attempts.map((attempt) => this.#fetch(attempt)));
+		const tasks: SlotTask[] = [];
+		const begun: Attempt[] = [];
+		for (const [i, attempt] of attempts.entries()) {
+			const fetched = inputs[i];
+			if (fetched === undefined) continue;
+			// Cancelled while the others were still being fetched.
+			if (attempt.cancelled) this.#ended(attempt);
+			else {
+				attempt.stage = 'slot';
+				begun.push(attempt);
+				tasks.push(this.#slotTask(attempt, model, fetched));
+			}
 		}
-		if (attempt.cancelled) return this.#ended(attempt);
-		attempt.stage = 'slot';
-		const task: SlotTask = {
-			key,
-			grant: attempt.grant,
-			request: toEngineRequest(frame.spec, frame.seed),
-			model: engineModel(model),
-			inputs,
-			...outputOf(frame.spec),
-			watched: this.#watched.has(frame.jobId),
-		};
-		const refusal = this.slots.run(attempt.slotId, task);
-		if (refusal !== undefined) this.#fail(attempt, 'engine', refusal);
-		return undefined;
+		const [first, ...more] = tasks;
+		if (lead === undefined || first === undefined) return;
+		const refusal = this.slots.run(lead.slotId, first, ...more);
+		if (refusal !== undefined) this.#failAll(begun, refusal);
+	}
+
+	/** Nothing when it failed or is not wanted any more: its end was told. */
+	async #fetch(attempt: Attempt): Promise<EngineInputs | undefined> {
+		try {
+			return await fetchInputs(this.#options.gateway(), attempt.frame.inputs, this.#folder(attempt), attempt.abort.signal);
+		} catch (error) {
+			if (attempt.cancelled) this.#ended(attempt);
+			else this.#fail(attempt, error instanceof EngineError ? error.failure : 'engine', messageOf(error));
+			return undefined;
+		}
+	}
+
+	#slotTask({ key, grant, frame }: Attempt, model: StoredModel, inputs: EngineInputs): SlotTask {
+		const { spec, seed, jobId } = frame;
+		const request = toEngineRequest(spec, seed);
+		return { key, grant, request, model: engineModel(model), inputs, ...outputOf(spec), watched: this.#watched.has(jobId) };
 	}
 
 	#settled(task: SlotTask, outcome: SlotOutcome): void {

@@ -30,4 +30,4 @@ const host = new EngineHost(await createEngine(config.engine), send, {
 	exit: () => process.exit(0),
 });
 process.on('message', (message) => host.receive(message as ToWorker));
-send({ t: 'ready' });
+host.ready();

@@ -5,13 +5,21 @@
  */
 import { appendFileSync } from 'node:fs';
 import { TIMING } from '@limner/shared';
-import { EngineCancelled, EngineError, type Engine, type EngineHooks, type EnginePicture } from '../engines/types.ts';
+import {
+	EngineCancelled,
+	EngineError,
+	type Engine,
+	type EngineBatchHooks,
+	type EngineModel,
+	type EngineOutcome,
+	type EnginePicture,
+} from '../engines/types.ts';
 import { monotonicMs } from '../lib/clock.ts';
 import { rotate } from '../lib/rotate.ts';
 import { messageOf } from '../lib/user-error.ts';
 import { encodePicture, encodePreviewJpeg } from '../png/encode.ts';
 import { newRecord, type PictureRecord } from '../png/record.ts';
-import type { FromWorker, ResultMeta, SlotTask, ToWorker } from './messages.ts';
+import type { FromWorker, ResultMeta, SlotCapabilities, SlotTask, ToWorker } from './messages.ts';
 
 export interface HostOptions {
 	slotId: string;
@@ -44,11 +52,23 @@ interface Running {
 	previewAt: number;
 }
 
+const begin = (task: SlotTask): Running => ({
+	task,
+	cancelled: false,
+	watched: task.watched,
+	previewing: false,
+	previewAt: Number.NEGATIVE_INFINITY,
+});
+
 export class EngineHost {
 	readonly #engine: Engine;
 	readonly #send: (message: FromWorker) => void;
 	readonly #options: HostOptions;
-	#running: Running | undefined;
+	/** Pictures under way, by key. */
+	readonly #running = new Map<string, Running>();
+	/** The latest load; an engine does one thing at a time. */
+	#loading: Promise<void> = Promise.resolve();
+	#told = '';
 
 	constructor(engine: Engine, send: (message: FromWorker) => void, options: HostOptions) {
 		this.#engine = engine;
@@ -56,18 +76,27 @@ export class EngineHost {
 		this.#options = options;
 	}
 
+	/** Says that work can come, and what the engine takes. */
+	ready(): void {
+		this.#send({ t: 'ready' });
+		this.#tellCapabilities();
+	}
+
 	/** Takes a message of the slot. */
 	receive(message: ToWorker): void {
-		const running = this.#running;
 		switch (message.t) {
 			case 'run':
-				void this.#run(message.task);
+				void this.#run([message.task, ...(message.more ?? [])]);
+				break;
+			case 'prepare':
+				// Whoever runs with the model hears of the failure.
+				void this.#load(message.model, () => undefined).catch(() => undefined);
 				break;
 			case 'cancel':
-				if (running?.task.key === message.key) running.cancelled = true;
+				this.#change(message.key, { cancelled: true });
 				break;
 			case 'watch':
-				if (running?.task.key === message.key) running.watched = message.on;
+				this.#change(message.key, { watched: message.on });
 				break;
 			case 'exit':
 				this.#options.exit?.();
@@ -75,35 +104,78 @@ export class EngineHost {
 		}
 	}
 
-	async #run(task: SlotTask): Promise<void> {
-		const running: Running = { task, cancelled: false, watched: task.watched, previewing: false, previewAt: Number.NEGATIVE_INFINITY };
-		this.#running = running;
-		this.#log(task, 'start');
-		try {
-			const message = await this.#make(running);
-			this.#log(task, 'end', { outcome: 'done' });
-			this.#send(message);
-		} catch (error) {
-			this.#log(task, 'end', { outcome: error instanceof EngineCancelled ? 'cancelled' : 'failed' });
-			this.#send(this.#verdict(task.key, error));
-		} finally {
-			if (this.#running === running) this.#running = undefined;
-		}
+	#change(key: string, change: Partial<Running>): void {
+		const running = this.#running.get(key);
+		if (running !== undefined) Object.assign(running, change);
 	}
 
-	#verdict(key: string, error: unknown): FromWorker {
+	/** One load after the other: the same model a second time is there at once. */
+	async #load(model: EngineModel, onProgress: (fraction: number) => void): Promise<void> {
+		const before = this.#loading.catch(() => undefined);
+		this.#loading = before.then(() => this.#engine.load(model, onProgress));
+		return this.#loading;
+	}
+
+	async #run(tasks: readonly SlotTask[]): Promise<void> {
+		const all = tasks.map(begin);
+		for (const running of all) {
+			this.#running.set(running.task.key, running);
+			this.#log(running.task, 'start');
+		}
+		try {
+			await this.#makeAll(all);
+		} catch (error) {
+			for (const running of all) if (this.#running.get(running.task.key) === running) this.#end(running, this.#verdict(running, error));
+		}
+		this.#tellCapabilities();
+	}
+
+	#end(running: Running, message: FromWorker): void {
+		this.#log(running.task, 'end', { outcome: message.t });
+		this.#running.delete(running.task.key);
+		this.#send(message);
+	}
+
+	#verdict({ task: { key } }: Running, error: unknown): FromWorker {
 		if (error instanceof EngineCancelled) return { t: 'cancelled', key };
 		if (error instanceof EngineError) return { t: 'failed', key, failure: error.failure, message: error.message };
 		return { t: 'failed', key, failure: 'engine', message: `The engine failed: ${messageOf(error)}` };
 	}
 
-	async #make(running: Running): Promise<FromWorker> {
-		const { task } = running;
+	async #makeAll(all: readonly Running[]): Promise<void> {
+		const [lead] = all;
+		if (lead === undefined) return;
 		const loadStarted = performance.now();
-		await this.#engine.load(task.model, (fraction) => this.#send({ t: 'loading', key: task.key, fraction }));
+		await this.#load(lead.task.model, (fraction) => this.#sendAll(all, (key) => ({ t: 'loading', key, fraction })));
 		const loadMs = performance.now() - loadStarted;
-		if (running.cancelled) throw new EngineCancelled();
-		const picture = await this.#engine.generate(task.request, task.inputs, this.#hooks(running));
+		const wanted: Running[] = [];
+		for (const running of all) {
+			if (running.cancelled) this.#end(running, this.#verdict(running, new EngineCancelled()));
+			else wanted.push(running);
+		}
+		const items = wanted.map(({ task: { request, inputs } }) => ({ request, inputs }));
+		const outcomes = items.length === 0 ? [] : await this.#engine.generateBatch(items, this.#hooks(wanted));
+		for (const [i, running] of wanted.entries()) this.#end(running, await this.#message(running, outcomes[i], loadMs));
+	}
+
+	/** Progress of a model counts for every picture that waits for it. */
+	#sendAll(all: readonly Running[], message: (key: string) => FromWorker): void {
+		for (const { task } of all) this.#send(message(task.key));
+	}
+
+	async #message(running: Running, outcome: EngineOutcome | undefined, loadMs: number): Promise<FromWorker> {
+		if (outcome === undefined || outcome instanceof Error) {
+			return this.#verdict(running, outcome ?? new EngineError('engine', 'The engine made no picture.'));
+		}
+		try {
+			return await this.#done(running, outcome, loadMs);
+		} catch (error) {
+			return this.#verdict(running, error);
+		}
+	}
+
+	async #done(running: Running, picture: EnginePicture, loadMs: number): Promise<FromWorker> {
+		const { task } = running;
 		const pngStarted = performance.now();
 		const png = await encodePicture(picture, pictureRecord(task, picture, this.#engine), task.output);
 		if (running.cancelled) throw new EngineCancelled();
@@ -120,17 +192,29 @@ export class EngineHost {
 		return { t: 'done', key: task.key, png, meta };
 	}
 
-	#hooks(running: Running): EngineHooks {
-		const { task } = running;
+	#hooks(all: readonly Running[]): EngineBatchHooks {
+		const at = (item: number): Running => all[item] as Running;
 		return {
-			onPhase: (phase) => this.#send({ t: 'phase', key: task.key, phase }),
-			onStep: (step, steps, preview) => {
-				this.#log(task, 'step', { step });
-				this.#send({ t: 'step', key: task.key, step, steps });
+			onPhase: (item, phase) => this.#send({ t: 'phase', key: at(item).task.key, phase }),
+			onStep: (item, step, steps, preview) => {
+				const running = at(item);
+				this.#log(running.task, 'step', { step });
+				this.#send({ t: 'step', key: running.task.key, step, steps });
 				if (preview !== undefined && running.watched && step < steps) this.#preview(running, step, preview);
 			},
-			isCancelled: () => running.cancelled,
+			isCancelled: (item) => at(item).cancelled,
 		};
+	}
+
+	/** Tells what the engine takes and holds, when that has changed. */
+	#tellCapabilities(): void {
+		const { maxBatch, maxBatchPx } = this.#engine.capabilities();
+		const { held } = this.#engine.health();
+		const capabilities: SlotCapabilities = { maxBatch, ...(maxBatchPx === undefined ? {} : { maxBatchPx }), held };
+		const text = JSON.stringify(capabilities);
+		if (text === this.#told) return;
+		this.#told = text;
+		this.#send({ t: 'capabilities', ...capabilities });
 	}
 
 	/** Encodes beside the next step; while one is on its way, or too soon after it, the step goes without. */

@@ -2,6 +2,7 @@
  * The slots of a node: carries out what their reducers decide.
  * @module
  */
+import type { EngineModel } from '../engines/types.ts';
 import { monotonicMs } from '../lib/clock.ts';
 import type { FromWorker, SlotTask, StartWorker, ToWorker, Worker, WorkerExit } from './messages.ts';
 import {
@@ -59,12 +60,12 @@ export class SlotManager {
 		for (const entry of active.slice(count)) this.#dispatch(entry, { t: 'retire' });
 	}
 
-	/** Hands a slot a task; answers why not when it cannot take one. */
-	run(slotId: string, task: SlotTask): string | undefined {
+	/** Hands a slot a task, or several of one shape and model; answers why not when it cannot take them. */
+	run(slotId: string, task: SlotTask, ...more: SlotTask[]): string | undefined {
 		const entry = this.#slots.get(slotId);
 		if (entry === undefined) return `There is no slot ${slotId} on this node.`;
 		if (!acceptsTask(entry.state)) return `Slot ${slotId} is busy with another task.`;
-		this.#dispatch(entry, { t: 'run', task });
+		this.#dispatch(entry, { t: 'run', task, ...(more.length === 0 ? {} : { more }) });
 		return undefined;
 	}
 
@@ -74,6 +75,13 @@ export class SlotManager {
 		return entry !== undefined && acceptsTask(entry.state);
 	}
 
+	/** Lets an idle slot load a model that it will need in a moment. */
+	prepare(slotId: string, model: EngineModel): void {
+		const entry = this.#slots.get(slotId);
+		const idle = entry?.state.worker === 'up' && entry.state.run === undefined && entry.state.killedFor === undefined;
+		if (idle) entry.worker?.post({ t: 'prepare', model });
+	}
+
 	cancel(key: string): void {
 		for (const entry of this.#slots.values()) this.#dispatch(entry, { t: 'cancel', key });
 	}
@@ -81,7 +89,7 @@ export class SlotManager {
 	/** Turns previews of a running task on or off. */
 	watch(key: string, on: boolean): void {
 		for (const entry of this.#slots.values()) {
-			if (entry.state.run?.task.key === key) entry.worker?.post({ t: 'watch', key, on });
+			if (entry.state.run?.tasks.some((task) => task.key === key) === true) entry.worker?.post({ t: 'watch', key, on });
 		}
 	}
 

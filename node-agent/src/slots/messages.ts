@@ -19,8 +19,19 @@ export interface SlotTask {
 	watched: boolean;
 }
 
+/** What a slot takes at once, and which models it holds in memory. */
+export interface SlotCapabilities {
+	maxBatch: number;
+	maxBatchPx?: number;
+	/** Names, the one used last at the end. */
+	held: string[];
+}
+
 export type ToWorker =
-	| { t: 'run'; task: SlotTask }
+	/** `more` is made together with `task`: pictures of one shape and model. */
+	| { t: 'run'; task: SlotTask; more?: SlotTask[] }
+	/** The model will be needed in a moment: load it while the inputs are on their way. */
+	| { t: 'prepare'; model: EngineModel }
 	| { t: 'cancel'; key: string }
 	| { t: 'watch'; key: string; on: boolean }
 	| { t: 'exit' };
@@ -38,6 +49,8 @@ export interface ResultMeta {
 
 export type FromWorker =
 	| { t: 'ready' }
+	/** What the slot can take, after it was measured anew. */
+	| ({ t: 'capabilities' } & SlotCapabilities)
 	| { t: 'loading'; key: string; fraction: number }
 	| { t: 'phase'; key: string; phase: EnginePhase }
 	| { t: 'step'; key: string; step: number; steps: number }

@@ -215,3 +215,84 @@ describe('the pace', () => {
 		expect(third.state.run?.itPerS).toBeCloseTo(2 / 1.5);
 	});
 });
+
+describe('several pictures together', () => {
+	const cancelled = (key: string): SlotEvent => message({ t: 'cancelled', key });
+	const batch: [number, SlotEvent][] = [
+		...up,
+		[200, { t: 'run', task: task('a'), more: [task('b'), task('c')] }],
+		[210, message({ t: 'phase', key: 'a', phase: 'denoising' })],
+		[1210, message({ t: 'step', key: 'b', step: 1, steps: 4 })],
+		[4210, message({ t: 'step', key: 'c', step: 4, steps: 4 })],
+	];
+
+	it('are posted in one message, end one by one, and free the slot with the last', () => {
+		const { state, effects } = play([...batch, [4210, message(done('b'))], [4300, message(done('a'))]]);
+		expect(effects[1]).toMatchObject({ message: { t: 'run', task: { key: 'a' }, more: [{ key: 'b' }, { key: 'c' }] } });
+		expect(names(effects)).toEqual(['spawn', 'post run', 'b done', 'a done']);
+		expect(acceptsTask(state)).toBe(false);
+		// three megapixels in a second a step, not one
+		expect(state.speed['m']).toBeCloseTo(1 / 3);
+		const last = play([[4400, message({ t: 'failed', key: 'c', failure: 'engine', message: 'x' })]], state);
+		expect(names(last.effects)).toEqual(['c failed']);
+		expect(acceptsTask(last.state)).toBe(true);
+		expect(names(play([[4500, message(done('b'))]], state).effects)).toEqual([]);
+	});
+
+	it('are cancelled alone; the worker is killed only when nobody wants any of them', () => {
+		const one = play([...batch, [5000, { t: 'cancel', key: 'b' }]]);
+		expect(names(one.effects).at(-1)).toBe('post cancel');
+		expect(play([[7100, { t: 'tick' }]], one.state).effects).toEqual([]);
+		const gone = play([[5100, cancelled('b')]], one.state);
+		expect(names(gone.effects)).toEqual(['b cancelled']);
+		const rest = play(
+			[
+				[5200, { t: 'cancel', key: 'a' }],
+				[5200, { t: 'cancel', key: 'a' }],
+				[5300, message(done('c'))],
+			],
+			gone.state,
+		);
+		expect(names(rest.effects)).toEqual(['post cancel', 'c done']);
+		expect(acceptsTask(rest.state)).toBe(true);
+		expect(slotWakeAt(rest.state)).toBe(5300 + 2000);
+		expect(names(play([[7300, { t: 'tick' }]], rest.state).effects)).toEqual(['kill']);
+	});
+
+	it('share the fate of their process, but for those that were cancelled', () => {
+		const { effects } = play([
+			...batch,
+			[5000, { t: 'cancel', key: 'b' }],
+			[5010, { t: 'exit', gen: 1, exit: exit({ outOfMemory: true }) }],
+		]);
+		expect(names(effects).slice(-4)).toEqual(['a failed', 'b cancelled', 'c failed', 'spawn']);
+	});
+
+	it('wait together behind a task that is being cancelled, and are cancelled there', () => {
+		const waiting = play([
+			...running,
+			[3000, { t: 'cancel', key: 'a' }],
+			[3010, { t: 'run', task: task('b'), more: [task('c')] }],
+			[3020, { t: 'cancel', key: 'b' }],
+		]);
+		expect(names(waiting.effects).at(-1)).toBe('b cancelled');
+		const { effects } = play([[3030, cancelled('a')]], waiting.state);
+		expect(names(effects)).toEqual(['a cancelled', 'post run']);
+		expect(effects[1]).toMatchObject({ message: { task: { key: 'c' } } });
+		const empty = play([[3025, { t: 'cancel', key: 'c' }]], waiting.state);
+		expect(acceptsTask(empty.state)).toBe(true);
+	});
+
+	it('are refused together by a busy slot', () => {
+		expect(names(play([...batch, [5000, { t: 'run', task: task('x'), more: [task('y')] }]]).effects).slice(-2)).toEqual([
+			'x failed',
+			'y failed',
+		]);
+	});
+});
+
+it('keeps what a worker says that it takes, until the worker is gone', () => {
+	const told = play([...up, [200, message({ t: 'capabilities', maxBatch: 3, maxBatchPx: 9, held: ['m'] })]]);
+	expect(told.state.capabilities).toEqual({ maxBatch: 3, maxBatchPx: 9, held: ['m'] });
+	expect(play([[300, { t: 'exit', gen: 1, exit: exit() }]], told.state).state.capabilities).toBeUndefined();
+});

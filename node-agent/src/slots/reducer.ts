@@ -4,7 +4,7 @@
  * @module
  */
 import { TIMING, type FailureClass } from '@limner/shared';
-import type { FromWorker, ResultMeta, SlotTask, ToWorker, WorkerExit } from './messages.ts';
+import type { FromWorker, ResultMeta, SlotCapabilities, SlotTask, ToWorker, WorkerExit } from './messages.ts';
 
 export interface SlotLimits {
 	killAfterCancelMs: number;
@@ -33,7 +33,14 @@ export const SLOT_LIMITS: SlotLimits = {
 export type SlotPhase = 'granted' | 'loading' | 'encoding' | 'denoising' | 'decoding';
 
 export interface SlotRun {
+	/** The first picture, which stands for the shape and the model of all. */
 	task: SlotTask;
+	/** Pictures that have not ended. */
+	tasks: SlotTask[];
+	/** Pictures that were begun together. */
+	size: number;
+	/** Keys of pictures that were told to stop. */
+	cancelled: string[];
 	phase: SlotPhase;
 	step: number;
 	steps: number;
@@ -47,7 +54,7 @@ export interface SlotRun {
 	itPerS?: number;
 	loadStartedAt?: number;
 	loadMs?: number;
-	/** The worker was told to stop then. */
+	/** All that is left was told to stop then. */
 	cancelAt?: number;
 	/** Taken while the worker was being killed, which never saw it. */
 	unseen?: boolean;
@@ -62,11 +69,13 @@ export interface SlotState {
 	/** Starts in a row that never got ready. */
 	failedStarts: number;
 	respawnAt?: number;
-	/** The model that the worker holds. */
+	/** The model that the worker used last. */
 	loaded?: string;
+	/** What the worker said that it takes. */
+	capabilities?: SlotCapabilities;
 	run?: SlotRun;
 	/** Taken while a cancelled task still stops. */
-	next?: SlotTask;
+	next?: SlotTask[];
 	killedFor?: 'cancel' | 'timeout';
 	retiring: boolean;
 	/** Seconds a megapixel-step by model, measured. */
@@ -80,7 +89,7 @@ export type SlotOutcome =
 
 export type SlotEvent =
 	| { t: 'start' }
-	| { t: 'run'; task: SlotTask }
+	| { t: 'run'; task: SlotTask; more?: SlotTask[] }
 	| { t: 'cancel'; key: string }
 	| { t: 'message'; gen: number; message: FromWorker }
 	| { t: 'exit'; gen: number; exit: WorkerExit }
@@ -117,7 +126,7 @@ export const initialSlot = (id: string): SlotState => ({
 export const acceptsTask = (state: SlotState): boolean =>
 	!state.retiring && state.next === undefined && (state.run === undefined || state.run.cancelAt !== undefined);
 
-type Optional = 'respawnAt' | 'loaded' | 'run' | 'next' | 'killedFor';
+type Optional = 'respawnAt' | 'loaded' | 'capabilities' | 'run' | 'next' | 'killedFor';
 
 const without = (state: SlotState, ...keys: Optional[]): SlotState => {
 	const copy = { ...state };
@@ -127,7 +136,8 @@ const without = (state: SlotState, ...keys: Optional[]): SlotState => {
 
 const idle = (state: SlotState): SlotStep => ({ state, effects: [] });
 
-const megapixels = (task: SlotTask): number => (task.request.width * task.request.height) / 1_000_000;
+/** Of all pictures of the run together. */
+const megapixels = ({ task: { request }, size }: SlotRun): number => (size * request.width * request.height) / 1_000_000;
 
 /** How long the running task may go without progress, in milliseconds. */
 export const patience = (state: SlotState, run: SlotRun, limits: SlotLimits): number => {
@@ -135,58 +145,85 @@ export const patience = (state: SlotState, run: SlotRun, limits: SlotLimits): nu
 	if (run.phase === 'loading' || run.phase === 'granted') return limits.loadTimeoutMs;
 	const speed = state.speed[run.task.model.name];
 	if (speed === undefined) return Math.max(limits.stepTimeoutMinMs, limits.unmeasuredStepMs);
-	return Math.max(limits.stepTimeoutMinMs, limits.stepTimeoutFactor * speed * megapixels(run.task) * 1000);
+	return Math.max(limits.stepTimeoutMinMs, limits.stepTimeoutFactor * speed * megapixels(run) * 1000);
 };
 
 const spawn = (state: SlotState, now: number): SlotStep => {
-	const next: SlotState = { ...without(state, 'respawnAt', 'loaded', 'killedFor'), worker: 'starting', gen: state.gen + 1, startedAt: now };
+	const next: SlotState = {
+		...without(state, 'respawnAt', 'loaded', 'capabilities', 'killedFor'),
+		worker: 'starting',
+		gen: state.gen + 1,
+		startedAt: now,
+	};
 	return { state: next, effects: [{ t: 'spawn', gen: next.gen }] };
 };
 
-const begin = (state: SlotState, task: SlotTask, now: number): SlotStep => {
-	const run: SlotRun = { task, phase: 'granted', step: 0, steps: task.request.steps, startedAt: now, progressAt: now };
+const begin = (state: SlotState, tasks: SlotTask[], now: number): SlotStep => {
+	const [task, ...more] = tasks;
+	if (task === undefined) return idle(state);
+	const counts = { tasks, size: tasks.length, cancelled: [] };
+	const run: SlotRun = { task, ...counts, phase: 'granted', step: 0, steps: task.request.steps, startedAt: now, progressAt: now };
 	// What is posted to a worker that is being killed dies with it, and would look like a crash of the new task.
 	if (state.killedFor !== undefined) return idle({ ...state, run: { ...run, unseen: true } });
-	return { state: { ...state, run }, effects: state.worker === 'up' ? [{ t: 'post', message: { t: 'run', task } }] : [] };
+	const message: ToWorker = { t: 'run', task, ...(more.length === 0 ? {} : { more }) };
+	return { state: { ...state, run }, effects: state.worker === 'up' ? [{ t: 'post', message }] : [] };
 };
 
-/** Ends the running task and begins the one that waits behind it. */
-const settle = (state: SlotState, outcome: SlotOutcome, now: number): SlotStep => {
+/** Ends what is left of the run, and begins what waits behind it. */
+const settle = (state: SlotState, outcomeOf: (task: SlotTask) => SlotOutcome, now: number): SlotStep => {
 	const { run, next } = state;
 	if (run === undefined) return idle(state);
 	const free = without(state, 'run', 'next');
-	const ended: SlotEffect = { t: 'settled', task: run.task, outcome };
+	const ended = run.tasks.map((task): SlotEffect => ({ t: 'settled', task, outcome: outcomeOf(task) }));
 	if (next === undefined) {
-		return { state: free, effects: [ended, ...(state.retiring ? [{ t: 'kill' } as const] : [])] };
+		return { state: free, effects: [...ended, ...(state.retiring ? [{ t: 'kill' } as const] : [])] };
 	}
 	const begun = begin(free, next, now);
-	return { state: begun.state, effects: [ended, ...begun.effects] };
+	return { state: begun.state, effects: [...ended, ...begun.effects] };
 };
 
-const onRun = (state: SlotState, task: SlotTask, now: number): SlotStep => {
-	if (!acceptsTask(state))
-		return {
-			state,
-			effects: [{ t: 'settled', task, outcome: { kind: 'failed', failure: 'engine', message: 'The slot is busy with another task.' } }],
-		};
-	return state.run === undefined ? begin(state, task, now) : idle({ ...state, next: task });
+/** Ends one picture of the run; the last one ends the run. */
+const settleOne = (state: SlotState, run: SlotRun, key: string, outcome: SlotOutcome, now: number): SlotStep => {
+	const task = run.tasks.find((each) => each.key === key);
+	if (task === undefined) return idle(state);
+	const tasks = run.tasks.filter((each) => each !== task);
+	if (tasks.length === 0) return settle(state, () => outcome, now);
+	const left = stopping({ ...run, tasks, progressAt: now }, now);
+	return { state: { ...state, run: left }, effects: [{ t: 'settled', task, outcome }] };
+};
+
+/** Starts the clock of the kill when nobody wants any picture that is left; while one is wanted, its worker lives. */
+const stopping = (run: SlotRun, now: number): SlotRun =>
+	run.cancelAt === undefined && run.tasks.every((task) => run.cancelled.includes(task.key)) ? { ...run, cancelAt: now } : run;
+
+const tasksOf = ({ task, more = [] }: Extract<SlotEvent, { t: 'run' }>): SlotTask[] => [task, ...more];
+
+const onRun = (state: SlotState, tasks: SlotTask[], now: number): SlotStep => {
+	if (!acceptsTask(state)) {
+		const outcome: SlotOutcome = { kind: 'failed', failure: 'engine', message: 'The slot is busy with another task.' };
+		return { state, effects: tasks.map((task) => ({ t: 'settled', task, outcome })) };
+	}
+	return state.run === undefined ? begin(state, tasks, now) : idle({ ...state, next: tasks });
 };
 
 const onCancel = (state: SlotState, key: string, now: number): SlotStep => {
-	if (state.next?.key === key) {
-		const { next } = state;
-		return { state: without(state, 'next'), effects: [{ t: 'settled', task: next, outcome: { kind: 'cancelled' } }] };
+	const waiting = state.next?.find((task) => task.key === key);
+	if (waiting !== undefined) {
+		const next = state.next?.filter((task) => task !== waiting) ?? [];
+		const rest = next.length === 0 ? without(state, 'next') : { ...state, next };
+		return { state: rest, effects: [{ t: 'settled', task: waiting, outcome: { kind: 'cancelled' } }] };
 	}
 	const { run } = state;
-	if (run?.task.key !== key || run.cancelAt !== undefined) return idle(state);
-	if (state.worker !== 'up') return settle(state, { kind: 'cancelled' }, now);
-	return { state: { ...state, run: { ...run, cancelAt: now } }, effects: [{ t: 'post', message: { t: 'cancel', key } }] };
+	if (run === undefined || !run.tasks.some((task) => task.key === key) || run.cancelled.includes(key)) return idle(state);
+	if (state.worker !== 'up') return settleOne(state, run, key, { kind: 'cancelled' }, now);
+	const told = stopping({ ...run, cancelled: [...run.cancelled, key] }, now);
+	return { state: { ...state, run: told }, effects: [{ t: 'post', message: { t: 'cancel', key } }] };
 };
 
 const measured = (state: SlotState, run: SlotRun, now: number): Record<string, number> => {
 	const elapsed = run.denoisingAt === undefined ? 0 : now - run.denoisingAt;
 	if (elapsed <= 0 || run.step === 0) return state.speed;
-	const value = elapsed / 1000 / run.step / megapixels(run.task);
+	const value = elapsed / 1000 / run.step / megapixels(run);
 	const { name } = run.task.model;
 	const old = state.speed[name];
 	return { ...state.speed, [name]: old === undefined ? value : old + SPEED_EWMA * (value - old) };
@@ -228,8 +265,10 @@ const onProgress = (state: SlotState, run: SlotRun, message: FromWorker, now: nu
 			return idle({ ...state, loaded: run.task.model.name, run: onPhase(run, message.phase, now) });
 		case 'step':
 			return idle({ ...state, run: onStep(run, message.step, message.steps, now) });
-		case 'preview':
-			return { state, effects: [{ t: 'preview', task: run.task, step: message.step, jpeg: message.jpeg }] };
+		case 'preview': {
+			const task = run.tasks.find((each) => each.key === message.key);
+			return task === undefined ? idle(state) : { state, effects: [{ t: 'preview', task, step: message.step, jpeg: message.jpeg }] };
+		}
 		default:
 			return idle(state);
 	}
@@ -238,27 +277,39 @@ const onProgress = (state: SlotState, run: SlotRun, message: FromWorker, now: nu
 const onReady = (state: SlotState, now: number): SlotStep => {
 	const up: SlotState = { ...state, worker: 'up', failedStarts: 0 };
 	if (state.retiring && state.run === undefined) return { state: up, effects: [{ t: 'kill' }] };
-	return state.run === undefined ? idle(up) : begin(up, state.run.task, now);
+	return state.run === undefined ? idle(up) : begin(up, state.run.tasks, now);
 };
 
 const onMessage = (state: SlotState, message: FromWorker, now: number): SlotStep => {
 	if (message.t === 'ready') return onReady(state, now);
+	if (message.t === 'capabilities') {
+		const { t: _type, ...capabilities } = message;
+		return idle({ ...state, capabilities });
+	}
 	const { run } = state;
-	if (run?.task.key !== message.key) return idle(state);
+	if (run?.tasks.some((task) => task.key === message.key) !== true) return idle(state);
+	// A picture that was finished while its cancel was on the way is nobody's any more.
+	const unwanted = run.cancelled.includes(message.key);
 	switch (message.t) {
-		case 'done':
-			// A picture that was finished while its cancel was on the way is nobody's any more.
-			if (run.cancelAt !== undefined) return settle(state, { kind: 'cancelled' }, now);
-			return settle(
-				{ ...state, speed: measured(state, run, now) },
-				{ kind: 'done', png: message.png, meta: message.meta, loadMs: run.loadMs ?? 0, totalMs: now - run.startedAt },
-				now,
-			);
-		case 'failed':
-			if (run.cancelAt !== undefined) return settle(state, { kind: 'cancelled' }, now);
-			return settle(state, { kind: 'failed', failure: message.failure, message: message.message }, now);
+		case 'done': {
+			if (unwanted) return settleOne(state, run, message.key, { kind: 'cancelled' }, now);
+			const outcome = {
+				kind: 'done',
+				png: message.png,
+				meta: message.meta,
+				loadMs: run.loadMs ?? 0,
+				totalMs: now - run.startedAt,
+			} as const;
+			// Later pictures of a batch also waited for the decoding of earlier ones.
+			const speed = run.tasks.length === run.size ? measured(state, run, now) : state.speed;
+			return settleOne({ ...state, speed }, run, message.key, outcome, now);
+		}
+		case 'failed': {
+			const failed = { kind: 'failed', failure: message.failure, message: message.message } as const;
+			return settleOne(state, run, message.key, unwanted ? { kind: 'cancelled' } : failed, now);
+		}
 		case 'cancelled':
-			return settle(state, { kind: 'cancelled' }, now);
+			return settleOne(state, run, message.key, { kind: 'cancelled' }, now);
 		default:
 			return onProgress(state, run, message, now);
 	}
@@ -275,8 +326,8 @@ export const explainExit = (exit: WorkerExit): { failure: FailureClass; message:
 	return { failure: 'engine', message: `The engine process ended unexpectedly (${how}${words === '' ? '' : `: ${words}`}).` };
 };
 
-const endOf = (state: SlotState, run: SlotRun, exit: WorkerExit): SlotOutcome => {
-	if (run.cancelAt !== undefined) return { kind: 'cancelled' };
+const endOf = (state: SlotState, run: SlotRun, task: SlotTask, exit: WorkerExit): SlotOutcome => {
+	if (run.cancelled.includes(task.key)) return { kind: 'cancelled' };
 	if (state.killedFor !== 'timeout') return { kind: 'failed', ...explainExit(exit) };
 	const where =
 		run.phase === 'denoising' ? `after step ${run.step} of ${run.steps}` : `while ${run.phase === 'granted' ? 'starting' : run.phase}`;
@@ -286,10 +337,11 @@ const endOf = (state: SlotState, run: SlotRun, exit: WorkerExit): SlotOutcome =>
 const onExit = (state: SlotState, exit: WorkerExit, now: number, limits: SlotLimits): SlotStep => {
 	const neverReady = state.worker === 'starting';
 	const failedStarts = neverReady ? state.failedStarts + 1 : 0;
-	const down: SlotState = { ...without(state, 'loaded', 'killedFor'), worker: 'down', failedStarts };
+	const down: SlotState = { ...without(state, 'loaded', 'capabilities', 'killedFor'), worker: 'down', failedStarts };
 	// A task that waits for a worker that does not start fails with the worker's last words.
 	const lives = state.run === undefined || (state.run.unseen === true && state.run.cancelAt === undefined);
-	const settled = lives || state.run === undefined ? idle(down) : settle(down, endOf(state, state.run, exit), now);
+	const { run } = state;
+	const settled = lives || run === undefined ? idle(down) : settle(down, (task) => endOf(state, run, task, exit), now);
 	const effects = settled.effects.filter((effect) => effect.t !== 'kill');
 	if (state.retiring && settled.state.run === undefined) return { state: settled.state, effects: [...effects, { t: 'gone' }] };
 	if (neverReady) {
@@ -334,7 +386,7 @@ export const stepSlot = (state: SlotState, event: SlotEvent, now: number, limits
 		case 'start':
 			return state.worker === 'down' ? spawn(state, now) : idle(state);
 		case 'run':
-			return onRun(state, event.task, now);
+			return onRun(state, tasksOf(event), now);
 		case 'cancel':
 			return onCancel(state, event.key, now);
 		case 'message':

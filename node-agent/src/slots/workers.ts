@@ -86,7 +86,7 @@ export const inProcessWorkers =
 		const start = async (): Promise<void> => {
 			const engine = await createEngine(config.engine);
 			host = new EngineHost(engine, send, { slotId, ...(config.engineLog === undefined ? {} : { engineLog: config.engineLog }) });
-			send({ t: 'ready' });
+			host.ready();
 		};
 		void start();
 		return {

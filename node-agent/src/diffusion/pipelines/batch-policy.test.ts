@@ -38,7 +38,10 @@ describe('BatchPolicy', () => {
 			});
 		}
 		expect(policy.rows('s', 1, 1, 16)).toBe(4);
-		expect(policy.maxBatchPx(2, () => 64 * 64)).toBe(2 * 64 * 64);
+		expect(policy.maxBatchPx(64)).toBe(4 * 64);
+		policy.rows('s', 100, 2, 16);
+		// half of 8 GiB at 2 GiB for the two rows of 100 cells
+		expect(policy.maxBatchPx(64)).toBe(2 * 100 * 64);
 	});
 
 	it('never goes above what was asked for, what the owner allows, and what ran out before', () => {

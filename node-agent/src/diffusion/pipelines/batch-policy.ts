@@ -26,21 +26,23 @@ const SHARE = 0.5;
  */
 const ASSUMED_CELL_BYTES = 64 * 320 * 4;
 
-/** Pictures at once where nobody says otherwise; more gain little and make everyone wait for the last one. */
-export const DEFAULT_MAX_BATCH = 4;
-
 /** What is known of one shape. */
 interface ShapeNotes {
 	/** Measured bytes a row. */
 	rowBytes: number | null;
+	/** The same for a picture, and its size. */
+	pictureBytes: number;
+	cells: number;
 	/** Numbers of rows at once whose result was compared with that of one picture alone. */
 	checked: Set<number>;
 	/** Rows at once that ran out of memory, or more. */
 	tooMany: number;
 }
 
+const freshNotes = (): ShapeNotes => ({ rowBytes: null, pictureBytes: 0, cells: 1, checked: new Set(), tooMany: Number.POSITIVE_INFINITY });
+
 export interface BatchPolicyOptions {
-	/** Pictures at once at most; 1 = one after the other. */
+	/** Pictures at once at most; 1 = one after the other, NODE_LIMITS.batchDefault when absent. */
 	maxBatch?: number;
 	gauge?: MemoryGauge;
 }
@@ -54,7 +56,7 @@ export class BatchPolicy {
 
 	constructor(options: BatchPolicyOptions = {}) {
 		this.#gauge = options.gauge ?? processMemory;
-		this.#maxBatch = Math.min(options.maxBatch ?? DEFAULT_MAX_BATCH, NODE_LIMITS.batchMax);
+		this.#maxBatch = Math.min(options.maxBatch ?? NODE_LIMITS.batchDefault, NODE_LIMITS.batchMax);
 	}
 
 	/** Pictures at once at most; falls to 1 when a batch was seen to change bytes. */
@@ -70,7 +72,9 @@ export class BatchPolicy {
 	 * @returns whole pictures' rows, or 1 where not even the two halves of one picture fit together
 	 */
 	rows(shape: string, cells: number, perPicture: number, pictures: number): number {
-		const { rowBytes, tooMany } = this.#notes(shape);
+		const notes = this.#notes(shape);
+		const { rowBytes, tooMany } = notes;
+		Object.assign(notes, { cells, pictureBytes: (rowBytes ?? 0) * perPicture });
 		const fit = Math.floor((this.#gauge.free() * SHARE) / (rowBytes ?? cells * ASSUMED_CELL_BYTES));
 		const most = Math.min(fit, tooMany - 1, pictures * perPicture, this.maxBatch * perPicture);
 		return Math.max(1, most < perPicture ? most : most - (most % perPicture));
@@ -106,16 +110,18 @@ export class BatchPolicy {
 		notes.tooMany = Math.min(notes.tooMany, rows);
 	}
 
-	/** Pixels of all pictures of a batch that fit, from the largest row measured; undefined before any run was. */
-	maxBatchPx(perPicture: number, pixelsOf: (shape: string) => number): number | undefined {
-		const measured = [...this.#shapes].flatMap(([shape, { rowBytes }]) => (rowBytes === null ? [] : [{ px: pixelsOf(shape), rowBytes }]));
+	/**
+	 * Pixels of all pictures of a batch that fit, from the shape that takes most for a cell; undefined before any was measured.
+	 * @param cellPx pixels of a latent cell
+	 */
+	maxBatchPx(cellPx: number): number | undefined {
+		const measured = [...this.#shapes.values()].flatMap(({ pictureBytes, cells }) => (pictureBytes > 0 ? [pictureBytes / cells] : []));
 		if (measured.length === 0) return undefined;
-		const bytesPerPx = Math.max(...measured.map(({ px, rowBytes }) => (rowBytes * perPicture) / px));
-		return Math.max(1, Math.floor((this.#gauge.free() * SHARE) / bytesPerPx));
+		return Math.max(1, Math.floor((this.#gauge.free() * SHARE * cellPx) / Math.max(...measured)));
 	}
 
 	#notes(shape: string): ShapeNotes {
-		const found = this.#shapes.get(shape) ?? { rowBytes: null, checked: new Set<number>(), tooMany: Number.POSITIVE_INFINITY };
+		const found = this.#shapes.get(shape) ?? freshNotes();
 		this.#shapes.set(shape, found);
 		return found;
 	}

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { denoiserFolder, type ComponentConfig, type ModelFolderInfo } from '../../models/layout.ts';
+import { ModelFolderError } from '../errors.ts';
 import { readJsonFile } from '../files.ts';
 import type { PreviewMap } from '../latents.ts';
 import { builtInPreview } from '../preview-maps.ts';
@@ -75,7 +76,9 @@ async function openAll(
 	const encoders: TextEncoder[] = [];
 	for (const part of TEXT_PARTS) {
 		if (info.tensors[part] === undefined) continue;
-		const tokenizer = await loadTokenizer(join(info.dir, part.replace('text_encoder', 'tokenizer')));
+		const folder = join(info.dir, part.replace('text_encoder', 'tokenizer'));
+		const tokenizer = await loadTokenizer(folder);
+		requireMatch(tokenizer, folder, await config(part), join(info.dir, part));
 		encoders.push({ tokenizer, session: await openPart(part) });
 	}
 	const denoiser = await openPart(denoiserName);
@@ -92,6 +95,23 @@ async function openAll(
 		vae,
 		preview: await previewMap(info, vae),
 	};
+}
+
+/** A vocabulary that fills less than this share of an encoder's embeddings was made for another one. */
+const USUAL_FILL = 0.9;
+
+/**
+ * Ids that an encoder does not know would fail deep inside the graph, and a smaller vocabulary would draw something else.
+ * @throws ModelFolderError when the tokenizer was made for another encoder
+ */
+function requireMatch(tokenizer: PromptTokenizer, folder: string, config: ComponentConfig, encoder: string): void {
+	const { vocab_size: known, max_position_embeddings: positions } = config;
+	const ids = tokenizer.largestId + 1;
+	const wrongIds = typeof known === 'number' && (ids > known || ids < known * USUAL_FILL);
+	const tooLong = typeof positions === 'number' && tokenizer.length > positions;
+	if (!wrongIds && !tooLong) return;
+	const why = wrongIds ? `it has ${ids} tokens and the encoder knows ${String(known)}` : 'it is for another kind of encoder';
+	throw new ModelFolderError(`${folder} is not the tokenizer of ${encoder}: ${why}; download the model again.`);
 }
 
 /** File that a decoder may be exported to in float32 beside a half-precision one. */

@@ -53,6 +53,7 @@ interface ClipFiles {
 export class ClipTokenizer implements PromptTokenizer {
 	readonly length: number;
 	readonly room: number;
+	readonly largestId: number;
 	readonly chunked = true;
 	readonly #files: ClipFiles;
 	readonly #bos: number;
@@ -66,6 +67,7 @@ export class ClipTokenizer implements PromptTokenizer {
 		this.#files = files;
 		this.length = files.length;
 		this.room = files.length - 2;
+		this.largestId = [...files.vocab.values(), ...files.added.values()].reduce((a, b) => Math.max(a, b), 0);
 		this.#bos = files.vocab.get(BOS) ?? 0;
 		this.#eos = files.vocab.get(EOS) ?? 0;
 		const literal = [...files.added.keys()].map((t) => t.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&'));

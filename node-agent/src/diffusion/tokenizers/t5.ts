@@ -13,6 +13,7 @@ interface AddedToken {
 
 interface TokenizerJson {
 	added_tokens?: AddedToken[];
+	model?: { vocab?: unknown[] | Record<string, unknown> };
 }
 
 interface TokenizerConfig {
@@ -24,13 +25,15 @@ interface TokenizerConfig {
 export class T5Tokenizer implements PromptTokenizer {
 	readonly length = T5_LENGTH;
 	readonly room = T5_LENGTH - 1;
+	readonly largestId: number;
 	/** Its positions are relative, but the reference never gives it a second row. */
 	readonly chunked = false;
 	readonly #tokenizer: Tokenizer;
 	readonly #padId: number;
 	readonly #eosId: number;
 
-	private constructor(tokenizer: Tokenizer, padId: number, eosId: number) {
+	private constructor(tokenizer: Tokenizer, padId: number, eosId: number, largestId: number) {
+		this.largestId = largestId;
 		this.#tokenizer = tokenizer;
 		this.#padId = padId;
 		this.#eosId = eosId;
@@ -48,7 +51,11 @@ export class T5Tokenizer implements PromptTokenizer {
 			return json.added_tokens?.find((t) => t.content === text)?.id ?? otherwise;
 		};
 		const tokenizer = new Tokenizer(json, config);
-		return new T5Tokenizer(tokenizer, idOf(config.pad_token, '<pad>', 0), idOf(config.eos_token, '</s>', 1));
+		const { vocab = {} } = json.model ?? {};
+		// a list of pieces, or pieces by name: either way ids are dense
+		const pieces = Array.isArray(vocab) ? vocab.length : Object.keys(vocab).length;
+		const largest = Math.max(pieces - 1, ...(json.added_tokens ?? []).map((t) => t.id));
+		return new T5Tokenizer(tokenizer, idOf(config.pad_token, '<pad>', 0), idOf(config.eos_token, '</s>', 1), largest);
 	}
 
 	encode(prompt: string): TokenRow {

@@ -11,6 +11,8 @@ export interface PromptTokenizer {
 	readonly length: number;
 	/** Ids of text that fit into one row beside the special tokens. */
 	readonly room: number;
+	/** The largest id that it can give. */
+	readonly largestId: number;
 	/** Whether the encoder behind it may read a long text row by row. */
 	readonly chunked: boolean;
 	/** Ids of `prompt`, cut or padded to `length`. */

@@ -4,11 +4,13 @@
  * @module
  */
 import { createHash } from 'node:crypto';
-import { EngineCancelled, EngineError, type Engine, type EngineModel, type EngineRequest } from '../types.ts';
+import { EngineCancelled, EngineError, singly, type Engine, type EngineModel, type EngineOutcome, type EngineRequest } from '../types.ts';
 
 export interface MockOptions {
 	stepMs: number;
 	loadMs: number;
+	/** Pictures at a time; 1 when absent. A step takes as long for all as for one. */
+	maxBatch?: number;
 }
 
 const pause = async (ms: number): Promise<void> =>
@@ -60,6 +62,17 @@ const mishap = async (prompt: string): Promise<void> => {
 	for (const [word, act] of Object.entries(MISHAPS)) if (prompt.includes(word)) await act();
 };
 
+/** The failure that a prompt asks for; a crash and a hang never come back. */
+const mishapOf = async (prompt: string): Promise<EngineError | undefined> => {
+	try {
+		await mishap(prompt);
+		return undefined;
+	} catch (error) {
+		if (error instanceof EngineError) return error;
+		throw error;
+	}
+};
+
 const smallPreview = (seed: number): { rgb: Uint8Array; width: number; height: number } => {
 	const rgb = new Uint8Array(16 * 16 * 3);
 	fillNoise(rgb, seed);
@@ -69,10 +82,34 @@ const smallPreview = (seed: number): { rgb: Uint8Array; width: number; height: n
 /** Makes a mock engine. */
 export const createMockEngine = (options: MockOptions): Engine => {
 	let loaded: EngineModel | undefined;
+	const generateBatch: Engine['generateBatch'] = async (items, hooks) => {
+		const started = performance.now();
+		const ended = new Map<number, EngineOutcome>();
+		for (const item of items.keys()) hooks.onPhase(item, 'denoising');
+		const most = Math.max(...items.map(({ request }) => request.steps));
+		for (let step = 1; step <= most; step++) {
+			for (const item of items.keys()) if (!ended.has(item) && hooks.isCancelled(item)) ended.set(item, new EngineCancelled());
+			if (ended.size === items.length) break;
+			await pause(options.stepMs);
+			for (const [item, { request }] of items.entries()) {
+				if (ended.has(item) || step > request.steps) continue;
+				const problem = step === Math.ceil(request.steps / 2) ? await mishapOf(request.prompt) : undefined;
+				if (problem !== undefined) ended.set(item, problem);
+				else hooks.onStep(item, step, request.steps, () => smallPreview(step));
+			}
+		}
+		const denoiseMs = (performance.now() - started) / items.length;
+		return items.map(({ request }, item) => {
+			const early = ended.get(item) ?? (hooks.isCancelled(item) ? new EngineCancelled() : undefined);
+			if (early !== undefined) return early;
+			const { width, height } = request;
+			return { rgb: mockPixels(request), width, height, warnings: [], timings: { denoiseMs }, inputHashes: {} };
+		});
+	};
 	return {
 		name: 'mock',
 		probe: async () => Promise.resolve({ ok: true }),
-		capabilities: () => ({ device: { kind: 'mock', name: 'mock' }, maxBatch: 1 }),
+		capabilities: () => ({ device: { kind: 'mock', name: 'mock' }, maxBatch: options.maxBatch ?? 1 }),
 		load: async (model, onProgress) => {
 			if (loaded?.sha256 === model.sha256) return;
 			onProgress(0);
@@ -80,30 +117,12 @@ export const createMockEngine = (options: MockOptions): Engine => {
 			loaded = model;
 			onProgress(1);
 		},
-		generate: async (request, _inputs, hooks) => {
-			const started = performance.now();
-			hooks.onPhase('denoising');
-			for (let step = 1; step <= request.steps; step++) {
-				if (hooks.isCancelled()) throw new EngineCancelled();
-				await pause(options.stepMs);
-				if (step === Math.ceil(request.steps / 2)) await mishap(request.prompt);
-				hooks.onStep(step, request.steps, () => smallPreview(step));
-			}
-			if (hooks.isCancelled()) throw new EngineCancelled();
-			const denoiseMs = performance.now() - started;
-			return {
-				rgb: mockPixels(request),
-				width: request.width,
-				height: request.height,
-				warnings: [],
-				timings: { denoiseMs },
-				inputHashes: {},
-			};
-		},
+		generate: singly(generateBatch),
+		generateBatch,
 		unload: async () => {
 			loaded = undefined;
 			return Promise.resolve();
 		},
-		health: () => ({ loaded: loaded?.name, rssBytes: process.memoryUsage.rss() }),
+		health: () => ({ loaded: loaded?.name, held: loaded === undefined ? [] : [loaded.name], rssBytes: process.memoryUsage.rss() }),
 	};
 };
