@@ -11,6 +11,7 @@ import { perRequest } from './lib/middleware.ts';
 import { newApp } from './lib/openapi.ts';
 import { onError, problemResponse } from './lib/problem.ts';
 import { alertsRoutes } from './routes/alerts/index.ts';
+import { aliases } from './routes/aliases/index.ts';
 import { assetsRoutes } from './routes/assets/index.ts';
 import { auditRoutes } from './routes/audit/index.ts';
 import { accountsRoutes } from './routes/accounts/index.ts';
@@ -47,6 +48,7 @@ const notAllowed = (c: AppContext, methods: string[]): Response => {
 /** The whole HTTP surface. */
 export const createApp = (): OpenAPIHono<AppEnv> => {
 	const app = newApp();
+	app.use(aliases(() => app));
 	app.use(perRequest);
 	app.use(methodNotAllowed({ app, onMethodNotAllowed: (c, methods) => notAllowed(c as AppContext, methods) }));
 	app.onError(onError);
