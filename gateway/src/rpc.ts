@@ -4,6 +4,7 @@
  * `ws` and answers as if the job did not exist when it belongs to somebody else.
  * @module
  */
+import type { TelemetrySample } from './pool/model.ts';
 import type {
 	FailureClass,
 	HistEntry,
@@ -26,6 +27,8 @@ import type {
 	Usage,
 	WorkspaceLimits,
 } from '@limner/shared';
+
+export type { TelemetrySample } from './pool/model.ts';
 
 export type Scope = string;
 
@@ -566,6 +569,10 @@ export interface NodeView {
 	id: string;
 	name: string;
 	ws: string;
+	/** Of the join token that it enrolled with. */
+	labels: string[];
+	/** Readings that it sent, newest last. */
+	telemetry: TelemetrySample[];
 	trust: 'own' | 'shared';
 	mode: NodeMode;
 	modeReason?: string;
@@ -628,6 +635,10 @@ export interface PoolRpc {
  */
 
 export interface JoinTokenView {
+	/** Given to the nodes that enrol with it. */
+	labels: string[];
+	/** Its nodes get no work before an operator has approved them. */
+	approval: boolean;
 	id: string;
 	ws: string;
 	trust: 'own' | 'shared';
@@ -644,7 +655,25 @@ export interface WorkspaceEntry {
 	deletedAt: number | null;
 }
 
+/** Who a node is, as the Registry says; what a certificate is made of. */
+export interface NodeIdentity {
+	nodeId: string;
+	ws: string;
+	trust: 'own' | 'shared';
+	shard: number;
+	name: string;
+	labels: string[];
+	pending: boolean;
+	keyVersion: number;
+}
+
 export interface RegistryRpc {
+	/** Lets a node work whose join token asked for approval. */
+	approveNode(ws: string, nodeId: string): Promise<Result<{ shard: number }>>;
+	/** Neither the node nor its key can enrol or renew again. */
+	banNode(ws: string, nodeId: string, reason: string): Promise<Result<{ shard: number }>>;
+	/** Puts a new key in the place of the one that signed the request. */
+	rotateNodeKey(input: { nodeId: string; publicKey: string; newPublicKey: string }): Promise<Result<NodeIdentity>>;
 	shards(): Promise<number>;
 	/** Notes that a workspace exists; false when its id was taken before, also by one that has been deleted. */
 	addWorkspace(id: string): Promise<boolean>;
@@ -656,18 +685,13 @@ export interface RegistryRpc {
 		trust: 'own' | 'shared';
 		ttlMs: number;
 		maxUses: number;
+		labels?: string[];
+		approval?: boolean;
 	}): Promise<{ token: string; view: JoinTokenView }>;
 	listJoinTokens(ws: string): Promise<JoinTokenView[]>;
 	revokeJoinToken(ws: string, id: string): Promise<Result<{ view: JoinTokenView }>>;
 	/** Checks the token, counts a use, answers the node's identity. The same public key gets the same node id again. */
-	enrol(input: {
-		token: string;
-		publicKey: string;
-		name: string;
-	}): Promise<Result<{ nodeId: string; ws: string; trust: 'own' | 'shared'; shard: number; name: string }>>;
+	enrol(input: { token: string; publicKey: string; name: string }): Promise<Result<NodeIdentity>>;
 	/** Renews without a token, for a node that still holds a valid certificate. */
-	renew(input: {
-		nodeId: string;
-		publicKey: string;
-	}): Promise<Result<{ nodeId: string; ws: string; trust: 'own' | 'shared'; shard: number; name: string }>>;
+	renew(input: { nodeId: string; publicKey: string }): Promise<Result<NodeIdentity>>;
 }

@@ -115,14 +115,23 @@ export const Failed = z.looseObject({
 	/** What was missing outside the node: the task waits for it, and no attempt is counted. */
 	need: z.enum(['model-source']).optional(),
 });
+/** One graphics card as its driver tells. */
+export const GpuReading = z.looseObject({
+	name: z.string().max(200).optional(),
+	/** 0..1 */
+	util: z.number().min(0).max(1).optional(),
+	memUsedBytes: z.number().nonnegative().optional(),
+	memTotalBytes: z.number().nonnegative().optional(),
+	tempC: z.number().optional(),
+	powerW: z.number().nonnegative().optional(),
+});
+export type GpuReading = z.infer<typeof GpuReading>;
 export const Telemetry = z.looseObject({
 	t: z.literal('telemetry'),
 	rssBytes: z.number().nonnegative().optional(),
 	diskFreeBytes: z.number().nonnegative().optional(),
 	cpuUtil: z.number().min(0).max(1).optional(),
-	gpus: z
-		.array(z.looseObject({ util: z.number().optional(), memUsedBytes: z.number().optional(), tempC: z.number().optional() }))
-		.optional(),
+	gpus: z.array(GpuReading).max(NODE_LIMITS.slotsMax).optional(),
 	models: z.array(ModelInfo).max(NODE_LIMITS.modelsMax).optional(),
 	slots: z.array(SlotInfo).max(NODE_LIMITS.slotsMax).optional(),
 });
@@ -213,6 +222,10 @@ export type GatewayFrame = z.infer<typeof GatewayFrame>;
 
 /** What a node signs in `hello`: bound to the challenge and to this connection, so that it cannot be replayed. */
 export const helloMessage = (nonce: string, nodeId: string, connId: string): string => `limner.v1|${nonce}|${nodeId}|${connId}`;
+
+/** What the old key signs when a node changes its key: bound to the node, the new key and a moment. */
+export const rotateMessage = (nodeId: string, newPublicKey: string, atMs: number): string =>
+	`limner.v1|rotate|${nodeId}|${newPublicKey}|${atMs}`;
 
 export type ParsedFrame<F> = { kind: 'frame'; frame: F } | { kind: 'unknown'; type: string } | { kind: 'bad'; detail: string };
 

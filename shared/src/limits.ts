@@ -121,6 +121,7 @@ export const JOIN_TOKEN_LIMITS = {
 	ttlMaxMs: 30 * DAY_MS,
 	ttlDefaultMs: DAY_MS,
 	maxUsesMax: 1000,
+	labelsMax: 16,
 } as const;
 
 /** Webhooks. */

@@ -33,6 +33,11 @@ export const NodeCertificate = z.object({
 	trust: z.enum(['own', 'shared']),
 	shard: z.int(),
 	name: z.string(),
+	labels: z.array(z.string()).optional(),
+	/** An operator has not approved it yet: it may connect, and gets no work. */
+	pending: z.boolean().optional(),
+	/** Number of its key, raised by each rotation; absent = 1. A shard takes none that is older than the newest it has seen. */
+	kv: z.int().optional(),
 	exp: z.int(),
 });
 export type NodeCertificate = z.infer<typeof NodeCertificate>;

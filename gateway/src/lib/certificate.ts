@@ -2,18 +2,24 @@
  * Node certificates: issued at enrolment, verified without a look-up.
  * @module
  */
+import { createPublicKey, verify } from 'node:crypto';
 import { NODE_CERTIFICATE, type NodeCertificate } from '@limner/shared';
 import { refuseAuthentication } from './auth.ts';
 import type { AppContext } from './context.ts';
+import type { NodeIdentity } from '../rpc.ts';
 import { signClaims, verifyClaims } from './sign.ts';
 
-export interface NodeIdentity {
-	nodeId: string;
-	ws: string;
-	trust: 'own' | 'shared';
-	shard: number;
-	name: string;
-}
+export type { NodeIdentity } from '../rpc.ts';
+
+/** Whether an Ed25519 key (raw, base64url) signed a text. */
+export const signedBy = (publicKey: string, text: string, signature: string): boolean => {
+	try {
+		const key = createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x: publicKey }, format: 'jwk' });
+		return verify(null, Buffer.from(text), key, Buffer.from(signature, 'base64url'));
+	} catch {
+		return false;
+	}
+};
 
 /** Signs what the Registry says about a node. */
 export const issueCertificate = (
@@ -23,8 +29,9 @@ export const issueCertificate = (
 	nowMs: number,
 ): { certificate: string; exp: number } => {
 	const exp = nowMs + NODE_CERTIFICATE.ttlMs;
-	const { nodeId: node, ws, trust, shard, name } = identity;
-	return { certificate: signClaims(secret, { k: 'node', node, key: publicKey, ws, trust, shard, name, exp }), exp };
+	const { nodeId: node, ws, trust, shard, name, labels, pending, keyVersion: kv } = identity;
+	const claims = { k: 'node', node, key: publicKey, ws, trust, shard, name, labels, pending, kv, exp } as const;
+	return { certificate: signClaims(secret, claims), exp };
 };
 
 const WORDS = {

@@ -15,6 +15,8 @@ type FrameOf<T extends WorkFrame['t']> = Extract<WorkFrame, { t: T }>;
 /** Weight of a new measurement. */
 const EWMA = 0.3;
 const DISPATCH_SAMPLES = 2048;
+/** An hour of readings at two a minute. */
+const TELEMETRY_SAMPLES = 120;
 
 /** The slot has stopped as soon as the node says anything final about what it did. */
 const noteStopped = (node: PoolNode, ref: GrantRef): void => {
@@ -111,7 +113,22 @@ const onFailed = (ctx: Ctx, node: PoolNode, frame: FrameOf<'failed'>): void => {
 	failAttempt(ctx, job, task, frame.class === 'poison' ? 'engine' : frame.class, frame.message, false);
 };
 
+/** Keeps the last readings. They are written with the next change that is, at most once a minute. */
+const noteReadings = (ctx: Ctx, node: PoolNode, { rssBytes, cpuUtil, diskFreeBytes, gpus }: FrameOf<'telemetry'>): void => {
+	if (rssBytes === undefined && cpuUtil === undefined && gpus === undefined) return;
+	const sample = {
+		at: ctx.now,
+		...(rssBytes === undefined ? {} : { rssBytes }),
+		...(cpuUtil === undefined ? {} : { cpuUtil }),
+		...(diskFreeBytes === undefined ? {} : { diskFreeBytes }),
+		...(gpus === undefined ? {} : { gpus }),
+	};
+	node.telemetry = [...node.telemetry, sample].slice(-TELEMETRY_SAMPLES);
+	node.dirty = true;
+};
+
 const onTelemetry = (ctx: Ctx, node: PoolNode, frame: FrameOf<'telemetry'>): void => {
+	noteReadings(ctx, node, frame);
 	if (frame.diskFreeBytes !== undefined) node.diskFreeBytes = frame.diskFreeBytes;
 	const slots = frame.slots === undefined ? false : setSlots(ctx, node, frame.slots);
 	const models = frame.models === undefined ? false : setModels(ctx, node, frame.models);

@@ -7,6 +7,7 @@ import type {
 	BridgeFrame,
 	FailureClass,
 	GatewayFrame,
+	GpuReading,
 	HistEntry,
 	ImageRecord,
 	JobError,
@@ -116,7 +117,22 @@ export interface Slot {
 	stopping: { key: string; epoch: number; until: number } | null;
 }
 
+/** A reading that a node sent, on the gateway's clock. */
+export interface TelemetrySample {
+	at: number;
+	rssBytes?: number;
+	/** 0..1, of the whole machine. */
+	cpuUtil?: number;
+	diskFreeBytes?: number;
+	gpus?: GpuReading[];
+}
+
 export interface PoolNode {
+	labels: string[];
+	/** Number of the newest key that it has shown. */
+	keyVersion: number;
+	/** Newest last. */
+	telemetry: TelemetrySample[];
 	id: string;
 	name: string;
 	ws: string;
@@ -235,6 +251,10 @@ export interface NodeIdentity {
 	ws: string;
 	trust: 'own' | 'shared';
 	name: string;
+	labels?: string[];
+	/** Waits for an operator's approval. */
+	pending?: boolean;
+	keyVersion?: number;
 }
 
 export type HelloFrame = Extract<NodeFrame, { t: 'hello' }>;

@@ -36,8 +36,11 @@ export const createNode = (identity: NodeIdentity): PoolNode => ({
 	name: identity.name,
 	ws: identity.ws,
 	trust: identity.trust,
-	mode: 'active',
-	modeReason: null,
+	labels: identity.labels ?? [],
+	keyVersion: identity.keyVersion ?? 1,
+	telemetry: [],
+	mode: identity.pending === true ? 'paused' : 'active',
+	modeReason: identity.pending === true ? 'It waits for the approval of an operator.' : null,
 	agentVersion: '',
 	platform: '',
 	models: [],
@@ -142,8 +145,14 @@ export const setModels = (ctx: Ctx, node: PoolNode, models: ModelInfo[]): boolea
 	return changed;
 };
 
+/** What a change of is written at once. */
+const facts = ({ name, ws, trust, agentVersion, platform, labels, keyVersion }: PoolNode): string =>
+	JSON.stringify([name, ws, trust, agentVersion, platform, labels, keyVersion]);
+
 const describe = (ctx: Ctx, node: PoolNode, identity: NodeIdentity, frame: HelloFrame): void => {
-	const before = JSON.stringify([node.name, node.ws, node.trust, node.agentVersion, node.platform]);
+	const before = facts(node);
+	node.labels = identity.labels ?? [];
+	node.keyVersion = Math.max(node.keyVersion, identity.keyVersion ?? 1);
 	node.name = frame.name;
 	node.ws = identity.ws;
 	node.trust = identity.trust;
@@ -153,8 +162,7 @@ const describe = (ctx: Ctx, node: PoolNode, identity: NodeIdentity, frame: Hello
 	node.memoryBytes = frame.memoryBytes ?? null;
 	const changedSlots = setSlots(ctx, node, frame.slots);
 	const changedModels = setModels(ctx, node, frame.models);
-	const changed =
-		changedSlots || changedModels || before !== JSON.stringify([node.name, node.ws, node.trust, node.agentVersion, node.platform]);
+	const changed = changedSlots || changedModels || before !== facts(node);
 	// A rebuilt pool must know what a hibernating socket offers, so a change is written at once; it is rare.
 	if (changed || node.savedAt === 0) ctx.writes.nodes.add(node);
 };
@@ -191,9 +199,13 @@ const reconcile = (ctx: Ctx, node: PoolNode, frame: HelloFrame): { keep: GrantRe
 	return { keep, drop };
 };
 
-const refuseHello = (ctx: Ctx, connId: string, frame: HelloFrame, node: PoolNode | undefined): boolean => {
+const refuseHello = (ctx: Ctx, connId: string, identity: NodeIdentity, frame: HelloFrame, node: PoolNode | undefined): boolean => {
 	if (frame.v < PROTOCOL_VERSION) {
 		closeConn(ctx, connId, CLOSE.outdated, `This gateway speaks protocol ${PROTOCOL_VERSION}; please update limner.`);
+		return true;
+	}
+	if (node !== undefined && (identity.keyVersion ?? 1) < node.keyVersion) {
+		closeConn(ctx, connId, CLOSE.unauthorized, 'This key was replaced by a newer one.');
 		return true;
 	}
 	if (node?.mode !== 'terminated') return false;
@@ -207,7 +219,7 @@ export const onHello = (ctx: Ctx, { connId, identity, frame }: EventMap['hello']
 	if (!state.pending.delete(connId)) return;
 	disarm(state.timers, `c:${connId}`);
 	const known = state.nodes.get(identity.nodeId);
-	if (refuseHello(ctx, connId, frame, known)) return;
+	if (refuseHello(ctx, connId, identity, frame, known)) return;
 	const node = known ?? createNode(identity);
 	state.nodes.set(node.id, node);
 	if (node.conn !== null) {

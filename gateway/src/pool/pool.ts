@@ -26,7 +26,7 @@ import type { CompleteInput, CompleteOutcome, LiveJob, NodeView, PoolJob, PoolMe
 import { step } from './core.ts';
 import type { EventMap, EventType, Job, PoolState, ReplyOf, StepResult } from './model.ts';
 import { packJob, packNode, rebuild, unpackJob } from './rows.ts';
-import { attachmentOf, closeQuietly, helloIsGenuine, readCertificate, type NodeAttachment } from './sockets.ts';
+import { attachmentOf, closeQuietly, helloIsGenuine, identityOf, readCertificate, type NodeAttachment } from './sockets.ts';
 import { Store } from './store.ts';
 import { liveJob, metricsOf, modelsFor, nodeView } from './views.ts';
 import { replayOnly } from './watching.ts';
@@ -278,7 +278,7 @@ export class Pool extends DurableObject<Env> implements PoolRpc {
 		}
 		ws.serializeAttachment({ ...attachment, bootId: frame.bootId });
 		const { cert } = attachment;
-		this.#run('hello', { connId, identity: { nodeId: cert.node, ws: cert.ws, trust: cert.trust, name: cert.name }, frame });
+		this.#run('hello', { connId, identity: identityOf(cert), frame });
 	}
 
 	#onPreview(attachment: NodeAttachment, bytes: Uint8Array): void {

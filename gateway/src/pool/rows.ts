@@ -137,6 +137,9 @@ export const unpackJob = (row: JobRowData): Job => {
 type NodeData = Pick<
 	PoolNode,
 	| 'name'
+	| 'labels'
+	| 'keyVersion'
+	| 'telemetry'
 	| 'trust'
 	| 'modeReason'
 	| 'agentVersion'
@@ -149,11 +152,17 @@ type NodeData = Pick<
 	| 'lastSeenAt'
 > & { models: ModelInfo[]; slots: SlotInfo[]; recentErrors: NodeError[] };
 
+/** Readings that outlive the object's memory. */
+const TELEMETRY_KEPT = 10;
+
 /** A node as its row: what it offers, what was measured, what its owner wants. Nothing of its connection. */
 export const packNode = (node: PoolNode): NodeRowData => {
 	const { name, trust, modeReason, agentVersion, platform, diskFreeBytes, memoryBytes, completed, failed, speed, lastSeenAt } = node;
 	const data: NodeData = {
 		name,
+		labels: node.labels,
+		keyVersion: node.keyVersion,
+		telemetry: node.telemetry.slice(-TELEMETRY_KEPT),
 		trust,
 		modeReason,
 		agentVersion,

@@ -4,7 +4,7 @@
  */
 import { createPublicKey, randomBytes, verify } from 'node:crypto';
 import { NodeCertificate, TIMING, helloMessage } from '@limner/shared';
-import type { HelloFrame } from './model.ts';
+import type { HelloFrame, NodeIdentity } from './model.ts';
 import type { Survivors } from './rows.ts';
 
 /** Everything that outlives the pool's memory of a node's socket. Never lists: 16 KiB is the platform's limit. */
@@ -60,6 +60,17 @@ export const sendQuietly = (ws: WebSocket, text: string): void => {
 		// See above.
 	}
 };
+
+/** Who a certificate says that a node is. */
+export const identityOf = ({ node, ws, trust, name, labels = [], pending = false, kv = 1 }: NodeCertificate): NodeIdentity => ({
+	nodeId: node,
+	ws,
+	trust,
+	name,
+	labels,
+	pending,
+	keyVersion: kv,
+});
 
 /** Identity in the header that the Worker sets after it verified the certificate. */
 export const readCertificate = (header: string | null): NodeCertificate | undefined => {

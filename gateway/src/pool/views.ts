@@ -84,6 +84,8 @@ export const nodeView = (state: PoolState, now: number, node: PoolNode): NodeVie
 		id: node.id,
 		name: node.name,
 		ws: node.ws,
+		labels: node.labels,
+		telemetry: node.telemetry,
 		trust: node.trust,
 		mode: node.mode,
 		link: linkOf(state, now, node),

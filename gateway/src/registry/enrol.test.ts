@@ -4,7 +4,20 @@ import { checkPublicKey, decideEnrol, shardOfNode, type EnrolContext, type NodeR
 import { checkToken, JOIN_TOKEN_LIMITS, makeToken, tokenId, tokenView } from './tokens.ts';
 
 const { token, row } = makeToken({ ws: 'w', trust: 'own', ttlMs: 100, maxUses: 1 }, 1000, new Uint8Array(37).fill(7));
-const node: NodeRow = { id: 'node_1', publicKey: 'pk', ws: 'w', trust: 'own', shard: 2, name: 'n', tokenId: row.id, createdAt: 1 };
+const node: NodeRow = {
+	id: 'node_1',
+	publicKey: 'pk',
+	ws: 'w',
+	trust: 'own',
+	shard: 2,
+	name: 'n',
+	tokenId: row.id,
+	createdAt: 1,
+	labels: [],
+	state: 'approved',
+	banReason: null,
+	keyVersion: 1,
+};
 const context = (over: Partial<EnrolContext> = {}): EnrolContext => ({
 	token: row,
 	known: undefined,

@@ -17,6 +17,11 @@ export interface NodeRow {
 	name: string;
 	tokenId: string;
 	createdAt: number;
+	labels: string[];
+	state: 'approved' | 'pending' | 'banned';
+	banReason: string | null;
+	/** From 1; raised by each rotation. */
+	keyVersion: number;
 }
 
 const KEY_BYTES = 32;
@@ -63,21 +68,28 @@ export interface EnrolContext {
 	random: Uint8Array;
 }
 
-/** Decides an enrolment whose token, key and name were checked. */
-export const decideEnrol = (input: { publicKey: string; name: string }, context: EnrolContext): EnrolDecision => {
-	const { token, known } = context;
-	if (known !== undefined && known.ws !== token.ws) {
+/** The same public key again. */
+const decideKnown = (input: { name: string }, known: NodeRow, { token, home, shards }: EnrolContext): EnrolDecision => {
+	if (known.ws !== token.ws) {
 		// A public key is no secret: whoever saw one must not be able to move the node that holds it.
 		const detail = 'this public key is enrolled in another workspace; let the node make a new identity';
 		return { kind: 'refused', refusal: refuse('conflict', detail) };
 	}
-	if (known !== undefined) {
-		const trust = token.trust;
-		const shard = trust === known.trust ? known.shard : shardOfNode(trust, known.id, context.home, context.shards);
-		const node = { ...known, trust, shard, name: input.name, tokenId: token.id };
-		const changed = trust !== known.trust || input.name !== known.name || token.id !== known.tokenId;
-		return { kind: 'known', node, changed };
+	if (known.state === 'banned') {
+		return { kind: 'refused', refusal: refuse('forbidden', `this node was banned: ${known.banReason ?? ''}`) };
 	}
+	const { trust, labels } = token;
+	const shard = trust === known.trust ? known.shard : shardOfNode(trust, known.id, home, shards);
+	const node = { ...known, trust, shard, name: input.name, tokenId: token.id, labels };
+	const labelled = JSON.stringify(labels) !== JSON.stringify(known.labels);
+	const changed = trust !== known.trust || input.name !== known.name || token.id !== known.tokenId || labelled;
+	return { kind: 'known', node, changed };
+};
+
+/** Decides an enrolment whose token, key and name were checked. */
+export const decideEnrol = (input: { publicKey: string; name: string }, context: EnrolContext): EnrolDecision => {
+	const { token, known } = context;
+	if (known !== undefined) return decideKnown(input, known, context);
 	if (token.uses >= token.maxUses) {
 		const detail = `the join token has been used ${token.uses} times and allows ${token.maxUses}; make a new one`;
 		return { kind: 'refused', refusal: refuse('unauthorized', detail) };
@@ -92,6 +104,10 @@ export const decideEnrol = (input: { publicKey: string; name: string }, context:
 		name: input.name,
 		tokenId: token.id,
 		createdAt: context.nowMs,
+		labels: token.labels,
+		state: token.approval ? 'pending' : 'approved',
+		banReason: null,
+		keyVersion: 1,
 	};
 	return { kind: 'insert', node };
 };

@@ -9,12 +9,12 @@ import { refuse, type Result } from '@limner/shared';
 import { migrate, type Migration } from '../lib/migrations.ts';
 import { parseShards, rendezvous } from '../lib/rendezvous.ts';
 import { workspaceOf } from '../lib/stubs.ts';
-import type { JoinTokenView, Page, RegistryRpc, WorkspaceEntry } from '../rpc.ts';
+import type { JoinTokenView, NodeIdentity, Page, RegistryRpc, WorkspaceEntry } from '../rpc.ts';
 import { checkName, checkPublicKey, decideEnrol, type NodeRow } from './enrol.ts';
 import { checkToken, makeToken, tokenId, tokenView, type JoinTokenRow, type TokenInput } from './tokens.ts';
 
 /** Append only. */
-const MIGRATIONS: readonly Migration[] = [
+export const REGISTRY_MIGRATIONS: readonly Migration[] = [
 	{
 		name: '0001-enrolment',
 		sql: `
@@ -33,6 +33,17 @@ CREATE UNIQUE INDEX nodes_public_key ON nodes (public_key);`,
 		name: '0002-workspaces',
 		sql: 'CREATE TABLE workspaces (id TEXT PRIMARY KEY, created_at INTEGER NOT NULL, deleted_at INTEGER) WITHOUT ROWID;',
 	},
+	{
+		name: '0003-trust',
+		sql: `
+ALTER TABLE join_tokens ADD COLUMN labels TEXT NOT NULL DEFAULT '[]';
+ALTER TABLE join_tokens ADD COLUMN approval INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE nodes ADD COLUMN labels TEXT NOT NULL DEFAULT '[]';
+ALTER TABLE nodes ADD COLUMN state TEXT NOT NULL DEFAULT 'approved';
+ALTER TABLE nodes ADD COLUMN ban_reason TEXT;
+ALTER TABLE nodes ADD COLUMN key_version INTEGER NOT NULL DEFAULT 1;
+CREATE TABLE old_keys (public_key TEXT PRIMARY KEY, node_id TEXT NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID;`,
+	},
 ];
 
 type TokenSql = {
@@ -45,6 +56,8 @@ type TokenSql = {
 	max_uses: number;
 	uses: number;
 	revoked_at: number | null;
+	labels: string;
+	approval: number;
 };
 const tokenFromSql = (sql: TokenSql): JoinTokenRow => ({
 	id: sql.id,
@@ -56,6 +69,8 @@ const tokenFromSql = (sql: TokenSql): JoinTokenRow => ({
 	maxUses: sql.max_uses,
 	uses: sql.uses,
 	revoked: sql.revoked_at !== null,
+	labels: JSON.parse(sql.labels) as string[],
+	approval: sql.approval === 1,
 });
 
 type NodeSql = {
@@ -67,6 +82,10 @@ type NodeSql = {
 	name: string;
 	token_id: string;
 	created_at: number;
+	labels: string;
+	state: string;
+	ban_reason: string | null;
+	key_version: number;
 };
 const nodeFromSql = (sql: NodeSql): NodeRow => ({
 	id: sql.id,
@@ -77,6 +96,10 @@ const nodeFromSql = (sql: NodeSql): NodeRow => ({
 	name: sql.name,
 	tokenId: sql.token_id,
 	createdAt: sql.created_at,
+	labels: JSON.parse(sql.labels) as string[],
+	state: sql.state === 'banned' || sql.state === 'pending' ? sql.state : 'approved',
+	banReason: sql.ban_reason,
+	keyVersion: sql.key_version,
 });
 
 /** Expired tokens are listed for this long, so that their owner sees why a node was refused; then they go. */
@@ -84,7 +107,7 @@ const EXPIRED_KEPT_MS = 30 * 86_400_000;
 /** Old tokens removed when a new one is made. */
 const PRUNE_ROWS = 100;
 
-type Enrolment = Result<{ nodeId: string; ws: string; trust: 'own' | 'shared'; shard: number; name: string }>;
+type Enrolment = Result<NodeIdentity>;
 const enrolment = (node: NodeRow): Enrolment => ({
 	ok: true,
 	nodeId: node.id,
@@ -92,6 +115,9 @@ const enrolment = (node: NodeRow): Enrolment => ({
 	trust: node.trust,
 	shard: node.shard,
 	name: node.name,
+	labels: node.labels,
+	pending: node.state === 'pending',
+	keyVersion: node.keyVersion,
 });
 
 export class Registry extends DurableObject<Cloudflare.Env> implements RegistryRpc {
@@ -102,7 +128,7 @@ export class Registry extends DurableObject<Cloudflare.Env> implements RegistryR
 		super(ctx, env);
 		this.#shards = parseShards(env.SHARDS);
 		this.#sql = ctx.storage.sql;
-		migrate(ctx.storage, MIGRATIONS, Date.now());
+		migrate(ctx.storage, REGISTRY_MIGRATIONS, Date.now());
 	}
 
 	async shards(): Promise<number> {
@@ -149,7 +175,7 @@ export class Registry extends DurableObject<Cloudflare.Env> implements RegistryR
 				PRUNE_ROWS,
 			);
 			this.#sql.exec(
-				'INSERT INTO join_tokens (id, hash, ws, trust, created_at, expires_at, max_uses, uses, revoked_at) VALUES (?, ?, ?, ?, ?, ?, ?, 0, NULL)',
+				'INSERT INTO join_tokens (id, hash, ws, trust, created_at, expires_at, max_uses, labels, approval, uses, revoked_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, NULL)',
 				row.id,
 				row.hash,
 				row.ws,
@@ -157,6 +183,8 @@ export class Registry extends DurableObject<Cloudflare.Env> implements RegistryR
 				row.createdAt,
 				row.expiresAt,
 				row.maxUses,
+				JSON.stringify(row.labels),
+				row.approval ? 1 : 0,
 			);
 		});
 		return { token: made.token, view: tokenView(row) };
@@ -195,6 +223,8 @@ export class Registry extends DurableObject<Cloudflare.Env> implements RegistryR
 		const token = this.#token(id);
 		const refused = checkToken(token, input.token, now);
 		if (refused !== undefined || token === undefined) return refused ?? refuse('unauthorized', 'the join token is not known');
+		if (this.#replaced(input.publicKey))
+			return refuse('forbidden', 'this key was replaced by a newer one; let the node make a new identity');
 		const known = this.#nodeBy('public_key', input.publicKey);
 		const decision = decideEnrol(input, { token, known, home, shards: this.#shards, nowMs: now, random: randomBytes(10) });
 		if (decision.kind === 'refused') return decision.refusal;
@@ -203,7 +233,7 @@ export class Registry extends DurableObject<Cloudflare.Env> implements RegistryR
 			if (decision.kind === 'insert') {
 				this.#sql.exec('UPDATE join_tokens SET uses = uses + 1 WHERE id = ?', token.id);
 				this.#sql.exec(
-					'INSERT INTO nodes (id, public_key, ws, trust, shard, name, token_id, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
+					'INSERT INTO nodes (id, public_key, ws, trust, shard, name, token_id, created_at, labels, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
 					node.id,
 					node.publicKey,
 					node.ws,
@@ -212,14 +242,17 @@ export class Registry extends DurableObject<Cloudflare.Env> implements RegistryR
 					node.name,
 					node.tokenId,
 					node.createdAt,
+					JSON.stringify(node.labels),
+					node.state,
 				);
 			} else if (decision.changed) {
 				this.#sql.exec(
-					'UPDATE nodes SET trust = ?, shard = ?, name = ?, token_id = ? WHERE id = ?',
+					'UPDATE nodes SET trust = ?, shard = ?, name = ?, token_id = ?, labels = ? WHERE id = ?',
 					node.trust,
 					node.shard,
 					node.name,
 					node.tokenId,
+					JSON.stringify(node.labels),
 					node.id,
 				);
 			}
@@ -232,7 +265,49 @@ export class Registry extends DurableObject<Cloudflare.Env> implements RegistryR
 		if (node === undefined || node.publicKey !== input.publicKey) {
 			return refuse('unauthorized', 'the node is not enrolled with this public key; enrol it again with a join token');
 		}
+		if (node.state === 'banned') return refuse('forbidden', `this node was banned: ${node.banReason ?? ''}`);
 		return enrolment(node);
+	}
+
+	async approveNode(ws: string, nodeId: string): Promise<Result<{ shard: number }>> {
+		const node = this.#nodeBy('id', nodeId);
+		if (node === undefined || node.ws !== ws) return refuse('not_found', `there is no node ${nodeId}`);
+		if (node.state === 'banned') return refuse('conflict', 'the node is banned');
+		this.#sql.exec("UPDATE nodes SET state = 'approved' WHERE id = ?", nodeId);
+		return { ok: true, shard: node.shard };
+	}
+
+	async banNode(ws: string, nodeId: string, reason: string): Promise<Result<{ shard: number }>> {
+		const node = this.#nodeBy('id', nodeId);
+		if (node === undefined || node.ws !== ws) return refuse('not_found', `there is no node ${nodeId}`);
+		this.#sql.exec("UPDATE nodes SET state = 'banned', ban_reason = ? WHERE id = ?", reason, nodeId);
+		return { ok: true, shard: node.shard };
+	}
+
+	async rotateNodeKey(input: { nodeId: string; publicKey: string; newPublicKey: string }): Promise<Enrolment> {
+		const invalid = checkPublicKey(input.newPublicKey);
+		if (invalid !== undefined) return invalid;
+		const node = this.#nodeBy('id', input.nodeId);
+		// The answer to the first try may have been lost: the node asks again with the key that it knows.
+		const again = node?.publicKey === input.newPublicKey && this.#replaced(input.publicKey);
+		if (node === undefined || (node.publicKey !== input.publicKey && !again)) {
+			return refuse('unauthorized', 'the node is not enrolled with this key');
+		}
+		if (node.state === 'banned') return refuse('forbidden', `this node was banned: ${node.banReason ?? ''}`);
+		if (again) return enrolment(node);
+		if (this.#replaced(input.newPublicKey) || this.#nodeBy('public_key', input.newPublicKey) !== undefined) {
+			return refuse('conflict', 'the new key is or was in use; make another one');
+		}
+		const next = { ...node, publicKey: input.newPublicKey, keyVersion: node.keyVersion + 1 };
+		this.ctx.storage.transactionSync(() => {
+			this.#sql.exec('INSERT INTO old_keys (public_key, node_id, at) VALUES (?, ?, ?)', node.publicKey, node.id, Date.now());
+			this.#sql.exec('UPDATE nodes SET public_key = ?, key_version = ? WHERE id = ?', next.publicKey, next.keyVersion, node.id);
+		});
+		return enrolment(next);
+	}
+
+	#replaced(publicKey: string): boolean {
+		return this.#sql.exec('SELECT 1 FROM old_keys WHERE public_key = ?', publicKey).toArray().length > 0;
 	}
 
 	#token(id: string): JoinTokenRow | undefined {

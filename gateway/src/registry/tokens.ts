@@ -20,6 +20,8 @@ export interface TokenInput {
 	/** Life time in milliseconds. */
 	ttlMs: number;
 	maxUses: number;
+	labels?: string[];
+	approval?: boolean;
 }
 
 /** Bounds of a join token. */
@@ -50,6 +52,8 @@ export const makeToken = (input: TokenInput, nowMs: number, random: Uint8Array):
 		createdAt: nowMs,
 		expiresAt: nowMs + Math.ceil(input.ttlMs),
 		maxUses: input.maxUses,
+		labels: input.labels ?? [],
+		approval: input.approval ?? false,
 		uses: 0,
 		revoked: false,
 		hash: sha256Hex(token),

@@ -34,6 +34,7 @@ import { Duty, type DutyAction, type DutyParts } from './duty.ts';
 import { Reporter } from './reporter.ts';
 import { FINISH_WITHIN_MS, tasksToHandBack } from './shutdown.ts';
 import type { NodeStatus } from './status.ts';
+import { coarse, Sampler, type Readings } from './telemetry.ts';
 import { Work } from './work.ts';
 
 export interface AgentOptions {
@@ -106,6 +107,8 @@ export class NodeAgent {
 	#slotCount: number;
 	#stopping = false;
 	#diskFree: number | undefined;
+	readonly #sampler = new Sampler();
+	#readings: Readings | undefined;
 	#told = '';
 	#timers: NodeJS.Timeout[] = [];
 	#telemetryAt = Number.NEGATIVE_INFINITY;
@@ -415,6 +418,7 @@ export class NodeAgent {
 		return JSON.stringify([
 			this.#slotInfos().map(({ id, loaded, maxBatch, maxBatchPx, warm }) => [id, loaded, maxBatch, maxBatchPx, warm]),
 			disk,
+			coarse(this.#readings),
 		]);
 	}
 
@@ -422,11 +426,11 @@ export class NodeAgent {
 		const now = monotonicMs();
 		if (now - this.#telemetryAt < this.#config.telemetryMs) return;
 		this.#telemetryAt = now;
-		this.#diskFree = await freeBytes(this.#options.stateDir);
+		[this.#diskFree, this.#readings] = await Promise.all([freeBytes(this.#options.stateDir), this.#sampler.read()]);
 		const text = this.#telemetryText();
 		if (text === this.#told) return;
 		const disk = this.#diskFree === undefined ? {} : { diskFreeBytes: this.#diskFree };
-		if (this.#link.send({ t: 'telemetry', rssBytes: process.memoryUsage.rss(), slots: this.#slotInfos(), ...disk })) this.#told = text;
+		if (this.#link.send({ t: 'telemetry', ...this.#readings, slots: this.#slotInfos(), ...disk })) this.#told = text;
 	}
 
 	async #renewInTime(): Promise<void> {

@@ -16,6 +16,8 @@ const TokenView = z
 		createdAt: z.iso.datetime(),
 		expiresAt: z.iso.datetime(),
 		maxUses: z.int(),
+		labels: z.array(z.string()),
+		approval: z.boolean(),
 		uses: z.int(),
 		revoked: z.boolean(),
 	})
@@ -26,10 +28,17 @@ const TokenRequest = z
 		trust: z.enum(['own', 'shared']).default('own'),
 		ttlMs: z.int().min(L.ttlMinMs).max(L.ttlMaxMs).default(L.ttlDefaultMs),
 		maxUses: z.int().min(1).max(L.maxUsesMax).default(1),
+		/** Given to its nodes; the supervisor's lists can be filtered by them. */
+		labels: z
+			.array(z.string().regex(/^[\w.:/-]{1,64}$/, 'letters, digits and _ . : / - only'))
+			.max(L.labelsMax)
+			.default([]),
+		/** Its nodes get no work before an operator has approved them. */
+		approval: z.boolean().default(false),
 	})
 	.openapi('JoinTokenRequest');
 
-const view = ({ id, trust, createdAt, expiresAt, maxUses, uses, revoked }: JoinTokenView): z.infer<typeof TokenView> => ({
+const view = ({ id, trust, createdAt, expiresAt, maxUses, uses, revoked, labels, approval }: JoinTokenView): z.infer<typeof TokenView> => ({
 	id,
 	trust,
 	createdAt: new Date(createdAt).toISOString(),
@@ -37,6 +46,8 @@ const view = ({ id, trust, createdAt, expiresAt, maxUses, uses, revoked }: JoinT
 	maxUses,
 	uses,
 	revoked,
+	labels,
+	approval,
 });
 
 export const joinTokensRoutes = newApp();
@@ -59,7 +70,7 @@ joinTokensRoutes.openapi(
 	async (c) => {
 		const made = await registryOf(c.env).createJoinToken({ ws: c.get('principal').ws, ...c.req.valid('json') });
 		const { id, trust, maxUses } = made.view;
-		await recordAction(c, 'join-token.create', id, { trust, maxUses });
+		await recordAction(c, 'join-token.create', id, { trust, maxUses, labels: made.view.labels, approval: made.view.approval });
 		return c.json({ ...view(made.view), token: made.token }, 201);
 	},
 );

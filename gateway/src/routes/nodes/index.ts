@@ -3,11 +3,12 @@
  * @module
  */
 import { createRoute, z } from '@hono/zod-openapi';
-import { LimnerError, NODE_LIMITS, SUBPROTOCOL, toError } from '@limner/shared';
+import { LimnerError, NODE_ID_PATTERN, NODE_LIMITS, rotateMessage, SUBPROTOCOL, toError } from '@limner/shared';
+import { recordAction } from '../../lib/audit.ts';
 import { refuseAuthentication } from '../../lib/auth.ts';
-import { certificateOf, issueCertificate, type NodeIdentity } from '../../lib/certificate.ts';
+import { certificateOf, issueCertificate, signedBy, type NodeIdentity } from '../../lib/certificate.ts';
 import type { AppContext } from '../../lib/context.ts';
-import { jsonBody, jsonRequest, jsonResponse, newApp, problems } from '../../lib/openapi.ts';
+import { jsonBody, jsonRequest, jsonResponse, newApp, problems, secured, securedJson } from '../../lib/openapi.ts';
 import { idempotent, poolOf, registryOf } from '../../lib/stubs.ts';
 
 const EnrolRequest = z
@@ -21,6 +22,20 @@ const EnrolRequest = z
 			.regex(/^[^\p{Cc}]+$/u, 'must not contain control characters'),
 	})
 	.openapi('EnrolRequest');
+const RotateRequest = z
+	.strictObject({
+		newPublicKey: EnrolRequest.shape.publicKey,
+		/** Milliseconds since the epoch, at most five minutes off. */
+		at: z.int().min(0),
+		/** base64url Ed25519 signature of the old key over `limner.v1|rotate|<node>|<new key>|<at>`. */
+		signature: z.string().regex(/^[A-Za-z0-9_-]{86}$/, 'must be an Ed25519 signature as base64url, 86 characters'),
+	})
+	.openapi('RotateKeyRequest');
+const BanRequest = z.strictObject({ reason: z.string().min(1).max(200) }).openapi('BanRequest');
+const NodePath = z.object({ id: z.string().regex(NODE_ID_PATTERN, 'must be a node id') });
+const NodeDecision = z.object({ id: z.string(), state: z.enum(['approved', 'banned']) }).openapi('NodeDecision');
+const CLOCK_MS = 5 * 60_000;
+
 const Enrolled = z
 	.object({
 		nodeId: z.string(),
@@ -83,6 +98,86 @@ nodesRoutes.openapi(
 		);
 		if (!answer.ok) throw toError(answer);
 		return c.json(enrolled(c, answer, claims.key), 200);
+	},
+);
+
+nodesRoutes.openapi(
+	createRoute({
+		method: 'post',
+		path: '/rotate-key',
+		operationId: 'rotateNodeKey',
+		tags: ['nodes'],
+		summary: 'Give a node a new key',
+		description: 'Signed by the old key, which is refused everywhere as soon as the node connects with the new one.',
+		security: [{ NodeCertificate: [] }],
+		middleware: [jsonBody],
+		request: { body: jsonRequest(RotateRequest) },
+		responses: { 200: jsonResponse(Enrolled, 'The node’s identity'), ...problems(400, 401, 403, 409, 413, 415, 422, 429) },
+	}),
+	async (c) => {
+		const claims = await certificateOf(c);
+		const { newPublicKey, at, signature } = c.req.valid('json');
+		if (Math.abs(Date.now() - at) > CLOCK_MS)
+			throw await refuseAuthentication(c, 'the signature is not from now; check the clock of the node');
+		if (!signedBy(claims.key, rotateMessage(claims.node, newPublicKey, at), signature)) {
+			throw await refuseAuthentication(c, 'the signature does not fit the certificate');
+		}
+		const answer = await registryOf(c.env).rotateNodeKey({ nodeId: claims.node, publicKey: claims.key, newPublicKey });
+		if (!answer.ok) throw toError(answer);
+		return c.json(enrolled(c, answer, newPublicKey), 200);
+	},
+);
+
+nodesRoutes.openapi(
+	createRoute({
+		method: 'post',
+		path: '/{id}/approve',
+		operationId: 'approveNode',
+		tags: ['nodes'],
+		summary: 'Let a node work that waits for approval',
+		...secured('nodes:write'),
+		request: { params: NodePath },
+		responses: { 200: jsonResponse(NodeDecision, 'It may work'), ...problems(401, 403, 404, 409, 422, 429) },
+	}),
+	async (c) => {
+		const { id } = c.req.valid('param');
+		const { ws } = c.get('principal');
+		const answer = await registryOf(c.env).approveNode(ws, id);
+		if (!answer.ok) throw toError(answer);
+		// A node that has not connected yet is not known to its shard; its next certificate says that it is approved.
+		await idempotent(
+			() => poolOf(c.env, answer.shard),
+			(stub) => stub.setMode(ws, id, 'active', ''),
+		);
+		await recordAction(c, 'node.approve', id);
+		return c.json({ id, state: 'approved' as const }, 200);
+	},
+);
+
+nodesRoutes.openapi(
+	createRoute({
+		method: 'post',
+		path: '/{id}/ban',
+		operationId: 'banNode',
+		tags: ['nodes'],
+		summary: 'Shut a node out for good',
+		description: 'Its task goes to another node at once. Neither the node nor its key can come back.',
+		...securedJson('nodes:write'),
+		request: { params: NodePath, body: jsonRequest(BanRequest) },
+		responses: { 200: jsonResponse(NodeDecision, 'It is out'), ...problems(400, 401, 403, 404, 413, 415, 422, 429) },
+	}),
+	async (c) => {
+		const { id } = c.req.valid('param');
+		const { reason } = c.req.valid('json');
+		const { ws } = c.get('principal');
+		const answer = await registryOf(c.env).banNode(ws, id, reason);
+		if (!answer.ok) throw toError(answer);
+		await idempotent(
+			() => poolOf(c.env, answer.shard),
+			(stub) => stub.setMode(ws, id, 'terminated', reason),
+		);
+		await recordAction(c, 'node.ban', id, { reason });
+		return c.json({ id, state: 'banned' as const }, 200);
 	},
 );
 

@@ -3,13 +3,14 @@
  * @module
  */
 import { createRoute, z } from '@hono/zod-openapi';
-import { FailureClass, LimnerError, NODE_ID_PATTERN, toError, type NodeMode } from '@limner/shared';
+import { FailureClass, NODE_ID_PATTERN, toError, type NodeMode } from '@limner/shared';
 import { recordAction } from '../../lib/audit.ts';
 import type { AppContext } from '../../lib/context.ts';
 import { jsonResponse, newApp, pageOf, problems, secured } from '../../lib/openapi.ts';
 import { poolMetrics } from '../../lib/pool-metrics.ts';
 import { idempotent, poolOf, shardsOf } from '../../lib/stubs.ts';
-import type { NodeView } from '../../rpc.ts';
+import { Telemetry, workerDetailRoutes } from './detail.ts';
+import { nodeOf, nodesOf, noNode } from './nodes.ts';
 import { matches, WORKER_STATUSES, workerView, type WorkerView } from './workers.ts';
 
 const Slot = z.object({
@@ -27,6 +28,7 @@ const Worker = z
 		id: z.string(),
 		name: z.string(),
 		ws: z.string(),
+		labels: z.array(z.string()),
 		trust: z.enum(['own', 'shared']),
 		status: z.enum(WORKER_STATUSES),
 		mode: z.enum(['active', 'draining', 'paused', 'terminated']),
@@ -41,28 +43,18 @@ const Worker = z
 		completed: z.int(),
 		failed: z.int(),
 		idleReason: z.string().optional(),
+		/** Why it is not working now, in words. */
+		reason: z.string().optional(),
+		/** Its last readings. */
+		telemetry: Telemetry.optional(),
 		recentErrors: z.array(z.object({ at: z.iso.datetime(), class: FailureClass, message: z.string(), jobId: z.string() })),
 	})
 	.openapi('Worker');
 const Metrics = z.record(z.string(), z.unknown()).openapi('PoolMetrics');
 const WorkerPath = z.object({ id: z.string().regex(NODE_ID_PATTERN, 'must be a node id') });
 
-const nodesOf = async (c: AppContext): Promise<NodeView[]> => {
-	const { ws } = c.get('principal');
-	const lists = await Promise.all(
-		shardsOf(c.env).map((shard) =>
-			idempotent(
-				() => poolOf(c.env, shard),
-				(stub) => stub.nodes(ws),
-			),
-		),
-	);
-	return lists.flat();
-};
-
-const noNode = (id: string): LimnerError => new LimnerError('not_found', { detail: `there is no worker ${id}` });
-
 export const supervisorRoutes = newApp();
+supervisorRoutes.route('/', workerDetailRoutes);
 
 supervisorRoutes.openapi(
 	createRoute({
@@ -82,6 +74,7 @@ supervisorRoutes.openapi(
 					.openapi({ type: 'string', enum: [...WORKER_STATUSES] }),
 				model: z.string().max(200).optional(),
 				workspaceId: z.string().max(40).optional(),
+				label: z.string().max(64).optional(),
 			}),
 		},
 		responses: { 200: jsonResponse(pageOf(Worker), 'Nodes'), ...problems(401, 403, 422, 429) },
@@ -106,9 +99,7 @@ supervisorRoutes.openapi(
 	}),
 	async (c) => {
 		const { id } = c.req.valid('param');
-		const node = (await nodesOf(c)).find((known) => known.id === id);
-		if (node === undefined) throw noNode(id);
-		return c.json(workerView(node), 200);
+		return c.json(workerView(await nodeOf(c, id)), 200);
 	},
 );
 
