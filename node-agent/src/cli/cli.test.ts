@@ -13,9 +13,10 @@ import { takeLock } from '../lib/process-lock.ts';
 import { JobEntry } from '../local/jobs-file.ts';
 import { readRecord } from '../png/record.ts';
 import { mask } from './config.ts';
-import { checkNode, judgeDisk } from './doctor.ts';
+import { checkNode, judgeDisk } from '../doctor/checks.ts';
 import { explain } from './main.ts';
-import { numberedFile, shortTime, timesLine } from './output.ts';
+import { shortTime } from '../lib/words.ts';
+import { numberedFile, timesLine } from './output.ts';
 import { byteSize, decimal, duration, gatewayAddress, oneOf, pairOf, schedulerName, whole } from './parse.ts';
 import { prune } from './prune.ts';
 import { addEngineFlags, addQueueFlags, addRequestFlags, taskOf, toJobRequest } from './request-flags.ts';
@@ -63,7 +64,7 @@ describe('mistakes', () => {
 		[['generate', '--prompt', 'x', '--mask', 'm.png'], 2, /A mask needs the picture/],
 		[['generate', '--prompt', 'x', '--init', 'nope.png'], 1, /There is no file .*nope\.png; check the path after --init/],
 		[['generate', '--prompt', 'x', '--model', 'nope'], 1, /There is no model "nope"/],
-		[['generate', '--prompt', 'x', '--device', 'toaster'], 2, /Choose one of cpu, cuda/],
+		[['generate', '--prompt', 'x', '--device', 'toaster'], 2, /There is no device "toaster"; choose auto, or one or more of cuda/],
 		[['generate', '--jobs', 'nope.json'], 1, /nope\.json cannot be read \(ENOENT\)/],
 		[['submit', '--prompt', 'x'], 1, /There is no API key; run `limner login`/],
 		[['node', '--gateway', 'http://127.0.0.1:9', '--engine', 'mock', '--state-dir', 's'], 1, /no valid certificate .*--token/],
@@ -356,7 +357,8 @@ describe('values of flags', () => {
 			initImage: 'init',
 			maskImage: 'mask',
 		};
-		for (const field of Object.keys(JobRequest.shape)) expect(flags, field).toContain(renamed[field] ?? field);
+		for (const field of Object.keys(JobRequest.shape).filter((name) => name !== 'taskType'))
+			expect(flags, field).toContain(renamed[field] ?? field);
 		const local = new Set(addEngineFlags(addRequestFlags(new Command())).options.map((option) => option.attributeName()));
 		for (const field of Object.keys(JobEntry.shape).filter((name) => name !== 'id'))
 			expect(local, field).toContain(renamed[field] ?? field);

@@ -8,19 +8,20 @@ import { join } from 'node:path';
 import type { Command } from 'commander';
 import { createProgressLine, type ProgressLine } from '../client/index.ts';
 import { settings } from '../config/settings.ts';
-import { DEVICE_KINDS } from '../engines/devices.ts';
 import type { EngineInputs, EngineRequest } from '../engines/types.ts';
 import { defaultStateDir, userPath } from '../lib/paths.ts';
 import { EXIT, UserError } from '../lib/user-error.ts';
 import { fillEntry, fillRequest, LocalEngine, LocalModels, type LocalPicture, type LocalProgress } from '../local/generate.ts';
 import { readJobsFile, type JobEntry } from '../local/jobs-file.ts';
 import { defaultModelDirs, type StoredModel } from '../models/store.ts';
+import type { OutputOptions } from '../png/encode.ts';
 import { checkOutput, numberedFile, timesLine, writeOutput } from './output.ts';
-import { collect, oneOf } from './parse.ts';
+import { collect, deviceList } from './parse.ts';
 import {
 	addEngineFlags,
 	addRequestFlags,
 	engineFields,
+	formatOf,
 	taskOf,
 	toJobRequest,
 	type EngineFlags,
@@ -76,6 +77,12 @@ const inputsOf = (flags: RequestFlags): EngineInputs => {
 	return inputs;
 };
 
+const outputOf = (flags: GenerateFlags, out: string): OutputOptions | undefined => {
+	const format = formatOf(flags, out);
+	const { outputQuality: quality } = flags;
+	return format === undefined ? undefined : { format, ...(quality === undefined ? {} : { quality }) };
+};
+
 const single = async (flags: GenerateFlags): Promise<void> => {
 	const body = toJobRequest(flags);
 	const inputs = inputsOf(flags);
@@ -88,7 +95,7 @@ const single = async (flags: GenerateFlags): Promise<void> => {
 	const line = createProgressLine({ n });
 	for (let index = 0; index < n; index++) {
 		const request = { ...fillRequest(body, taskOf(flags), seed, index, model.info), ...engineFields(flags) };
-		const picture = await engine.make(model, request, inputs, onLine(line, index));
+		const picture = await engine.make(model, request, inputs, onLine(line, index), outputOf(flags, out));
 		line.event({ event: 'image', data: { index } });
 		for (const warning of index === 0 ? picture.warnings : []) line.note(`limner: note: ${warning}`);
 		const file = numberedFile(out, index, n);
@@ -168,7 +175,11 @@ export const registerGenerate = (program: Command): void => {
 	addEngineFlags(addRequestFlags(program.command('generate').description('make pictures on this machine, without a gateway')))
 		.option('--out <file>', 'where to write the picture', 'limner.png')
 		.option('--models <folder>', 'a model, or a folder of models; may be repeated', collect)
-		.option('--device <kind>', 'what to compute on', oneOf(...DEVICE_KINDS))
+		.option(
+			'--device <kind>',
+			'what to compute on: auto, or one or more of cuda, tensorrt, coreml, webgpu, dml, cpu, like cuda,cpu',
+			deviceList,
+		)
 		.option('--jobs <file>', 'JSON array of requests with the field names of the API')
 		.option('--out-dir <folder>', 'with --jobs: where to write <id>.png')
 		.option('--save-latents', 'write the final latents as well, as little-endian float32')

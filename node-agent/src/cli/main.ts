@@ -12,6 +12,7 @@ import { registerConfig } from './config.ts';
 import { registerDemo } from './demo/command.ts';
 import { registerDoctor } from './doctor.ts';
 import { registerGenerate } from './generate.ts';
+import { registerGpu } from './gpu.ts';
 import { registerKeys } from './keys.ts';
 import { registerLogin } from './login.ts';
 import { registerModels } from './models.ts';
@@ -28,6 +29,7 @@ const REGISTER = [
 	registerSubmit,
 	registerLogin,
 	registerDoctor,
+	registerGpu,
 	registerModels,
 	registerConfig,
 	registerPrune,

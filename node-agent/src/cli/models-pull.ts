@@ -8,7 +8,7 @@ import { dirname, join } from 'node:path';
 import type { Command } from 'commander';
 import { PULL_LIMITS } from '@limner/shared';
 import { settings } from '../config/settings.ts';
-import { planDevice } from '../engines/devices.ts';
+import { gatherFacts } from '../doctor/facts.ts';
 import { defaultStateDir, userPath } from '../lib/paths.ts';
 import { UserError } from '../lib/user-error.ts';
 import { CATALOG, recommend, type CatalogEntry } from '../models/catalog.ts';
@@ -101,13 +101,10 @@ const remove = async (name: string, flags: { models?: string; keepFiles?: boolea
 	console.log(`${name}  removed${freed > 0 ? `, ${inWords(freed)} freed` : ''}`);
 };
 
+/** Memory of a GPU that Limner can use: it must have a provider whose libraries are all there. */
 const gpuBytes = async (): Promise<number | undefined> => {
-	try {
-		return (await planDevice('cuda')).device.memoryBytes;
-	} catch {
-		// No CUDA here: the CPU counts.
-		return undefined;
-	}
+	const { gpus, cudaProvider, missingLibraries } = await gatherFacts();
+	return cudaProvider && missingLibraries.length === 0 ? gpus[0]?.memoryBytes : undefined;
 };
 
 const nearest = (path: string): string => (existsSync(path) ? path : nearest(dirname(path)));

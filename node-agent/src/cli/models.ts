@@ -5,15 +5,16 @@
 import { basename, dirname, join } from 'node:path';
 import type { Command } from 'commander';
 import { settings } from '../config/settings.ts';
-import { coreCount, DEVICE_KINDS, planDevice } from '../engines/devices.ts';
+import { coreCount } from '../engines/devices.ts';
+import { planDevice } from '../engines/plan.ts';
 import { defaultStateDir, userPath } from '../lib/paths.ts';
 import { UserError } from '../lib/user-error.ts';
 import { tryModel } from '../local/trial.ts';
 import { defaultModelDirs, fileHashCache, listModels, type ModelList, type StoredModel } from '../models/store.ts';
 import { damagedFiles, findRecord } from '../models/manage.ts';
-import { shortTime } from './output.ts';
+import { shortTime } from '../lib/words.ts';
 import { registerModelSources } from './models-pull.ts';
-import { collect, oneOf } from './parse.ts';
+import { collect, deviceList } from './parse.ts';
 
 interface ModelsFlags {
 	models?: string[];
@@ -62,7 +63,7 @@ const damageOf = async (dir: string): Promise<string[]> => {
 
 const verify = async (names: string[], flags: ModelsFlags): Promise<void> => {
 	const { list: found } = await load(flags, false);
-	const plan = await planDevice(flags.device);
+	const plan = await planDevice(flags.device ?? settings().device);
 	const wanted = names.length === 0 ? found.models : found.models.filter((model) => names.includes(model.name));
 	const missing = names.find((name) => !found.models.some((model) => model.name === name));
 	let bad = names.length === 0 ? found.broken.length : 0;
@@ -76,7 +77,7 @@ const verify = async (names: string[], flags: ModelsFlags): Promise<void> => {
 			continue;
 		}
 		const options = { device: plan.device, executionProviders: plan.executionProviders, intraOpNumThreads: coreCount() };
-		const trial = await tryModel({ kind: 'onnx', options }, model);
+		const trial = await tryModel({ kind: 'onnx', options }, model, plan.env);
 		if (trial.ok) console.log(`${model.name}  works: loaded in ${shortTime(trial.loadMs)}, sha256 ${model.sha256}`);
 		else {
 			bad++;
@@ -100,7 +101,11 @@ export const registerModels = (program: Command): void => {
 		.description('hash every file, load each model and make one step with it')
 		.argument('[name...]', 'models to verify (default: all)')
 		.option('--models <folder>', 'a model, or a folder of models; may be repeated', collect)
-		.option('--device <kind>', 'what to compute on', oneOf(...DEVICE_KINDS))
+		.option(
+			'--device <kind>',
+			'what to compute on: auto, or one or more of cuda, tensorrt, coreml, webgpu, dml, cpu, like cuda,cpu',
+			deviceList,
+		)
 		.action(verify);
 	registerModelSources(models);
 };

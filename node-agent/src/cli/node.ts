@@ -5,22 +5,23 @@
 import { mkdirSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { NODE_LIMITS } from '@limner/shared';
+import { NODE_LIMITS, type Device } from '@limner/shared';
 import type { Command } from 'commander';
 import { settings } from '../config/settings.ts';
 import type { EngineConfig } from '../engines/create.ts';
-import { coreCount, DEVICE_KINDS, planDevice, threadsPerSlot } from '../engines/devices.ts';
+import { coreCount, threadsPerSlot, type DevicePlan } from '../engines/devices.ts';
+import { fallbackWarning, limitMemory, planDevice } from '../engines/plan.ts';
 import { fileLog, type Logger } from '../lib/log.ts';
 import { defaultStateDir, userPath } from '../lib/paths.ts';
 import { takeLock, type LockResult } from '../lib/process-lock.ts';
 import { errorCode, EXIT, messageOf, UserError } from '../lib/user-error.ts';
 import { ModelShelf } from '../models/shelf.ts';
 import { defaultModelDirs, mockModel, type StoredModel } from '../models/store.ts';
-import { NodeAgent, type AgentOptions } from '../node/agent.ts';
+import { deviceOf, NodeAgent, type AgentOptions } from '../node/agent.ts';
 import { parseSchedule } from '../node/hours.ts';
 import { MOCK_MODEL } from '../node/mock.ts';
-import { forkWorkers, inProcessWorkers } from '../slots/workers.ts';
-import { byteSize, collect, gatewayAddress, oneOf, whole } from './parse.ts';
+import { forkWorkers, inProcessWorkers, type WorkerConfig } from '../slots/workers.ts';
+import { byteSize, collect, deviceList, gatewayAddress, oneOf, whole } from './parse.ts';
 import { StatusLine } from './status-line.ts';
 import { endWithParent } from './up/supervised.ts';
 
@@ -35,6 +36,7 @@ export interface NodeFlags {
 	trust?: 'own' | 'shared';
 	maxDisk?: number;
 	schedule?: string;
+	maxVram?: number;
 	models?: string[];
 	engine: 'onnx' | 'mock';
 	mockStepMs: number;
@@ -60,50 +62,69 @@ const makeStateDir = (path: string | undefined): string => {
 
 /** What a node needs that depends on its engine. */
 interface EngineSetup {
-	engine: EngineConfig;
-	device: AgentOptions['device'];
+	workers: WorkerConfig;
+	devices: AgentOptions['devices'];
 	slots: number;
 	models: StoredModel[];
 	/** Pictures that a slot takes at a time. */
 	maxBatch: number;
-	/** Sentences about models that are left out. */
+	/** Sentences about devices that do not work and models that are left out. */
 	notes: string[];
 	lookForModels?: AgentOptions['lookForModels'];
 }
 
 const mockSetup = (flags: NodeFlags): EngineSetup => ({
-	engine: { kind: 'mock', options: { stepMs: flags.mockStepMs, loadMs: flags.mockLoadMs, maxBatch: flags.maxBatch ?? 1 } },
+	workers: {
+		engine: { kind: 'mock', options: { stepMs: flags.mockStepMs, loadMs: flags.mockLoadMs, maxBatch: flags.maxBatch ?? 1 } },
+	},
+	devices: [{ kind: 'mock', name: 'mock' }],
 	maxBatch: flags.maxBatch ?? 1,
-	device: { kind: 'mock', name: 'mock' },
 	slots: flags.slots ?? NODE_LIMITS.slotsDefault,
 	models: [mockModel(flags.mockModel)],
 	notes: [],
 });
 
-const onnxSetup = async (flags: NodeFlags, stateDir: string): Promise<EngineSetup> => {
-	const plan = await planDevice(flags.device);
-	const slots = flags.slots ?? Math.min(NODE_LIMITS.slotsMax, plan.defaultSlots);
+const openShelf = async (flags: NodeFlags, stateDir: string): Promise<{ shelf: ModelShelf; models: StoredModel[]; notes: string[] }> => {
 	const dirs = flags.models?.map(userPath) ?? settings().models?.map(userPath) ?? defaultModelDirs(stateDir);
 	const shelf = new ModelShelf({ dirs, cacheFile: join(stateDir, 'model-hashes.json') });
 	const { models, broken } = await shelf.open();
-	if (models.length === 0) {
-		const why =
-			broken.length === 0
-				? `There is no model in ${dirs.join(' or ')}`
-				: broken.map((model) => model.sentence.replace(/\.$/, '')).join('; ');
-		throw new UserError(
-			`${why}; give a folder of models with --models, or restore the one that ships with Limner with \`git checkout models/\`.`,
-		);
-	}
+	if (models.length > 0) return { shelf, models, notes: broken.map((model) => model.sentence) };
+	const why =
+		broken.length === 0 ? `There is no model in ${dirs.join(' or ')}` : broken.map((model) => model.sentence.replace(/\.$/, '')).join('; ');
+	throw new UserError(
+		`${why}; give a folder of models with --models, or restore the one that ships with Limner with \`git checkout models/\`.`,
+	);
+};
+
+/** Engine and variables of each slot: GPUs are shared out in turn. */
+const onnxWorkers = (plan: DevicePlan, slots: number, maxBatch: number): WorkerConfig => {
 	const intraOpNumThreads = threadsPerSlot(plan.device.kind, coreCount(), slots);
-	const { maxBatch = NODE_LIMITS.batchDefault } = flags;
+	const engineOn = (device: Device): EngineConfig => ({
+		kind: 'onnx',
+		options: { device, executionProviders: plan.executionProviders, intraOpNumThreads, maxBatch },
+	});
+	const warning = fallbackWarning(plan);
 	return {
-		engine: { kind: 'onnx', options: { device: plan.device, executionProviders: plan.executionProviders, intraOpNumThreads, maxBatch } },
+		engine: engineOn(plan.device),
+		engineOf: (slotId) => engineOn(deviceOf(plan.devices, slotId)),
+		env: (slotId) => ({ ...plan.env, ...plan.deviceEnv[Number(slotId) % Math.max(1, plan.deviceEnv.length)] }),
+		...(warning === undefined ? {} : { warnings: [warning] }),
+	};
+};
+
+const onnxSetup = async (flags: NodeFlags, stateDir: string): Promise<EngineSetup> => {
+	const { shelf, models, notes } = await openShelf(flags, stateDir);
+	const plan = limitMemory(await planDevice(flags.device ?? settings().device), flags.maxVram ?? settings().maxVram);
+	const slots = flags.slots ?? Math.min(NODE_LIMITS.slotsMax, plan.defaultSlots);
+	const { maxBatch = NODE_LIMITS.batchDefault } = flags;
+	const warning = fallbackWarning(plan);
+	return {
+		workers: onnxWorkers(plan, slots, maxBatch),
 		maxBatch,
-		device: plan.device,
+		devices: plan.devices,
 		slots,
 		models,
-		notes: broken.map((model) => model.sentence),
+		notes: [...(warning === undefined ? [] : [warning.replace(/^Made/, 'Pictures are made')]), ...notes],
 		lookForModels: async () => (await shelf.look())?.models,
 	};
 };
@@ -187,7 +208,7 @@ const startAgent = async (flags: NodeFlags, { stateDir, log, line, onHalt }: Nod
 	const setup = flags.engine === 'mock' ? mockSetup(flags) : await onnxSetup(flags, stateDir);
 	for (const note of setup.notes) {
 		line.note(`limner: ${note}`);
-		log.warn({ note }, 'model left out');
+		log.warn({ note }, 'at the start');
 	}
 	const workers = flags.inProcess === true && flags.engine === 'mock' ? inProcessWorkers : forkWorkers;
 	const agent = await NodeAgent.start({
@@ -196,11 +217,11 @@ const startAgent = async (flags: NodeFlags, { stateDir, log, line, onHalt }: Nod
 		name: (flags.name?.trim() || settings().name || hostname() || 'node').slice(0, NODE_LIMITS.nameChars),
 		token: flags.token || settings().token,
 		slots: setup.slots,
-		device: setup.device,
+		devices: setup.devices,
 		engineName: flags.engine,
 		maxBatch: setup.maxBatch,
 		startWorker: workers({
-			engine: setup.engine,
+			...setup.workers,
 			engineLog: join(stateDir, 'engine.log'),
 			onOutput: (slotId, text) => log.info({ slotId, text: text.trimEnd() }, 'engine output'),
 		}),
@@ -258,7 +279,12 @@ export const registerNode = (program: Command): void => {
 		.option('--state-dir <folder>', 'identity, outbox and caches; one folder for each node')
 		.option('--slots <n>', 'pictures at a time (default: one for each device)', whole(1, NODE_LIMITS.slotsMax))
 		.option('--max-batch <n>', 'pictures that a slot makes together at most (default: 4)', whole(1, NODE_LIMITS.batchMax))
-		.option('--device <kind>', 'what to compute on', oneOf(...DEVICE_KINDS))
+		.option(
+			'--device <kind>',
+			'what to compute on: auto, or one or more of cuda, tensorrt, coreml, webgpu, dml, cpu, like cuda,cpu',
+			deviceList,
+		)
+		.option('--max-vram <size>', 'how much memory of the device models and pictures may take, like 8GB', byteSize)
 		.option('--trust <whose>', 'refuse to start unless the join token is for this: own or shared', oneOf('own', 'shared'))
 		.option('--max-disk <size>', 'how much disk finished pictures may take, like 20GB', byteSize)
 		.option('--schedule <hours>', 'when to work, like "22:00-07:00" or "Mon-Fri 18:00-08:00, Sat-Sun 00:00-24:00"')

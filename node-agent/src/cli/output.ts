@@ -5,6 +5,7 @@
 import { accessSync, constants, existsSync, mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { basename, dirname, extname, join } from 'node:path';
 import { errorCode, messageOf, UserError } from '../lib/user-error.ts';
+import { shortTime } from '../lib/words.ts';
 
 /** File of picture `index`: `out` itself for a single one, `name.0.png`, `name.1.png` … for several. */
 export const numberedFile = (out: string, index: number, n: number): string =>
@@ -50,9 +51,6 @@ export const writeOutput = (file: string, bytes: Uint8Array): void => {
 		throw unwritable(file, error);
 	}
 };
-
-/** A time for people. */
-export const shortTime = (ms: number): string => (ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`);
 
 /** Times by name, as one line. */
 export const timesLine = (times: Record<string, number>): string =>

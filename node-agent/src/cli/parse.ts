@@ -4,6 +4,9 @@
  */
 import { InvalidArgumentError } from 'commander';
 import { resolveScheduler } from '@limner/shared';
+import { parseSize, SIZE_MIN_BYTES } from '../config/settings.ts';
+import { parseDevices } from '../engines/devices.ts';
+import { messageOf } from '../lib/user-error.ts';
 
 /** A whole number within bounds. */
 export const whole =
@@ -39,14 +42,11 @@ export const oneOf =
 /** Collects a flag that may be repeated. */
 export const collect = (value: string, before: string[] | undefined): string[] => [...(before ?? []), value];
 
-const UNITS: Readonly<Record<string, number>> = { '': 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3, t: 1024 ** 4 };
-
 /** A size like `20GB`, `512 MiB` or `1000000`, in bytes. */
 export const byteSize = (text: string): number => {
-	const match = /^(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?$/i.exec(text.trim());
-	const bytes = match === null ? Number.NaN : Number(match[1]) * (UNITS[(match[2] ?? '').toLowerCase()] ?? Number.NaN);
-	if (!Number.isFinite(bytes) || bytes < 1024 ** 2) throw new InvalidArgumentError('It must be a size of at least 1 MB, like 20GB.');
-	return Math.floor(bytes);
+	const bytes = parseSize(text);
+	if (!Number.isFinite(bytes) || bytes < SIZE_MIN_BYTES) throw new InvalidArgumentError('It must be a size of at least 1 MB, like 20GB.');
+	return bytes;
 };
 
 /** Two whole numbers with a sign between them, like `1024x768` or `0,64`. */
@@ -72,6 +72,16 @@ export const duration =
 			throw new InvalidArgumentError(`It must be a time from ${minMs / 1000}s to ${maxMs / 3_600_000}h, like 90s, 10m or 2h.`);
 		return ms;
 	};
+
+/** Devices in the order of preference, or `auto`. */
+export const deviceList = (text: string): string => {
+	try {
+		parseDevices(text);
+		return text;
+	} catch (error) {
+		throw new InvalidArgumentError(messageOf(error));
+	}
+};
 
 /** A scheduler by name, label or alias. */
 export const schedulerName = (text: string): string => {

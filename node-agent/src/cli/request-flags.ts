@@ -2,7 +2,8 @@
  * The flags that describe a picture, shared by `generate` and `submit`.
  * @module
  */
-import { JobRequest, Operation, PromptMode, REQUEST_LIMITS as L } from '@limner/shared';
+import { extname } from 'node:path';
+import { JobRequest, Operation, OutputFormat, PromptMode, REQUEST_LIMITS as L } from '@limner/shared';
 import type { Command } from 'commander';
 import { EXIT, UserError } from '../lib/user-error.ts';
 import { collect, decimal, duration, oneOf, pairOf, schedulerName, whole } from './parse.ts';
@@ -28,10 +29,15 @@ export interface RequestFlags {
 	maskCropPadding?: number;
 	maskFeather?: number;
 	promptMode?: PromptMode;
+	outputFormat?: OutputFormat;
+	outputQuality?: number;
 	class?: 'interactive' | 'batch';
 	priority?: number;
 	deadline?: number;
 	label?: string[];
+	preferNode?: string;
+	dependsOn?: string[];
+	onDependencyFailure?: 'fail' | 'run';
 }
 
 /** Parameters of the engine that the API does not have: they exist here and in jobs files. */
@@ -64,6 +70,8 @@ export const addRequestFlags = (command: Command): Command =>
 		.option('--prompt-mode <name>', 'plain, or weighted for (word:1.2), [word] and long prompts', oneOf(...PromptMode.options))
 		.option('--mask-crop-padding <px>', 'inpaint: work on the masked area and this much around it', whole(L.maskPxMin, L.maskPxMax))
 		.option('--mask-feather <px>', 'inpaint: soft border inside the mask when it is pasted back', whole(L.maskPxMin, L.maskPxMax))
+		.option('--output-format <name>', 'png, jpeg or webp (default: by the ending of --out)', oneOf(...OutputFormat.options))
+		.option('--output-quality <n>', 'of JPEG and WebP, 100 is best', whole(L.outputQualityMin, L.outputQualityMax))
 		.option('--no-paste-back', 'inpaint: do not put the original pixels back outside the mask');
 
 /** Adds what only a queue understands. */
@@ -72,7 +80,10 @@ export const addQueueFlags = (command: Command): Command =>
 		.option('--class <name>', 'interactive goes before batch', oneOf('interactive', 'batch'))
 		.option('--priority <n>', 'among your own jobs, 9 is first', whole(L.priorityMin, L.priorityMax))
 		.option('--deadline <time>', 'give up when it is not done by then, like 90s, 10m or 2h', duration(L.deadlineMinMs, L.deadlineMaxMs))
-		.option('--label <text>', 'a word to find it by; may be repeated', collect);
+		.option('--label <text>', 'a word to find it by; may be repeated', collect)
+		.option('--prefer-node <id>', 'a node that gets it when it would be about as fast as the best one')
+		.option('--depends-on <job>', 'a job that must end first; may be repeated', collect)
+		.option('--on-dependency-failure <what>', 'fail, or run all the same', oneOf('fail', 'run'));
 
 /** Adds what only the engine understands. */
 export const addEngineFlags = (command: Command): Command =>
@@ -119,6 +130,12 @@ export const engineFields = ({ useT5, originalSize, cropTopLeft, targetSize }: E
 	...(cropTopLeft === undefined ? {} : { cropTopLeft }),
 	...(targetSize === undefined ? {} : { targetSize }),
 });
+
+const ENDINGS: Readonly<Record<string, OutputFormat>> = { '.png': 'png', '.jpg': 'jpeg', '.jpeg': 'jpeg', '.webp': 'webp' };
+
+/** The format that is asked for, in words or by the ending of a file; nothing where neither says. */
+export const formatOf = (flags: Pick<RequestFlags, 'outputFormat'>, out: string): OutputFormat | undefined =>
+	flags.outputFormat ?? ENDINGS[extname(out).toLowerCase()];
 
 /** What the pictures given ask for. */
 export const taskOf = (flags: RequestFlags): Operation => {

@@ -12,7 +12,7 @@ import { userPath } from '../lib/paths.ts';
 import { errorCode, EXIT, messageOf, UserError } from '../lib/user-error.ts';
 import { numberedFile, timesLine, writeOutput } from './output.ts';
 import { gatewayAddress } from './parse.ts';
-import { addQueueFlags, addRequestFlags, toJobRequest, type RequestFlags } from './request-flags.ts';
+import { addQueueFlags, addRequestFlags, formatOf, toJobRequest, type RequestFlags } from './request-flags.ts';
 
 interface SubmitFlags extends RequestFlags {
 	out: string;
@@ -54,7 +54,8 @@ const upload = async (url: string, key: string, file: string, flag: string): Pro
 };
 
 const bodyOf = async (url: string, key: string, flags: SubmitFlags): Promise<JobRequest> => {
-	const body = toJobRequest(flags);
+	const format = formatOf(flags, flags.out);
+	const body = toJobRequest({ ...flags, ...(format === undefined || format === 'png' ? {} : { outputFormat: format }) });
 	if (flags.init !== undefined) body.initImage = { asset: await upload(url, key, flags.init, 'init') };
 	if (flags.mask !== undefined) body.maskImage = { asset: await upload(url, key, flags.mask, 'mask') };
 	return body;

@@ -26,6 +26,19 @@ const isDuration = (text: string): boolean => {
 };
 const wholeNumber = (min: number, max: number) => z.coerce.number(`must be a whole number`).int('must be a whole number').min(min).max(max);
 
+const SIZE_UNITS: Readonly<Record<string, number>> = { '': 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3, t: 1024 ** 4 };
+export const SIZE_MIN_BYTES = 1024 ** 2;
+
+/** A size like `20GB`, `512 MiB` or `1000000` in bytes; not a number when it is none. */
+export const parseSize = (text: string): number => {
+	const match = /^(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?$/i.exec(text.trim());
+	return match === null ? Number.NaN : Math.floor(Number(match[1]) * (SIZE_UNITS[(match[2] ?? '').toLowerCase()] ?? Number.NaN));
+};
+const size = z
+	.union([z.string(), z.number().transform(String)])
+	.transform(parseSize)
+	.refine((bytes) => bytes >= SIZE_MIN_BYTES, 'must be a size of at least 1 MB, like 20GB');
+
 const LogLevel = z.enum(['debug', 'info', 'warn', 'error', 'silent'], 'choose one of debug, info, warn, error and silent');
 
 /** Every setting. The keys are those of `limner.config.json`. */
@@ -38,6 +51,9 @@ export const Settings = z.strictObject({
 	models: folders.optional(),
 	logLevel: LogLevel.default('info'),
 	schedule: z.string().min(1).optional(),
+	device: z.string().min(1).optional(),
+	maxVram: size.optional(),
+	gpuDir: z.string().min(1).optional(),
 	port: wholeNumber(0, 65_535).optional(),
 	publicUrl: z.union([z.literal(''), address]).optional(),
 	region: z.string().min(1).optional(),
@@ -64,6 +80,9 @@ export const ENVIRONMENT: Readonly<Record<SettingKey, string>> = {
 	models: 'LIMNER_MODELS',
 	logLevel: 'LIMNER_LOG_LEVEL',
 	schedule: 'LIMNER_SCHEDULE',
+	device: 'LIMNER_DEVICE',
+	maxVram: 'LIMNER_MAX_VRAM',
+	gpuDir: 'LIMNER_GPU_DIR',
 	port: 'PORT',
 	publicUrl: 'PUBLIC_URL',
 	region: 'REGION',

@@ -1,21 +1,28 @@
 /**
- * Which device a node computes on, and how its threads are shared out.
+ * Which device a node computes on, and how its threads are shared out. A device is chosen by trying it; where the wanted one
+ * does not work and another is taken, a sentence says so, in the log and in every picture.
  * @module
  */
-import { execFile } from 'node:child_process';
 import { availableParallelism, cpus } from 'node:os';
-import { promisify } from 'node:util';
 import type { Device } from '@limner/shared';
 import { UserError } from '../lib/user-error.ts';
 
-export const DEVICE_KINDS = ['cpu', 'cuda', 'coreml', 'webgpu', 'dml', 'tensorrt'] as const;
+export const DEVICE_KINDS = ['cuda', 'tensorrt', 'coreml', 'webgpu', 'dml', 'cpu'] as const;
 export type DeviceKind = (typeof DEVICE_KINDS)[number];
 
 export interface DevicePlan {
+	/** The first of `devices`. */
 	device: Device;
+	/** One for each GPU; slots share them out in turn. */
+	devices: Device[];
 	executionProviders: string[];
 	/** Pictures at a time that make sense. */
 	defaultSlots: number;
+	/** Variables for engine processes, and those of each device. */
+	env: Record<string, string>;
+	deviceEnv: Record<string, string>[];
+	/** Devices that were wanted before this one and do not work, with reasons; empty when this is the first choice. */
+	passedOver: string[];
 }
 
 const GPU_THREADS = 2;
@@ -26,74 +33,35 @@ export const threadsPerSlot = (kind: Device['kind'], cores: number, slots: numbe
 
 export const coreCount = (): number => availableParallelism();
 
-interface Gpu {
-	name: string;
-	memoryBytes: number;
-}
-
-/** GPUs as NVIDIA's tool lists them; none where it is absent. */
-const nvidiaGpus = async (): Promise<Gpu[]> => {
-	try {
-		const { stdout } = await promisify(execFile)('nvidia-smi', ['--query-gpu=name,memory.total', '--format=csv,noheader,nounits'], {
-			timeout: 5000,
-		});
-		return parseGpus(stdout);
-	} catch {
-		return [];
-	}
-};
-
-/** Reads `nvidia-smi --query-gpu=name,memory.total --format=csv,noheader,nounits`. */
-export const parseGpus = (text: string): Gpu[] =>
-	text
-		.trim()
-		.split('\n')
-		.map((line) => line.split(',').map((part) => part.trim()))
-		.filter((parts) => parts.length === 2 && Number(parts[1]) > 0)
-		.map(([name = '', mib]) => ({ name, memoryBytes: Number(mib) * 1024 ** 2 }));
-
-const backends = async (): Promise<Set<string>> => {
-	const { listSupportedBackends } = await import('onnxruntime-node');
-	return new Set(
-		listSupportedBackends()
-			.filter((backend) => backend.bundled || backend.name === 'cuda')
-			.map((backend) => backend.name),
-	);
-};
-
-const cpuPlan = (): DevicePlan => ({
-	device: { kind: 'cpu', name: cpus()[0]?.model.trim() || 'CPU' },
-	executionProviders: ['cpu'],
-	defaultSlots: 1,
-});
-
-const gpuPlan = (kind: 'cuda' | 'tensorrt', gpus: readonly Gpu[]): DevicePlan => {
-	const [first] = gpus;
-	if (first === undefined)
-		throw new UserError(`No NVIDIA GPU answers nvidia-smi, so --device ${kind} cannot work; install the driver, or use --device cpu.`);
-	return {
-		device: { kind, name: first.name, memoryBytes: first.memoryBytes },
-		executionProviders: kind === 'tensorrt' ? ['tensorrt', 'cuda', 'cpu'] : ['cuda', 'cpu'],
-		defaultSlots: gpus.length,
-	};
+export const cpuPlan = (): DevicePlan => {
+	const device: Device = { kind: 'cpu', name: cpus()[0]?.model.trim() || 'CPU' };
+	return { device, devices: [device], executionProviders: ['cpu'], defaultSlots: 1, env: {}, deviceEnv: [{}], passedOver: [] };
 };
 
 /**
- * Plans for the wanted device.
- * @param wanted a kind, or nothing for what surely works
- * @throws {UserError} when it is unknown or not there
+ * What `auto` stands for: the order in which devices are tried.
+ * @param nvidia whether NVIDIA's tool lists a GPU
  */
-export const planDevice = async (wanted: string | undefined): Promise<DevicePlan> => {
-	if (wanted === undefined || wanted === 'cpu') return cpuPlan();
-	const kind = DEVICE_KINDS.find((candidate) => candidate === wanted);
-	if (kind === undefined || kind === 'cpu')
-		throw new UserError(`There is no device "${wanted}"; choose one of ${DEVICE_KINDS.join(', ')}.`);
-	const available = await backends();
-	if (!available.has(kind)) {
-		throw new UserError(
-			`ONNX Runtime has no ${kind} on this machine; it has ${[...available].join(', ')}, so use --device cpu or one of these.`,
-		);
-	}
-	if (kind === 'cuda' || kind === 'tensorrt') return gpuPlan(kind, await nvidiaGpus());
-	return { device: { kind, name: kind }, executionProviders: [kind, 'cpu'], defaultSlots: 1 };
+export const autoOrder = (platform: string, nvidia: boolean): DeviceKind[] => {
+	if (platform === 'win32') return ['dml', 'webgpu', 'cpu'];
+	// CoreML splits these models into many parts and is mostly slower than the CPU: only by name.
+	if (platform === 'darwin') return ['webgpu', 'cpu'];
+	return nvidia ? ['cuda', 'cpu'] : ['cpu'];
+};
+
+/**
+ * Reads what a user wants: one device, several with commas between them in the order of preference, or `auto`.
+ * @returns nothing for `auto`
+ * @throws {UserError} that lists what there is
+ */
+export const parseDevices = (wanted: string | undefined): DeviceKind[] | undefined => {
+	if (wanted === undefined || wanted.trim() === 'auto') return undefined;
+	return wanted.split(',').map((part) => {
+		const kind = DEVICE_KINDS.find((candidate) => candidate === part.trim());
+		if (kind === undefined)
+			throw new UserError(
+				`There is no device "${part.trim()}"; choose auto, or one or more of ${DEVICE_KINDS.join(', ')} with commas between them.`,
+			);
+		return kind;
+	});
 };

@@ -4,7 +4,9 @@ import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { CancelledError, InferenceError, InvalidRequestError, ModelFolderError } from '../diffusion/errors.ts';
-import { parseGpus, planDevice, threadsPerSlot } from './devices.ts';
+import { parseGpus } from '../doctor/facts.ts';
+import { threadsPerSlot } from './devices.ts';
+import { planDevice } from './plan.ts';
 import { createMockEngine, mockPixels } from './mock/engine.ts';
 import { createOnnxEngine, toEngineError } from './onnx/engine.ts';
 import { readInitImage, readMaskImage } from './onnx/inputs.ts';
@@ -149,14 +151,14 @@ describe('devices', () => {
 		);
 	});
 	it('reads nvidia-smi', () => {
-		expect(parseGpus('NVIDIA H100 80GB HBM3, 81559\nTesla T4, 15360\n')).toEqual([
-			{ name: 'NVIDIA H100 80GB HBM3', memoryBytes: 81_559 * 1024 ** 2 },
-			{ name: 'Tesla T4', memoryBytes: 15_360 * 1024 ** 2 },
+		expect(parseGpus('NVIDIA H100 80GB HBM3, 81559, GPU-1, 580.95.05\nTesla T4, 15360, GPU-2, 580.95.05\n')).toEqual([
+			{ name: 'NVIDIA H100 80GB HBM3', memoryBytes: 81_559 * 1024 ** 2, uuid: 'GPU-1', driver: '580.95.05' },
+			{ name: 'Tesla T4', memoryBytes: 15_360 * 1024 ** 2, uuid: 'GPU-2', driver: '580.95.05' },
 		]);
 		expect(parseGpus('No devices were found')).toEqual([]);
 	});
-	it('plans the CPU by default and refuses an unknown device', async () => {
-		expect(await planDevice(undefined)).toMatchObject({ device: { kind: 'cpu' }, executionProviders: ['cpu'], defaultSlots: 1 });
-		await expect(planDevice('toaster')).rejects.toThrow('There is no device "toaster"; choose one of cpu, cuda');
+	it('plans a device that works, and refuses an unknown one', async () => {
+		expect(await planDevice('cpu')).toMatchObject({ device: { kind: 'cpu' }, executionProviders: ['cpu'], defaultSlots: 1 });
+		await expect(planDevice('toaster')).rejects.toThrow('There is no device "toaster"; choose auto, or one or more of cuda');
 	});
 });

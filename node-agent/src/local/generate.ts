@@ -7,11 +7,13 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { taskSeed, type JobRequest, type ModelInfo, type Operation } from '@limner/shared';
 import { createEngine } from '../engines/create.ts';
-import { coreCount, planDevice, threadsPerSlot } from '../engines/devices.ts';
+import { coreCount, threadsPerSlot, type DevicePlan } from '../engines/devices.ts';
+import { fallbackWarning, planDevice } from '../engines/plan.ts';
 import { EngineError, type Engine, type EngineInputs, type EnginePhase, type EngineRequest } from '../engines/types.ts';
+import { settings } from '../config/settings.ts';
 import { UserError } from '../lib/user-error.ts';
 import { listModels, readModel, type StoredModel } from '../models/store.ts';
-import { encodePng } from '../png/encode.ts';
+import { encodePicture, type OutputOptions } from '../png/encode.ts';
 import { pictureRecord } from '../slots/host.ts';
 import type { JobEntry } from './jobs-file.ts';
 
@@ -143,17 +145,32 @@ export class LocalModels {
 	}
 }
 
+/**
+ * The loader reads LD_LIBRARY_PATH when a process starts and never again, so this process starts anew with it, under the
+ * same number and on the same terminal.
+ */
+const restartWith = (env: DevicePlan['env']): void => {
+	if (Object.keys(env).length === 0) return;
+	if (process.execve === undefined)
+		throw new UserError(`This Node cannot restart itself; set LD_LIBRARY_PATH=${env['LD_LIBRARY_PATH'] ?? ''} and run the command again.`);
+	process.execve(process.execPath, [process.execPath, ...process.execArgv, ...process.argv.slice(1)], { ...process.env, ...env });
+};
+
 /** An engine in this process that keeps the last model loaded. */
 export class LocalEngine {
 	readonly #engine: Engine;
+	/** Why pictures are not made on the device that comes first. */
+	readonly #warnings: string[];
 
-	private constructor(engine: Engine) {
+	private constructor(engine: Engine, warnings: string[]) {
 		this.#engine = engine;
+		this.#warnings = warnings;
 	}
 
 	/** @throws {UserError} when the device is not there or ONNX Runtime cannot be loaded */
 	static async open(device: string | undefined): Promise<LocalEngine> {
-		const plan = await planDevice(device);
+		const plan = await planDevice(device ?? settings().device);
+		restartWith(plan.env);
 		const intraOpNumThreads = threadsPerSlot(plan.device.kind, coreCount(), 1);
 		const engine = await createEngine({
 			kind: 'onnx',
@@ -161,19 +178,27 @@ export class LocalEngine {
 		});
 		const probe = await engine.probe();
 		if (!probe.ok) throw new UserError(probe.sentence);
-		return new LocalEngine(engine);
+		const warning = fallbackWarning(plan);
+		return new LocalEngine(engine, warning === undefined ? [] : [warning]);
 	}
 
 	/** @throws {UserError} with the engine's sentence */
-	async make(model: StoredModel, request: EngineRequest, inputs: EngineInputs, progress: LocalProgress): Promise<LocalPicture> {
+	async make(
+		model: StoredModel,
+		request: EngineRequest,
+		inputs: EngineInputs,
+		progress: LocalProgress,
+		output?: OutputOptions,
+	): Promise<LocalPicture> {
 		try {
 			const started = performance.now();
 			progress.onPhase('loading');
 			await this.#engine.load(model, () => undefined);
 			const loadMs = performance.now() - started;
 			const picture = await this.#engine.generate(request, inputs, { ...progress, isCancelled: () => false });
-			const png = await encodePng(picture, pictureRecord({ request, model }, picture, this.#engine));
-			const { warnings, timings, latents } = picture;
+			const png = await encodePicture(picture, pictureRecord({ request, model }, picture, this.#engine), output);
+			const { timings, latents } = picture;
+			const warnings = [...this.#warnings, ...picture.warnings];
 			return { png, request, warnings, timings: { loadMs, ...timings }, ...(latents === undefined ? {} : { latents }) };
 		} catch (error) {
 			if (error instanceof EngineError) throw new UserError(error.message, { cause: error });

@@ -11,11 +11,11 @@ import { forkWorkers } from '../slots/workers.ts';
 export type TrialResult = { ok: true; loadMs: number; totalMs: number } | { ok: false; sentence: string };
 
 /** Loads the model and makes one picture with one step at its native size. */
-export const tryModel = async (engine: EngineConfig, model: StoredModel): Promise<TrialResult> => {
+export const tryModel = async (engine: EngineConfig, model: StoredModel, env: Record<string, string> = {}): Promise<TrialResult> => {
 	const { info } = model;
 	const outcome = await new Promise<SlotOutcome>((resolve) => {
 		const manager = new SlotManager({
-			startWorker: forkWorkers({ engine }),
+			startWorker: forkWorkers({ engine, env: () => env }),
 			onSettled: (_slotId, _task, result) => {
 				void manager.stop().then(() => resolve(result));
 			},

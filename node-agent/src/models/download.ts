@@ -164,7 +164,11 @@ const fetchPiece = async (part: Part, piece: Piece, context: DownloadContext): P
 			continue;
 		}
 		if (++fruitless >= PULL_LIMITS.fruitlessTries)
-			throw unreachable(context.client.endpoint, failure ?? new Error(`status ${answer?.status ?? 0} for ${part.file.path}`));
+			throw unreachable(
+				context.client.endpoint,
+				failure ?? new Error(`status ${answer?.status ?? 0} for ${part.file.path}`),
+				context.client.mirror,
+			);
 		const jitter = fullJitter(fruitless, Math.random(), { firstMs: context.retryFirstMs, capMs: PULL_LIMITS.retryCapMs });
 		await sleep(Math.max(jitter, retryAfterMs(answer)), context.abort.signal);
 	}

@@ -18,8 +18,10 @@ export interface HubClient {
 	/** Address of the hub without a slash at its end. */
 	endpoint: string;
 	token?: string;
+	/** What a user sets to name a mirror; `HF_ENDPOINT` when absent. */
+	mirror?: string;
 	/** Answers any status but a redirect; rejects when the connection fails. */
-	get: (url: string, options?: { range?: string; signal?: AbortSignal; token?: boolean }) => Promise<HubAnswer>;
+	get: (url: string, options?: { range?: string; accept?: string; signal?: AbortSignal; token?: boolean }) => Promise<HubAnswer>;
 	/** Closes idle connections. */
 	close: () => void;
 }
@@ -57,6 +59,7 @@ export const createHubClient = (endpoint: string, token: string | undefined, env
 			// No content coding: ranges and sizes are those of the file itself.
 			const headers: Record<string, string> = { 'user-agent': `limner/${LIMNER_VERSION}`, 'accept-encoding': 'identity' };
 			if (options.range !== undefined) headers['range'] = options.range;
+			if (options.accept !== undefined) headers['accept'] = options.accept;
 			if (token !== undefined && options.token !== false && mayCarryToken(url, endpoint)) headers['authorization'] = `Bearer ${token}`;
 			const body = await once(url, headers, options.signal);
 			const status = body.statusCode ?? 0;

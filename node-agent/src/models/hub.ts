@@ -117,9 +117,9 @@ export const refusal = (answer: Refused, spec: RepoSpec, asked: Asked): string |
 };
 
 /** The sentence for a hub that does not answer. */
-export const unreachable = (endpoint: string, error: unknown): UserError =>
+export const unreachable = (endpoint: string, error: unknown, mirror = 'HF_ENDPOINT'): UserError =>
 	new UserError(
-		`${endpoint} cannot be reached (${errorCode(error) ?? messageOf(error)}); check the network, HTTPS_PROXY if there is a proxy, and HF_ENDPOINT if you use a mirror. What came so far is kept: run the command again to go on.`,
+		`${endpoint} cannot be reached (${errorCode(error) ?? messageOf(error)}); check the network, HTTPS_PROXY if there is a proxy, and ${mirror} if you use a mirror. What came so far is kept: run the command again to go on.`,
 		{ cause: error },
 	);
 

@@ -43,7 +43,8 @@ export interface AgentOptions {
 	name: string;
 	token?: string | undefined;
 	slots: number;
-	device: Device;
+	/** Slots share them out in turn. */
+	devices: readonly Device[];
 	engineName: string;
 	startWorker: StartWorker;
 	/** Pictures that a slot takes at a time until its engine says what it takes; 1 when absent. */
@@ -315,7 +316,7 @@ export class NodeAgent {
 			.filter((state) => !state.retiring)
 			.map((state) => ({
 				id: state.id,
-				device: this.#options.device,
+				device: deviceOf(this.#options.devices, state.id),
 				engine: this.#options.engineName,
 				...this.#batchOf(state),
 				...(state.loaded === undefined ? {} : { loaded: state.loaded }),
@@ -445,6 +446,10 @@ export class NodeAgent {
 		this.#options.onStatus?.(this.status());
 	}
 }
+
+/** The device of a slot: slot 3 of two GPUs computes on the second one. */
+export const deviceOf = (devices: readonly Device[], slotId: string): Device =>
+	devices[Number(slotId) % Math.max(1, devices.length)] ?? { kind: 'cpu', name: 'CPU' };
 
 const enrolOptions = (options: AgentOptions): EnrolOptions => ({
 	gateway: options.gateway,

@@ -47,7 +47,7 @@ export const startMockNode = async (options: MockNodeOptions): Promise<NodeAgent
 		name: options.name,
 		token: options.token,
 		slots: options.slots ?? 1,
-		device: { kind: 'mock', name: 'mock' },
+		devices: [{ kind: 'mock', name: 'mock' }],
 		engineName: 'mock',
 		startWorker: inProcessWorkers({
 			engine: { kind: 'mock', options: { stepMs: options.stepMs ?? 0, loadMs: options.loadMs ?? 0, maxBatch: options.maxBatch ?? 1 } },

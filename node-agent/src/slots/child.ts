@@ -11,6 +11,7 @@ interface ChildConfig {
 	slotId: string;
 	engine: EngineConfig;
 	engineLog?: string;
+	warnings?: string[];
 }
 
 const config = JSON.parse(process.env['LIMNER_ENGINE'] ?? '{}') as ChildConfig;
@@ -27,6 +28,7 @@ const send = (message: FromWorker): void => {
 const host = new EngineHost(await createEngine(config.engine), send, {
 	slotId: config.slotId,
 	...(config.engineLog === undefined ? {} : { engineLog: config.engineLog }),
+	...(config.warnings === undefined ? {} : { warnings: config.warnings }),
 	exit: () => process.exit(0),
 });
 process.on('message', (message) => host.receive(message as ToWorker));

@@ -25,6 +25,8 @@ export interface HostOptions {
 	slotId: string;
 	/** JSON lines of what the engine did; none when absent. */
 	engineLog?: string;
+	/** What every picture says besides. */
+	warnings?: string[];
 	/** Ends the process; absent inside the node. */
 	exit?: () => void;
 	now?: () => number;
@@ -186,7 +188,7 @@ export class EngineHost {
 			device: this.#engine.capabilities().device.name,
 			model: task.model.name,
 			modelSha256: task.model.sha256,
-			warnings: picture.warnings,
+			warnings: [...(this.#options.warnings ?? []), ...picture.warnings],
 			timings: round({ loadMs, ...picture.timings, pngMs }),
 		};
 		return { t: 'done', key: task.key, png, meta };

@@ -16,6 +16,12 @@ export interface WorkerConfig {
 	engine: EngineConfig;
 	/** Path of the engine log; none when absent. */
 	engineLog?: string;
+	/** The engine of a slot, where slots differ. */
+	engineOf?: (slotId: string) => EngineConfig;
+	/** More variables for a slot's process: which GPU it sees, where libraries are. */
+	env?: (slotId: string) => Record<string, string>;
+	/** What every picture says about the device it was made on. */
+	warnings?: string[];
 	/** Every line that an engine process prints. */
 	onOutput?: (slotId: string, text: string) => void;
 }
@@ -34,12 +40,14 @@ export const forkWorkers =
 	(config: WorkerConfig): StartWorker =>
 	(slotId, events) => {
 		const killsBefore = oomKills();
-		const setup = { slotId, engine: config.engine, ...(config.engineLog === undefined ? {} : { engineLog: config.engineLog }) };
+		const { engineLog, warnings } = config;
+		const engine = config.engineOf?.(slotId) ?? config.engine;
+		const setup = { slotId, engine, ...(engineLog === undefined ? {} : { engineLog }), ...(warnings === undefined ? {} : { warnings }) };
 		const child = fork(CHILD_FILE, [], {
 			serialization: 'advanced',
 			stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
 			execArgv: ['--disable-warning=ExperimentalWarning'],
-			env: { ...process.env, LIMNER_ENGINE: JSON.stringify(setup), ORT_DISABLE_TELEMETRY: '1' },
+			env: { ...process.env, LIMNER_ENGINE: JSON.stringify(setup), ORT_DISABLE_TELEMETRY: '1', ...config.env?.(slotId) },
 		});
 		let stderr = '';
 		let killed = false;
