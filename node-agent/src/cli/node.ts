@@ -9,6 +9,7 @@ import { NODE_LIMITS, type Device } from '@limner/shared';
 import type { Command } from 'commander';
 import { settings } from '../config/settings.ts';
 import type { EngineConfig } from '../engines/create.ts';
+import type { OnnxOptions } from '../engines/onnx/engine.ts';
 import { coreCount, threadsPerSlot, type DevicePlan } from '../engines/devices.ts';
 import { fallbackWarning, limitMemory, planDevice } from '../engines/plan.ts';
 import { fileLog, type Logger } from '../lib/log.ts';
@@ -37,6 +38,7 @@ export interface NodeFlags {
 	maxDisk?: number;
 	schedule?: string;
 	maxVram?: number;
+	cacheLimit?: number;
 	models?: string[];
 	engine: 'onnx' | 'mock';
 	mockStepMs: number;
@@ -97,11 +99,11 @@ const openShelf = async (flags: NodeFlags, stateDir: string): Promise<{ shelf: M
 };
 
 /** Engine and variables of each slot: GPUs are shared out in turn. */
-const onnxWorkers = (plan: DevicePlan, slots: number, maxBatch: number): WorkerConfig => {
+const onnxWorkers = (plan: DevicePlan, slots: number, limits: Pick<OnnxOptions, 'maxBatch' | 'modelBytes'>): WorkerConfig => {
 	const intraOpNumThreads = threadsPerSlot(plan.device.kind, coreCount(), slots);
 	const engineOn = (device: Device): EngineConfig => ({
 		kind: 'onnx',
-		options: { device, executionProviders: plan.executionProviders, intraOpNumThreads, maxBatch },
+		options: { device, executionProviders: plan.executionProviders, intraOpNumThreads, ...limits },
 	});
 	const warning = fallbackWarning(plan);
 	return {
@@ -117,9 +119,10 @@ const onnxSetup = async (flags: NodeFlags, stateDir: string): Promise<EngineSetu
 	const plan = limitMemory(await planDevice(flags.device ?? settings().device), flags.maxVram ?? settings().maxVram);
 	const slots = flags.slots ?? Math.min(NODE_LIMITS.slotsMax, plan.defaultSlots);
 	const { maxBatch = NODE_LIMITS.batchDefault } = flags;
+	const modelBytes = flags.cacheLimit ?? settings().cacheLimit;
 	const warning = fallbackWarning(plan);
 	return {
-		workers: onnxWorkers(plan, slots, maxBatch),
+		workers: onnxWorkers(plan, slots, { maxBatch, ...(modelBytes === undefined ? {} : { modelBytes }) }),
 		maxBatch,
 		devices: plan.devices,
 		slots,
@@ -285,6 +288,7 @@ export const registerNode = (program: Command): void => {
 			deviceList,
 		)
 		.option('--max-vram <size>', 'how much memory of the device models and pictures may take, like 8GB', byteSize)
+		.option('--cache-limit <size>', 'how much memory loaded models may take in a slot, like 12GB', byteSize)
 		.option('--trust <whose>', 'refuse to start unless the join token is for this: own or shared', oneOf('own', 'shared'))
 		.option('--max-disk <size>', 'how much disk finished pictures may take, like 20GB', byteSize)
 		.option('--schedule <hours>', 'when to work, like "22:00-07:00" or "Mon-Fri 18:00-08:00, Sat-Sun 00:00-24:00"')
