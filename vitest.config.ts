@@ -59,6 +59,16 @@ export default defineConfig({
 			{ test: { name: 'reference', include: ['tests/reference/**/*.test.ts'], testTimeout: 120_000 } },
 			{
 				test: {
+					name: 'clients',
+					env: OWN_STATE,
+					include: ['tests/clients/**/*.test.ts'],
+					testTimeout: 180_000,
+					hookTimeout: 180_000,
+					fileParallelism: false,
+				},
+			},
+			{
+				test: {
 					name: 'e2e',
 					env: OWN_STATE,
 					include: ['tests/e2e/**/*.test.ts'],

@@ -109,6 +109,37 @@ export const PULL_LIMITS = {
 	redirects: 5,
 } as const;
 
+/** Bounds of the MCP server. */
+export const MCP_LIMITS = {
+	/** Hosts give up on a call after 60 s, some without regard to progress. */
+	waitMaxS: 50,
+	waitDefaultS: 45,
+	nMax: 4,
+	listMax: 50,
+	workflowJobs: 32,
+	urlChars: 4096,
+	/** A picture inside a result: with base64 below the 150,000 characters that hosts take. */
+	previewBytes: 75 * KIB,
+	viewDefaultPx: 512,
+	viewMaxPx: 1024,
+	/** A picture as a resource; above it a smaller copy is answered. */
+	resourceBytes: 4 * MIB,
+	/** A request's body; a picture as base64 in it. */
+	bodyBytes: 4 * MIB,
+	base64Chars: 4_000_000,
+	/** Equal calls within this time are one job: hosts repeat calls that they gave up on. */
+	repeatWindowMs: 2 * MINUTE_MS,
+	keepAliveMs: 10 * SECOND_MS,
+	/** Progress is told at each change, and at least this often: some hosts count silence as death. */
+	progressEveryMs: 8 * SECOND_MS,
+	progressMinMs: 250,
+	/** Time that a picture's address on the Web has to answer. */
+	fetchMs: 20 * SECOND_MS,
+	fetchRedirects: 3,
+	/** Pictures that `resources/list` and completions look at. */
+	recent: 20,
+} as const;
+
 /** How long an isolate repeats its last answer about being ready. */
 export const READY_CACHE_MS = SECOND_MS;
 

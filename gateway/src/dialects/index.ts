@@ -4,6 +4,7 @@
  */
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { AppEnv } from '../lib/context.ts';
+import { mcpRoutes } from './mcp/index.ts';
 import { dialectModelsRoutes } from './models/index.ts';
 import { openaiRoutes } from './openai/index.ts';
 
@@ -11,4 +12,8 @@ import { openaiRoutes } from './openai/index.ts';
 export const mountDialects = (app: OpenAPIHono<AppEnv>): void => {
 	app.route('/v1/images', openaiRoutes);
 	app.route('/v1/models', dialectModelsRoutes);
+	app.route(
+		'/',
+		mcpRoutes(() => app),
+	);
 };

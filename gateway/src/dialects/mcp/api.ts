@@ -1,0 +1,70 @@
+/**
+ * How tools reach the gateway: through its own HTTP routes, in this process, with the caller's credentials. So scopes,
+ * validation, limits and idempotency are those of the API, and each is decided in one place.
+ * @module
+ */
+import { LimnerError, ProblemDetails, type FieldError, type ProblemCode, PROBLEMS } from '@limner/shared';
+import type { AppContext, AppEnv } from '../../lib/context.ts';
+import type { Hono } from 'hono';
+
+export type FetchApp = () => Pick<Hono<AppEnv>, 'fetch'>;
+
+export interface ApiRequest {
+	method?: string;
+	json?: unknown;
+	body?: Uint8Array<ArrayBuffer>;
+	headers?: Record<string, string>;
+}
+
+/** Calls of one MCP request. */
+export interface Api {
+	/** The answer's JSON. @throws {LimnerError} what the route refused */
+	json<T>(path: string, request?: ApiRequest): Promise<T>;
+	/** The answer's bytes. @throws {LimnerError} what the route refused */
+	bytes(path: string): Promise<Uint8Array<ArrayBuffer>>;
+}
+
+/** Headers that say who is calling. */
+const PASSED = ['authorization', 'x-api-key', 'cf-connecting-ip', 'traceparent'];
+
+const isCode = (code: string): code is ProblemCode => Object.hasOwn(PROBLEMS, code);
+
+/** The refusal in an answer, as the error that the route threw. */
+const refusalOf = async (response: Response): Promise<LimnerError> => {
+	const parsed = ProblemDetails.safeParse(await response.json().catch(() => undefined));
+	if (!parsed.success) return new LimnerError('internal');
+	const { code, detail, title, retryAfter } = parsed.data;
+	const errors: FieldError[] | undefined = parsed.data.errors;
+	return new LimnerError(isCode(code) ? code : 'internal', {
+		detail: detail ?? title,
+		...(errors === undefined ? {} : { errors }),
+		...(retryAfter === undefined ? {} : { retryAfterS: retryAfter }),
+	});
+};
+
+/** Calls on behalf of the caller of `c`. */
+export const createApi = (c: AppContext, app: FetchApp): Api => {
+	const send = async (path: string, { method, json, body, headers: extra }: ApiRequest): Promise<Response> => {
+		const headers = new Headers(extra);
+		for (const name of PASSED) {
+			const value = c.req.header(name);
+			if (value !== undefined) headers.set(name, value);
+		}
+		headers.set('x-request-id', c.get('requestId'));
+		if (json !== undefined) headers.set('content-type', 'application/json');
+		const payload = json === undefined ? body : JSON.stringify(json);
+		const url = new URL(path, c.req.url);
+		const request = new Request(url, {
+			method: method ?? (payload === undefined ? 'GET' : 'POST'),
+			headers,
+			...(payload === undefined ? {} : { body: payload }),
+		});
+		const response = await app().fetch(request, c.env, c.executionCtx);
+		if (response.ok) return response;
+		throw await refusalOf(response);
+	};
+	return {
+		json: async <T>(path: string, request: ApiRequest = {}): Promise<T> => (await send(path, request)).json<T>(),
+		bytes: async (path) => new Uint8Array(await (await send(path, {})).arrayBuffer()),
+	};
+};
