@@ -62,6 +62,7 @@ const TASKS: Record<string, (args: string[]) => Step[]> = {
 	modelcheck: (args) => [node('gateway/src/pool/modelcheck/cli.ts', ...args)],
 	'test:mutation': ([part = '', ...args]) =>
 		part === 'diffusion' ? [node('tests/mutation/diffusion.ts', ...args)] : [node('tests/mutation/run.ts', part, ...args)],
+	'test:protocol': (args) => [node('tests/conformance/cli.ts', ...args)],
 	'test:chaos': (args) => [node('tests/chaos/cli.ts', ...args)],
 	'bench:e2e': (args) => [node('tests/load/bench-e2e.ts', ...args)],
 	'bench:pool': (args) => [node('tests/load/bench-pool.ts', ...args)],
