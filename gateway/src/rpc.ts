@@ -354,6 +354,20 @@ export interface LedgerSlice {
 	rows: { row: LedgerRow; histories: { job: string; hist: HistEntry[] }[] }[];
 }
 
+/** What was done in a workspace since a time. */
+export interface WorkspaceActivity {
+	succeeded: number;
+	failed: number;
+	canceled: number;
+	expired: number;
+	/** Pictures that the ended jobs asked for, and those that were made. */
+	tasks: number;
+	tasksDone: number;
+	/** Ended jobs that changed hands, and those of them that succeeded. */
+	handoffs: number;
+	handoffsOk: number;
+}
+
 /** How a workspace does, for alerts. */
 export interface WorkspaceHealth {
 	/** Open jobs, oldest first. */
@@ -396,6 +410,8 @@ export interface WorkspaceRpc extends TenancyRpc {
 	watchLedger(): Promise<number>;
 	/** What was settled since a time (milliseconds since the epoch), and what is open. */
 	health(sinceMs: number): Promise<WorkspaceHealth>;
+	/** What ended since a time (milliseconds since the epoch). */
+	activity(sinceMs: number): Promise<WorkspaceActivity>;
 	/** Rows of jobs that are not settled, oldest first. */
 	openJobs(): Promise<JobRow[]>;
 	usage(): Promise<{ images: number; megapixelSteps: number; openJobs: number; settledJobs: number }>;

@@ -909,6 +909,60 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/dashboard": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How the workspace does: completion, agents, blockers, timeline, rates */
+        get: operations["getDashboard"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/presence": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Which nodes are there, and what they work on */
+        get: operations["getPresence"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/presence/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Presence and dashboard as they change (server-sent events)
+         * @description Events `presence` and `dashboard`, each whole; both come at once, then whatever has changed. The latest wins; nothing is replayed.
+         */
+        get: operations["followPresence"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/auth/token": {
         parameters: {
             query?: never;
@@ -2232,6 +2286,82 @@ export interface components {
             escalations: number;
             /** Format: date-time */
             escalatesAt?: string;
+        };
+        Dashboard: {
+            /** Format: date-time */
+            at: string;
+            windowMs: number;
+            overallCompletion: number | null;
+            agentStatus: {
+                agentId: string;
+                nodeId: string;
+                name: string;
+                /** @enum {string} */
+                link: "pending" | "online" | "suspect" | "offline";
+                /** @enum {string} */
+                status: "IDLE" | "RUNNING" | "PAUSED" | "COMPLETED" | "FAILED" | "TERMINATED";
+                jobId?: string;
+                phase?: string;
+                step?: number;
+                steps?: number;
+            }[];
+            blockers: {
+                /** @enum {string} */
+                kind: "job" | "alert";
+                subject: string;
+                /** Format: date-time */
+                since: string;
+                reason: string;
+            }[];
+            timeline: {
+                /** Format: date-time */
+                at: string;
+                action: string;
+                who: string;
+                target: string;
+            }[];
+            metrics: {
+                jobsOpen: number;
+                jobsWaiting: number;
+                jobsRunning: number;
+                jobsSucceeded: number;
+                jobsFailed: number;
+                jobsCanceled: number;
+                jobsExpired: number;
+                nodes: number;
+                nodesOnline: number;
+                agents: number;
+                agentsBusy: number;
+                utilization: number;
+                tasksPerMinute: number;
+                alertsOpen: number;
+            };
+            taskCompletionRate: number | null;
+            blockerResolutionTime: number | null;
+            handoffSuccess: number | null;
+        };
+        Presence: {
+            /** Format: date-time */
+            at: string;
+            online: number;
+            total: number;
+            nodes: {
+                id: string;
+                name: string;
+                /** @enum {string} */
+                link: "pending" | "online" | "suspect" | "offline";
+                /** @enum {string} */
+                mode: "active" | "draining" | "paused" | "terminated";
+                /** @enum {string} */
+                status: "IDLE" | "RUNNING" | "PAUSED" | "COMPLETED" | "FAILED" | "TERMINATED";
+                labels: string[];
+                /** Format: date-time */
+                lastSeenAt: string | null;
+                /** Format: date-time */
+                connectedAt: string | null;
+                working: string[];
+                reason?: string;
+            }[];
         };
         AccessToken: {
             accessToken: string;
@@ -7752,6 +7882,201 @@ export interface operations {
             };
             /** @description A field has a value that is not allowed */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests or too many open jobs */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The gateway is not ready or overloaded */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getDashboard: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The last day, and now */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Dashboard"];
+                };
+            };
+            /** @description A valid API key is needed */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key lacks the needed scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests or too many open jobs */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The gateway is not ready or overloaded */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getPresence: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Now */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Presence"];
+                };
+            };
+            /** @description A valid API key is needed */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key lacks the needed scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests or too many open jobs */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The gateway is not ready or overloaded */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    followPresence: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Events */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            /** @description A valid API key is needed */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key lacks the needed scope */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -2,12 +2,14 @@
  * How a workspace does, for alerts.
  * @module
  */
-import type { WorkspaceHealth } from '../rpc.ts';
+import { isTerminal } from '@limner/shared';
+import type { JobRow, WorkspaceActivity, WorkspaceHealth } from '../rpc.ts';
 import { ledgerFromSql, type LedgerSql } from './schema.ts';
 import type { Store } from './store.ts';
 
 /** Rows of the ledger that are looked at: newer ones only when there were more. */
 const SCAN_ROWS = 500;
+const ACTIVITY_JOBS = 500;
 
 /** What was settled since a time, and what is open, oldest first. */
 export const healthOf = (store: Store, sinceMs: number, maxQueueDepth: number): WorkspaceHealth => {
@@ -29,4 +31,42 @@ export const healthOf = (store: Store, sinceMs: number, maxQueueDepth: number): 
 		}
 	}
 	return health;
+};
+
+/** Another node had to take over, or one job's result became another's beginning. */
+const changedHands = (job: JobRow): boolean => job.hist.some((entry) => entry.type === 'requeued' || entry.type === 'handoff');
+
+const count = (activity: WorkspaceActivity, job: JobRow): void => {
+	const { state } = job;
+	if (state === 'succeeded' || state === 'failed' || state === 'canceled' || state === 'expired') activity[state]++;
+	activity.tasks += job.spec.n;
+	activity.tasksDone += job.usage?.images ?? job.images.length;
+	if (!changedHands(job)) return;
+	activity.handoffs++;
+	if (state === 'succeeded') activity.handoffsOk++;
+};
+
+/** What ended since a time: at most the newest of {@link ACTIVITY_JOBS}. */
+export const activityOf = (store: Store, sinceMs: number): WorkspaceActivity => {
+	const activity: WorkspaceActivity = {
+		succeeded: 0,
+		failed: 0,
+		canceled: 0,
+		expired: 0,
+		tasks: 0,
+		tasksDone: 0,
+		handoffs: 0,
+		handoffsOk: 0,
+	};
+	let seen = 0;
+	for (const sql of store.sql.each<LedgerSql>('SELECT * FROM ledger ORDER BY seq DESC LIMIT ?', SCAN_ROWS)) {
+		if (sql.at < sinceMs || seen >= ACTIVITY_JOBS) break;
+		for (const entry of ledgerFromSql(sql).entries) {
+			const job = entry.type === 'settle' ? store.job(entry.job)?.row : undefined;
+			if (job === undefined || !isTerminal('job', job.state)) continue;
+			seen++;
+			count(activity, job);
+		}
+	}
+	return activity;
 };

@@ -38,13 +38,14 @@ import type {
 	SubmitInput,
 	SubmitOutput,
 	TokenCaller,
+	WorkspaceActivity,
 	WorkspaceHealth,
 	WorkspaceRpc,
 } from '../rpc.ts';
 import { ledgerSlice, listAudit, settledHistory } from './audit.ts';
 import { workspaceConfig, type WorkspaceConfig } from './config.ts';
 import { decidePurge, decideSettle, decideSubmit, objectsOf, toPoolJob } from './jobs.ts';
-import { healthOf } from './health.ts';
+import { activityOf, healthOf } from './health.ts';
 import { decideKey, UNKNOWN_KEY } from './keys.ts';
 import { settleEntry, type LedgerAction, type LedgerEntry } from './ledger.ts';
 import { listImages, listJobs } from './listing.ts';
@@ -279,6 +280,10 @@ export class Workspace extends DurableObject<Cloudflare.Env> implements Workspac
 		const store = this.#mustStore();
 		if (store.getMeta('delivery') === undefined) store.setMeta('delivery', '1');
 		return store.ledger.seq;
+	}
+
+	async activity(sinceMs: number): Promise<WorkspaceActivity> {
+		return activityOf(this.#mustStore(), sinceMs);
 	}
 
 	async health(sinceMs: number): Promise<WorkspaceHealth> {
