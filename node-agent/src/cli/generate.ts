@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import type { Command } from 'commander';
 import { createProgressLine, type ProgressLine } from '../client/index.ts';
 import { settings } from '../config/settings.ts';
-import type { EngineInputs, EngineRequest } from '../engines/types.ts';
+import type { EngineInputs } from '../engines/types.ts';
 import { defaultStateDir, userPath } from '../lib/paths.ts';
 import { EXIT, UserError } from '../lib/user-error.ts';
 import { fillEntry, fillRequest, LocalEngine, LocalModels, type LocalPicture, type LocalProgress } from '../local/generate.ts';
@@ -93,16 +93,18 @@ const single = async (flags: GenerateFlags): Promise<void> => {
 	const seed = body.seed ?? randomInt(RANDOM_SEED_END);
 	const engine = await LocalEngine.open(flags.device);
 	const line = createProgressLine({ n });
-	for (let index = 0; index < n; index++) {
-		const request = { ...fillRequest(body, taskOf(flags), seed, index, model.info), ...engineFields(flags) };
-		const picture = await engine.make(model, request, inputs, onLine(line, index), outputOf(flags, out));
+	const common = engineFields(flags);
+	const requests = Array.from({ length: n }, (_, i) => ({ ...fillRequest(body, taskOf(flags), seed, i, model.info), ...common }));
+	let index = 0;
+	for await (const picture of engine.make(model, requests, inputs, (i) => onLine(line, i), outputOf(flags, out))) {
 		line.event({ event: 'image', data: { index } });
 		for (const warning of index === 0 ? picture.warnings : []) line.note(`limner: note: ${warning}`);
-		const file = numberedFile(out, index, n);
+		const file = numberedFile(out, index++, n);
 		writeOutput(file, picture.png);
 		if (flags.saveLatents === true) saveLatents(file.replace(/\.[^.]*$/, '.latents.f32'), [picture]);
 		line.done();
-		console.log(`${file}  ${request.width}×${request.height}, seed ${request.seed}`);
+		const { width, height, seed: own } = picture.request;
+		console.log(`${file}  ${width}×${height}, seed ${own}`);
 		console.error(`limner: ${timesLine(picture.timings)}`);
 	}
 	await engine.close();
@@ -119,11 +121,9 @@ const runEntry = async (engine: LocalEngine, model: StoredModel, entry: JobEntry
 		...(entry.initImage === undefined ? {} : { init: entry.initImage }),
 		...(entry.maskImage === undefined ? {} : { mask: entry.maskImage }),
 	};
+	const requests = Array.from({ length: entry.n ?? 1 }, (_, index) => fillEntry(entry, index, model.info));
 	const pictures: LocalPicture[] = [];
-	for (let index = 0; index < (entry.n ?? 1); index++) {
-		const request: EngineRequest = fillEntry(entry, index, model.info);
-		pictures.push(await engine.make(model, request, inputs, onLine(line, index)));
-	}
+	for await (const picture of engine.make(model, requests, inputs, (index) => onLine(line, index))) pictures.push(picture);
 	return pictures;
 };
 

@@ -2,7 +2,8 @@
  * Pictures that go through the network together: each keeps the bytes that it has alone.
  */
 import { fileURLToPath } from 'node:url';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
+import { ModelSession } from './session.ts';
 import { CancelledError, DiffusionPipeline, InvalidRequestError, type BatchOutcome, type GenerateRequest } from './pipeline.ts';
 
 const dir = (name: string): string => fileURLToPath(new URL(`../../../tests/reference/models/${name}`, import.meta.url));
@@ -123,5 +124,43 @@ describe('batches', () => {
 		expect(a.images.map((i) => i.rgb)).toEqual(b.images.map((i) => i.rgb));
 		await tight.release();
 		await roomy.release();
+	});
+});
+
+/** Names of the graphs that ran, with how many rows. */
+const runsDuring = async (act: () => Promise<unknown>): Promise<string[]> => {
+	const spy = vi.spyOn(ModelSession.prototype, 'run');
+	await act();
+	const names = spy.mock.calls.map(([feeds]) => Object.entries(feeds).map(([name, tensor]) => `${name} ${tensor.dims[0] ?? ''}`)[0] ?? '');
+	spy.mockRestore();
+	return names;
+};
+const count = (names: string[], start: string): number => names.filter((name) => name.startsWith(start)).length;
+
+describe('nothing is computed twice', () => {
+	test('text is encoded once for all pictures and later requests, and no unconditional row runs at guidance up to 1', async () => {
+		const pipeline = await DiffusionPipeline.load(dir('sd-1.5'), { intraOpNumThreads: 1 });
+		const request = { ...base, scheduler: 'ddim', n: 3 };
+		const first = await runsDuring(async () => pipeline.generate(request));
+		expect(count(first, 'input_ids')).toBe(2);
+		// one run of a picture alone to compare with, then six rows a step
+		expect(first.filter((name) => name.startsWith('sample'))).toEqual(['sample 2', 'sample 6', 'sample 6', 'sample 6']);
+		const second = await runsDuring(async () => pipeline.generate({ ...request, seed: 9 }));
+		expect(count(second, 'input_ids')).toBe(0);
+		expect(second.filter((name) => name.startsWith('sample'))).toEqual(['sample 6', 'sample 6', 'sample 6']);
+		const unguided = await runsDuring(async () => pipeline.generate({ ...request, n: 1, guidance: 1 }));
+		expect(unguided.filter((name) => name.startsWith('sample'))).toEqual(['sample 1', 'sample 1', 'sample 1']);
+		await pipeline.release();
+	});
+
+	test('the input picture is encoded once for all pictures, with a draw for each', async () => {
+		const pipeline = await DiffusionPipeline.load(dir('sd-1.5'), { intraOpNumThreads: 1, maxBatch: 2 });
+		const request: GenerateRequest = { ...base, task: 'img2img', initImage: picture(3), n: 4 };
+		const names = await runsDuring(async () => pipeline.generate(request));
+		// pixels and latents are both called sample: the encoder runs on one row, the network on two for each picture
+		expect(count(names, 'sample 1')).toBe(1);
+		const { images } = await pipeline.generate(request);
+		expect(new Set(images.map((image) => Buffer.from(image.rgb).toString('base64'))).size).toBe(4);
+		await pipeline.release();
 	});
 });

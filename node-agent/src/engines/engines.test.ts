@@ -1,9 +1,10 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { CancelledError, InferenceError, InvalidRequestError, ModelFolderError } from '../diffusion/errors.ts';
+import { ModelSession } from '../diffusion/session.ts';
 import { parseGpus } from '../doctor/facts.ts';
 import { threadsPerSlot } from './devices.ts';
 import { planDevice } from './plan.ts';
@@ -120,6 +121,63 @@ describe('onnx engine', () => {
 		expect(engine.health().loaded).toBe('lcm');
 		await expect(engine.load({ ...model('none') }, () => undefined)).rejects.toBeInstanceOf(EngineError);
 		expect(engine.health().loaded).toBeUndefined();
+	});
+
+	it('makes a batch of which one has a broken input, and reads equal inputs once', async () => {
+		const engine = createOnnxEngine({ ...options, executionProviders: ['cpu'] });
+		await engine.load(model('sd-1.5'), () => undefined);
+		const good = await file('good.png', raw(3, 1, 2, 3, 4, 5, 6).resize(64, 64, { fit: 'fill' }).png());
+		const same = join(folder, 'same.png');
+		copyFileSync(good, same);
+		const bad = join(folder, 'bad.png');
+		writeFileSync(bad, 'not a picture');
+		const items = [good, bad, same].map((init) => ({ request: { ...request, task: 'img2img' as const, strength: 0.9 }, inputs: { init } }));
+		const phases: [number, string][] = [];
+		const outcomes = await engine.generateBatch(items, {
+			onPhase: (item, phase) => phases.push([item, phase]),
+			onStep: () => undefined,
+			isCancelled: () => false,
+		});
+		expect(outcomes[1]).toMatchObject({
+			failure: 'invalid',
+			message: 'The input picture is not a picture that can be read (PNG, JPEG or WebP up to 4096 × 4096).',
+		});
+		const [first, , third] = outcomes;
+		if (first instanceof Error || third instanceof Error) throw new Error('both should be pictures');
+		expect(first?.rgb).toEqual(third?.rgb);
+		expect(phases.filter(([, phase]) => phase === 'decoding').map(([item]) => item)).toEqual([0, 2]);
+		await engine.unload();
+	});
+
+	it('keeps several models while there is room, and only the last one where there is not', async () => {
+		const roomy = createOnnxEngine({ ...options, executionProviders: ['cpu'] });
+		const tight = createOnnxEngine({ ...options, executionProviders: ['cpu'], modelBytes: 1 });
+		for (const name of ['sd-1.5', 'lcm', 'sd-1.5']) {
+			for (const engine of [roomy, tight]) await engine.load(model(name), () => undefined);
+		}
+		expect(roomy.health()).toMatchObject({ loaded: 'sd-1.5', held: ['lcm', 'sd-1.5'] });
+		expect(tight.health()).toMatchObject({ loaded: 'sd-1.5', held: ['sd-1.5'] });
+		let loads = 0;
+		await roomy.load(model('lcm'), () => loads++);
+		expect(loads).toBe(0);
+		await roomy.unload();
+		await tight.unload();
+		expect(roomy.health().held).toEqual([]);
+	});
+
+	it('drops its sessions when memory runs out, and makes the next picture', async () => {
+		const engine = createOnnxEngine({ ...options, executionProviders: ['cpu'] });
+		await engine.load(model('sd-1.5'), () => undefined);
+		const spy = vi
+			.spyOn(ModelSession.prototype, 'run')
+			.mockRejectedValue(new InferenceError('Running x failed: Failed to allocate memory for requested buffer of size 9'));
+		const failed = engine.generate(request, {}, hooks());
+		await expect(failed).rejects.toMatchObject({ failure: 'oom', message: expect.stringContaining('ran out of memory') as string });
+		expect(engine.health()).toMatchObject({ loaded: undefined, held: [] });
+		spy.mockRestore();
+		await engine.load(model('sd-1.5'), () => undefined);
+		expect((await engine.generate(request, {}, hooks())).width).toBe(64);
+		await engine.unload();
 	});
 
 	it('stops between steps', async () => {

@@ -9,7 +9,15 @@ import { taskSeed, type JobRequest, type ModelInfo, type Operation } from '@limn
 import { createEngine } from '../engines/create.ts';
 import { coreCount, threadsPerSlot, type DevicePlan } from '../engines/devices.ts';
 import { fallbackWarning, planDevice } from '../engines/plan.ts';
-import { EngineError, type Engine, type EngineInputs, type EnginePhase, type EngineRequest } from '../engines/types.ts';
+import {
+	EngineError,
+	type Engine,
+	type EngineBatchHooks,
+	type EngineInputs,
+	type EngineOutcome,
+	type EnginePhase,
+	type EngineRequest,
+} from '../engines/types.ts';
 import { settings } from '../config/settings.ts';
 import { UserError } from '../lib/user-error.ts';
 import { listModels, readModel, type StoredModel } from '../models/store.ts';
@@ -156,6 +164,21 @@ const restartWith = (env: DevicePlan['env']): void => {
 	process.execve(process.execPath, [process.execPath, ...process.execArgv, ...process.argv.slice(1)], { ...process.env, ...env });
 };
 
+/** Hooks of a batch that begins at picture `from`. */
+const batchProgress = (progress: (index: number) => LocalProgress, from: number): EngineBatchHooks => {
+	const lines = new Map<number, LocalProgress>();
+	const at = (item: number): LocalProgress => {
+		const line = lines.get(item) ?? progress(from + item);
+		lines.set(item, line);
+		return line;
+	};
+	return {
+		onPhase: (item, phase) => at(item).onPhase(phase),
+		onStep: (item, step, steps) => at(item).onStep(step, steps),
+		isCancelled: () => false,
+	};
+};
+
 /** An engine in this process that keeps the last model loaded. */
 export class LocalEngine {
 	readonly #engine: Engine;
@@ -182,24 +205,53 @@ export class LocalEngine {
 		return new LocalEngine(engine, warning === undefined ? [] : [warning]);
 	}
 
-	/** @throws {UserError} with the engine's sentence */
-	async make(
+	/**
+	 * Makes a picture of each request, several at a time, and hands them over as they are made.
+	 * @param requests of one shape
+	 * @param progress what to tell of the picture at a position
+	 * @throws {UserError} with the engine's sentence
+	 */
+	async *make(
+		model: StoredModel,
+		requests: readonly EngineRequest[],
+		inputs: EngineInputs,
+		progress: (index: number) => LocalProgress,
+		output?: OutputOptions,
+	): AsyncGenerator<LocalPicture> {
+		const started = performance.now();
+		progress(0).onPhase('loading');
+		await this.#orExplain(async () => this.#engine.load(model, () => undefined));
+		let loadMs = performance.now() - started;
+		const { maxBatch } = this.#engine.capabilities();
+		for (let from = 0; from < requests.length; from += maxBatch) {
+			const part = requests.slice(from, from + maxBatch);
+			const items = part.map((request) => ({ request, inputs }));
+			const outcomes = await this.#engine.generateBatch(items, batchProgress(progress, from));
+			for (const [i, request] of part.entries()) {
+				yield await this.#orExplain(async () => this.#picture(model, request, outcomes[i], loadMs, output));
+				loadMs = 0;
+			}
+		}
+	}
+
+	async #picture(
 		model: StoredModel,
 		request: EngineRequest,
-		inputs: EngineInputs,
-		progress: LocalProgress,
+		outcome: EngineOutcome | undefined,
+		loadMs: number,
 		output?: OutputOptions,
 	): Promise<LocalPicture> {
+		if (outcome === undefined) throw new EngineError('engine', 'The engine made no picture.');
+		if (outcome instanceof Error) throw outcome;
+		const png = await encodePicture(outcome, pictureRecord({ request, model }, outcome, this.#engine), output);
+		const { timings, latents } = outcome;
+		const warnings = [...this.#warnings, ...outcome.warnings];
+		return { png, request, warnings, timings: { loadMs, ...timings }, ...(latents === undefined ? {} : { latents }) };
+	}
+
+	async #orExplain<T>(act: () => Promise<T>): Promise<T> {
 		try {
-			const started = performance.now();
-			progress.onPhase('loading');
-			await this.#engine.load(model, () => undefined);
-			const loadMs = performance.now() - started;
-			const picture = await this.#engine.generate(request, inputs, { ...progress, isCancelled: () => false });
-			const png = await encodePicture(picture, pictureRecord({ request, model }, picture, this.#engine), output);
-			const { timings, latents } = picture;
-			const warnings = [...this.#warnings, ...picture.warnings];
-			return { png, request, warnings, timings: { loadMs, ...timings }, ...(latents === undefined ? {} : { latents }) };
+			return await act();
 		} catch (error) {
 			if (error instanceof EngineError) throw new UserError(error.message, { cause: error });
 			throw error;
