@@ -146,11 +146,22 @@ const probe = async (): ReturnType<Engine['probe']> => {
 /** Part of the memory that loaded models may take; the rest is for running them. */
 const MODEL_SHARE = 0.5;
 
-/** Memory of the device: measured where it is that of this process, else only known in sum. */
+/**
+ * Memory of the device: measured where it is that of this process, else only known in sum, or not at all. Then batches are
+ * tried, and made smaller when memory runs out.
+ */
 const gaugeOf = ({ device }: OnnxOptions): MemoryGauge => {
 	const most = device.memoryBytes ?? Number.POSITIVE_INFINITY;
-	if (device.kind !== 'cpu') return { used: () => 0, free: () => (Number.isFinite(most) ? most : 0) };
+	if (device.kind !== 'cpu') return { used: () => 0, free: () => most };
 	return { used: processMemory.used, free: () => Math.max(0, Math.min(processMemory.free(), most - processMemory.used())) };
+};
+
+/** Where nobody knows how much memory there is, one model at a time has to do. */
+const roomForModels = ({ device }: OnnxOptions, gauge: MemoryGauge, held: number): number => {
+	const free = gauge.free();
+	if (!Number.isFinite(free)) return 0;
+	// what is held is part of a device's sum already, and not of what a process has free
+	return (free + (device.kind === 'cpu' ? held : 0)) * MODEL_SHARE;
 };
 
 type Loaded = WarmModels<EngineModel, DiffusionPipeline>;
@@ -197,7 +208,7 @@ const loader = (models: Loaded) => async (model: EngineModel, onProgress: (fract
 const warmModels = (options: OnnxOptions, maxBatch: number): Loaded => {
 	const gauge = gaugeOf(options);
 	return new WarmModels({
-		limit: (held) => options.modelBytes ?? (gauge.free() + (options.device.kind === 'cpu' ? held : 0)) * MODEL_SHARE,
+		limit: (held) => options.modelBytes ?? roomForModels(options, gauge, held),
 		used: gauge.used,
 		estimate: (model) => model.folder?.bytes ?? 0,
 		open: async (model, onProgress) =>
