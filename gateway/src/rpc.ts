@@ -17,6 +17,7 @@ import type {
 	LedgerRow,
 	ModelInfo,
 	KeyLimits,
+	Metric,
 	NodeMode,
 	QueueView,
 	RateLimit,
@@ -25,6 +26,7 @@ import type {
 	TaskType,
 	TaskView,
 	Usage,
+	WindowName,
 	WorkspaceLimits,
 } from '@limner/shared';
 
@@ -128,8 +130,6 @@ export interface SubmitOutput {
 	deps?: KnownDependency[];
 	/** The tightest limit, when there is one. */
 	rateLimit?: RateLimit;
-	/** Pictures of the workspace that may be made at a time. */
-	concurrent?: number;
 }
 
 /** Terminal event of a job, absolute values; applied iff the job is still open. */
@@ -263,6 +263,65 @@ export interface AccountRpc {
 	remove(): Promise<void>;
 }
 
+export interface GaugeView {
+	window: WindowName;
+	metric: Metric;
+	limit: number;
+	used: number;
+	reserved: number;
+	remaining: number;
+	resetsAt: number;
+}
+
+export interface AllocationInput {
+	images: number;
+	megapixelSteps: number;
+	startsAt: number;
+	endsAt: number;
+	note: string;
+}
+
+export interface AllocationView extends AllocationInput {
+	id: string;
+	createdAt: number;
+	createdBy: string;
+	leftImages: number;
+	leftMegapixelSteps: number;
+	state: 'planned' | 'active' | 'ended' | 'released';
+}
+
+export interface QuotaReport {
+	workspaceId: string;
+	windows: GaugeView[];
+	queued: { used: number; limit: number };
+	concurrent: { limit: number | null };
+	storage: { usedBytes: number; limitBytes: number | null; retentionMs: number | null };
+	key: { id: string; windows: GaugeView[]; queued: { used: number; limit: number | null } } | null;
+	allocations: AllocationView[];
+}
+
+/** What one key used of one model on one day. */
+export interface UsagePoint {
+	dayAt: number;
+	keyId: string;
+	model: string;
+	jobs: number;
+	images: number;
+	megapixelSteps: number;
+	failed: number;
+}
+
+/** Quotas, usage and reservations of a workspace. */
+export interface ResourcesRpc {
+	/** @param keyId to tell what is left of the limits of a key too */
+	quotas(keyId?: string): Promise<QuotaReport>;
+	usageSeries(fromMs: number, toMs: number): Promise<UsagePoint[]>;
+	allocate(input: AllocationInput, actor: Actor): Promise<Result<{ allocation: AllocationView }>>;
+	release(id: string, actor: Actor): Promise<Result<{ allocation: AllocationView }>>;
+	/** Bytes that may still be stored; `null` = no limit. */
+	storageLeft(): Promise<number | null>;
+}
+
 /** Keys, members and invitations of a workspace. */
 export interface TenancyRpc {
 	/** Makes the workspace; refused when it exists or has been deleted. */
@@ -380,7 +439,7 @@ export interface WorkspaceHealth {
 	quotas: { name: string; used: number; limit: number }[];
 }
 
-export interface WorkspaceRpc extends TenancyRpc {
+export interface WorkspaceRpc extends TenancyRpc, ResourcesRpc {
 	/** Looks the key up by its SHA-256 (hex over the whole key text). Takes the bootstrap key the first time. */
 	authenticate(ws: string, keyId: string, keyHash: string): Promise<Result<{ principal: Principal }>>;
 	submit(ws: string, input: SubmitInput): Promise<Result<SubmitOutput>>;
@@ -440,8 +499,6 @@ export interface PoolJob {
 	keyId: string;
 	traceId?: string;
 	retryOf?: string;
-	/** Pictures of the workspace that may be made at a time; absent = as many as there are slots. */
-	concurrent?: number;
 }
 
 /** What the Pool knows of a live job. */

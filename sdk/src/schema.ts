@@ -678,6 +678,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/resources/quotas": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Limits of the workspace and of the calling key, and what is left
+         * @description Windows are minutes, days and months of UTC. Open jobs and reservations count as reserved until they end.
+         */
+        get: operations["resourceQuotas"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/resources/usage": {
         parameters: {
             query?: never;
@@ -685,10 +705,53 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** What the workspace has used */
+        /**
+         * What the workspace has used: ever, and by day, model or key
+         * @description The last 30 days when `from` and `to` (UTC, both included) are absent. A job counts on the day on which it ends.
+         */
         get: operations["resourceUsage"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/resources/allocate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Reserve a part of the quota for a job or a time
+         * @description Others of the workspace cannot use what is reserved. Jobs draw from it with the header `Limner-Allocation: <id>`; what is left comes back when it ends or is released.
+         */
+        post: operations["allocateResources"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/resources/release": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Give back what is left of a reservation
+         * @description Jobs that draw from it go on. Releasing again changes nothing.
+         */
+        post: operations["releaseResources"];
         delete?: never;
         options?: never;
         head?: never;
@@ -2128,12 +2191,105 @@ export interface components {
         PoolMetrics: {
             [key: string]: unknown;
         };
+        Quotas: {
+            workspaceId: string;
+            windows: components["schemas"]["Quota"][];
+            queued: {
+                used: number;
+                limit: number;
+            };
+            concurrent: {
+                limit: number | null;
+            };
+            storage: {
+                usedBytes: number;
+                limitBytes: number | null;
+                retentionMs: number | null;
+            };
+            key: {
+                id: string;
+                windows: components["schemas"]["Quota"][];
+                queued: {
+                    used: number;
+                    limit: number | null;
+                };
+            } | null;
+            allocations: components["schemas"]["Reservation"][];
+        };
+        Quota: {
+            /** @enum {string} */
+            window: "minute" | "day" | "month";
+            /** @enum {string} */
+            metric: "jobs" | "images" | "megapixelSteps";
+            limit: number;
+            used: number;
+            reserved: number;
+            remaining: number;
+            /** Format: date-time */
+            resetsAt: string;
+        };
+        Reservation: {
+            id: string;
+            /** @enum {string} */
+            state: "planned" | "active" | "ended" | "released";
+            images: number;
+            megapixelSteps: number;
+            leftImages: number;
+            leftMegapixelSteps: number;
+            /** Format: date-time */
+            startsAt: string;
+            /** Format: date-time */
+            endsAt: string;
+            /** Format: date-time */
+            createdAt: string;
+            createdBy: string;
+            note: string;
+        };
         ResourceUsage: {
             workspaceId: string;
             images: number;
             megapixelSteps: number;
             openJobs: number;
             settledJobs: number;
+            /** @enum {string} */
+            groupBy: "day" | "model" | "key";
+            /** Format: date */
+            from: string;
+            /** Format: date */
+            to: string;
+            series: components["schemas"]["UsagePoint"][];
+        };
+        UsagePoint: {
+            /** Format: date */
+            day?: string;
+            model?: string;
+            keyId?: string;
+            jobs: number;
+            failed: number;
+            images: number;
+            megapixelSteps: number;
+        };
+        /**
+         * @example {
+         *       "images": 100,
+         *       "megapixelSteps": 500,
+         *       "note": "batch for Monday"
+         *     }
+         */
+        ReservationRequest: {
+            /** @default 0 */
+            images: number;
+            /** @default 0 */
+            megapixelSteps: number;
+            /** Format: date-time */
+            startsAt?: string;
+            /** Format: date-time */
+            endsAt?: string;
+            /** @default  */
+            note: string;
+        };
+        ReleaseRequest: {
+            id: string;
         };
         /**
          * @example {
@@ -3099,6 +3255,7 @@ export interface operations {
             };
             header?: {
                 "idempotency-key"?: string;
+                "limner-allocation"?: string;
             };
             path?: never;
             cookie?: never;
@@ -6609,9 +6766,78 @@ export interface operations {
             };
         };
     };
-    resourceUsage: {
+    resourceQuotas: {
         parameters: {
             query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Quotas */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Quotas"];
+                };
+            };
+            /** @description A valid API key is needed */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key lacks the needed scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests or too many open jobs */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The gateway is not ready or overloaded */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    resourceUsage: {
+        parameters: {
+            query?: {
+                from?: string;
+                to?: string;
+                groupBy?: "day" | "model" | "key";
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -6638,6 +6864,243 @@ export interface operations {
             };
             /** @description The key lacks the needed scope */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A field has a value that is not allowed */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests or too many open jobs */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The gateway is not ready or overloaded */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    allocateResources: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReservationRequest"];
+            };
+        };
+        responses: {
+            /** @description The reservation */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Reservation"];
+                };
+            };
+            /** @description The request could not be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A valid API key is needed */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key lacks the needed scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The state does not allow this */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The content type is not supported */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A field has a value that is not allowed */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests or too many open jobs */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The gateway is not ready or overloaded */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    releaseResources: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReleaseRequest"];
+            };
+        };
+        responses: {
+            /** @description The reservation */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Reservation"];
+                };
+            };
+            /** @description The request could not be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A valid API key is needed */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key lacks the needed scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The content type is not supported */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A field has a value that is not allowed */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };

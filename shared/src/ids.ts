@@ -115,6 +115,9 @@ export const newApiKey = (ws: string, random: Uint8Array): string => {
 	return `lk_${ws}_${base32(random.subarray(0, 5))}_${base32(random.subarray(5, 37))}`;
 };
 
+/** Reservations of capacity. */
+export const ALLOCATION_ID_PATTERN = new RegExp(`^alloc_[${ALPHABET}]{16}$`);
+
 /** Account ids: the SHA-256 of the lower-cased e-mail address in base32, so that an id names its Durable Object. */
 export const ACCOUNT_ID_PATTERN = new RegExp(`^acct_[${ALPHABET}]{52}$`);
 

@@ -112,18 +112,18 @@ export const problemBody = (error: LimnerError, instance: string, requestId: str
 };
 
 /** `RateLimit-*` headers (draft-ietf-httpapi-ratelimit-headers-07). */
-export const setRateLimit = (headers: Headers, { limit, remaining, resetS }: RateLimit): void => {
-	headers.set('ratelimit-limit', String(limit));
-	headers.set('ratelimit-remaining', String(remaining));
-	headers.set('ratelimit-reset', String(Math.max(0, Math.ceil(resetS))));
-};
+export const rateLimitHeaders = ({ limit, remaining, resetS }: RateLimit): [name: string, value: string][] => [
+	['RateLimit-Limit', String(limit)],
+	['RateLimit-Remaining', String(remaining)],
+	['RateLimit-Reset', String(Math.max(0, Math.ceil(resetS)))],
+];
 
 /** Answers a problem. Paths that hold tickets are not repeated in `instance`. */
 export const problemResponse = (c: AppContext, error: LimnerError): Response => {
 	const body = problemBody(error, `urn:limner:request:${c.get('requestId')}`, c.get('requestId'));
 	const headers = new Headers({ 'content-type': PROBLEM_TYPE, 'cache-control': 'no-store' });
 	if (body.retryAfter !== undefined) headers.set('retry-after', String(Math.ceil(body.retryAfter)));
-	if (error.rateLimit !== undefined) setRateLimit(headers, error.rateLimit);
+	if (error.rateLimit !== undefined) for (const [name, value] of rateLimitHeaders(error.rateLimit)) headers.set(name, value);
 	if (error.code === 'unauthorized') headers.set('www-authenticate', 'Bearer realm="limner"');
 	return new Response(JSON.stringify(body), { status: error.status, headers });
 };

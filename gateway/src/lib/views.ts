@@ -87,7 +87,7 @@ const purgedNote = (row: JobRow): string[] => {
 export const jobView = (context: ViewContext, row: JobRow, live?: LiveJob): JobView => {
 	const merged = mergeLive(row, live);
 	const self = `${context.base}/api/v1/jobs/${row.id}`;
-	const { inputKeys: _internal, ...request } = merged.spec;
+	const { inputKeys: _internal, maxConcurrent: _limit, ...request } = merged.spec;
 	return {
 		id: row.id,
 		state: merged.state,

@@ -464,6 +464,19 @@ describe('failure', () => {
 });
 
 describe('order', () => {
+	it('gives a workspace no more slots than its limit, lets others by, and goes on when one is free', () => {
+		const bench = new Bench();
+		for (let i = 0; i < 4; i++) bench.submit({ maxConcurrent: 2 }, { ws: 'acme' });
+		bench.submit({}, { ws: 'bolt' });
+		bench.join(bench.identity(), { slots: slotsOf(4) });
+		const first = bench.grants();
+		expect(first.map((grant) => grant.job.ws).toSorted()).toEqual(['acme', 'acme', 'bolt']);
+		const mine = first.find((grant) => grant.job.ws === 'acme')!;
+		bench.clear();
+		bench.complete(mine, bench.state.connNode.get(mine.connId) ?? '');
+		expect(bench.grants().map((grant) => grant.job.ws)).toEqual(['acme']);
+	});
+
 	it('shares between workspaces by weight, whoever came first', () => {
 		const bench = new Bench();
 		for (let i = 0; i < 20; i++) bench.submit({}, { ws: 'acme' });

@@ -6,7 +6,7 @@ import { POOL_LIMITS, TIMING, transition, type FailureClass, type TaskState } fr
 import { addFree, removeFree } from './free.ts';
 import { record, moveJob } from './history.ts';
 import { endIfDone } from './ending.ts';
-import { taskKey, type Ctx, type Job, type PoolNode, type Slot, type Task, type TaskRun } from './model.ts';
+import { taskKey, type Ctx, type Job, type PoolNode, type PoolState, type Slot, type Task, type TaskRun } from './model.ts';
 import { bestSlot, leaseFor, memoryOf, moreMemoryExists, needKey, retryDelayMs } from './placement.ts';
 import { chargeGrant, dequeueTask, enqueueTask, workspacesInOrder } from './queue.ts';
 import { arm } from './timers.ts';
@@ -166,6 +166,19 @@ export const matchAll = (ctx: Ctx): void => {
 	}
 };
 
+/** Whether the workspace has as many slots at work as its limit allows. When one ends, matching starts again. */
+const atConcurrency = (state: PoolState, job: Job): boolean => {
+	const { maxConcurrent } = job.spec;
+	if (typeof maxConcurrent !== 'number') return false;
+	let busy = 0;
+	for (const node of state.nodes.values()) {
+		for (const { grant: key } of node.slots.values()) {
+			if (key !== null && state.jobs.get(key.slice(0, key.lastIndexOf('/')))?.ws === job.ws) busy++;
+		}
+	}
+	return busy >= maxConcurrent;
+};
+
 const grantNext = (ctx: Ctx, refused: Set<string>, cursors: Map<string, number>): boolean => {
 	const { state, now } = ctx;
 	for (const ws of workspacesInOrder(state)) {
@@ -176,7 +189,7 @@ const grantNext = (ctx: Ctx, refused: Set<string>, cursors: Map<string, number>)
 			if (item === undefined) break;
 			cursors.set(ws, i);
 			const need = needKey(item.job, item.task);
-			if (refused.has(need)) continue;
+			if (refused.has(need) || atConcurrency(state, item.job)) continue;
 			const { slot, recheckAt } = bestSlot(state, now, item.job, item.task);
 			if (slot !== null) {
 				grant(ctx, item.job, item.task, slot);

@@ -48,7 +48,13 @@ export const decideSubmit = (input: SubmitInput, context: SubmitContext): Submit
 	}
 	if (context.openJobs >= context.maxQueueDepth) {
 		const detail = `this workspace has ${context.openJobs} open jobs and may have ${context.maxQueueDepth}; wait until one finishes, or cancel one`;
-		return { kind: 'refused', refusal: refuse('queue_full', detail, { retryAfterS: QUEUE_FULL_RETRY_S }) };
+		return {
+			kind: 'refused',
+			refusal: refuse('queue_full', detail, {
+				retryAfterS: QUEUE_FULL_RETRY_S,
+				rateLimit: { limit: context.maxQueueDepth, remaining: 0, resetS: QUEUE_FULL_RETRY_S },
+			}),
+		};
 	}
 	const row: JobRow = {
 		id: newJobId(context.nowMs, context.random, context.shard),

@@ -63,6 +63,18 @@ CREATE TABLE invitations (
 	created_by TEXT NOT NULL, expires_at INTEGER NOT NULL, used_at INTEGER, revoked_at INTEGER
 ) WITHOUT ROWID;`,
 	},
+	{
+		// `ledger.usage`: what is used in the windows of now, see usage.ts; carried along, not part of the hash.
+		name: '0003-quotas',
+		sql: `
+ALTER TABLE ledger ADD COLUMN usage TEXT;
+CREATE TABLE usage_days (day_at INTEGER PRIMARY KEY, pairs TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE allocations (
+	id TEXT PRIMARY KEY, created_at INTEGER NOT NULL, created_by TEXT NOT NULL, note TEXT NOT NULL,
+	starts_at INTEGER NOT NULL, ends_at INTEGER NOT NULL, images INTEGER NOT NULL, milli_steps INTEGER NOT NULL,
+	used_images INTEGER NOT NULL, used_milli_steps INTEGER NOT NULL, released_at INTEGER
+) WITHOUT ROWID;`,
+	},
 ];
 
 export type JobSql = {
@@ -171,7 +183,16 @@ export const keyFromSql = (sql: KeySql): KeyRow => ({
 	prevUntil: sql.prev_until,
 });
 
-export type LedgerSql = { seq: number; at: number; prev: string; hash: string; totals: string; open_from: string; entries: string };
+export type LedgerSql = {
+	seq: number;
+	at: number;
+	prev: string;
+	hash: string;
+	totals: string;
+	open_from: string;
+	entries: string;
+	usage: string | null;
+};
 export const ledgerFromSql = (sql: LedgerSql): LedgerRow => ({
 	seq: sql.seq,
 	at: sql.at,

@@ -10,6 +10,7 @@ import type { CountedSql } from '../lib/sql.ts';
 import type { AssetRow, JobRow } from '../rpc.ts';
 import { objectsOf, type IdemRow, type ObjectsKind, type StoredJob } from './jobs.ts';
 import type { KeyRow } from './keys.ts';
+import { Meter } from './meter.ts';
 import { EMPTY_LEDGER, nextLedgerRow, type LedgerEntry, type LedgerHead } from './ledger.ts';
 import {
 	assetFromSql,
@@ -40,6 +41,7 @@ export class Store {
 	readonly homeShard: number;
 	/** Ids of open jobs with their creation times, oldest first. */
 	readonly #open = new Map<string, number>();
+	readonly meter: Meter;
 	#ledger: LedgerHead = EMPTY_LEDGER;
 	#lastJobId = '';
 	#lastJobAt = 0;
@@ -55,6 +57,7 @@ export class Store {
 		const { ws, homeShard } = kept === undefined ? (identity as { ws: string; homeShard: number }) : JSON.parse(kept);
 		this.ws = ws;
 		this.homeShard = homeShard;
+		this.meter = new Meter(sql);
 		this.reload();
 	}
 
@@ -65,11 +68,15 @@ export class Store {
 		this.#deletingSince = deleting === undefined ? null : Number(deleting);
 		const head = this.sql.all<LedgerSql>('SELECT * FROM ledger ORDER BY seq DESC LIMIT 1')[0];
 		this.#ledger = head === undefined ? EMPTY_LEDGER : ledgerFromSql(head);
-		const open = this.sql.each<{ id: string; created_at: number }>(
-			'SELECT id, created_at FROM jobs WHERE id >= ? AND finished_at IS NULL ORDER BY id',
+		this.meter.reload(head?.usage ?? null, Date.now());
+		const open = this.sql.each<{ id: string; created_at: number; key_id: string; spec: string }>(
+			'SELECT id, created_at, key_id, spec FROM jobs WHERE id >= ? AND finished_at IS NULL ORDER BY id',
 			head?.open_from ?? '',
 		);
-		for (const { id, created_at } of open) this.#open.set(id, created_at);
+		for (const { id, created_at, key_id, spec } of open) {
+			this.#open.set(id, created_at);
+			this.meter.opened(id, created_at, key_id, JSON.parse(spec));
+		}
 		const last = this.sql.all<{ id: string; created_at: number }>('SELECT id, created_at FROM jobs ORDER BY id DESC LIMIT 1')[0];
 		this.#lastJobId = last?.id ?? '';
 		this.#lastJobAt = last?.created_at ?? 0;
@@ -155,6 +162,7 @@ export class Store {
 	insertJob(job: StoredJob): void {
 		this.sql.write('jobs', `INSERT INTO jobs (${JOB_COLUMNS}) VALUES (${JOB_PLACES})`, ...jobValues(job, 0));
 		this.#open.set(job.row.id, job.row.createdAt);
+		this.meter.opened(job.row.id, job.row.createdAt, job.keyId, job.row.spec);
 		this.#lastJobId = job.row.id;
 		this.#lastJobAt = job.row.createdAt;
 	}
@@ -176,6 +184,7 @@ export class Store {
 			row.id,
 		);
 		this.#open.delete(row.id);
+		this.meter.closed(row, Date.now());
 	}
 
 	/**
@@ -183,6 +192,7 @@ export class Store {
 	 * @param purgedMs when pictures were removed; `null` when there was none to remove
 	 */
 	purgeJob(row: Pick<JobRow, 'id' | 'images'>, objects: ObjectsKind, purgedMs: number | null): void {
+		this.meter.removed(row.id, row.images);
 		this.sql.write(
 			'jobs',
 			'UPDATE jobs SET images = ?, objects = ?, purged_at = coalesce(purged_at, ?) WHERE id = ?',
@@ -222,9 +232,10 @@ export class Store {
 	appendLedger(entries: LedgerEntry[], nowMs: number): void {
 		const row = nextLedgerRow(this.#ledger, entries, nowMs);
 		const [oldestOpen] = this.#open.keys();
+		this.meter.rollOver(nowMs);
 		this.sql.write(
 			'ledger',
-			'INSERT INTO ledger (seq, at, prev, hash, totals, open_from, entries) VALUES (?, ?, ?, ?, ?, ?, ?)',
+			'INSERT INTO ledger (seq, at, prev, hash, totals, open_from, entries, usage) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
 			row.seq,
 			row.at,
 			row.prev,
@@ -232,6 +243,7 @@ export class Store {
 			JSON.stringify(row.totals),
 			(oldestOpen ?? this.#lastJobId).slice(0, TIME_PREFIX_CHARS),
 			JSON.stringify(row.entries),
+			this.meter.text(),
 		);
 		this.#ledger = { seq: row.seq, hash: row.hash, totals: row.totals };
 	}

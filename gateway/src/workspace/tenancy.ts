@@ -87,6 +87,7 @@ export class Tenancy {
 		return store;
 	}
 
+	/** Appends to the ledger. */
 	#log(store: Store, action: string, actor: Actor, target: string, detail?: Record<string, string>): void {
 		const who = actor.startsWith('acct_') ? `user:${actor}` : actor;
 		const entry: LedgerAction = {
@@ -103,6 +104,11 @@ export class Tenancy {
 	#profile(store: Store): Profile {
 		const text = store.getMeta('profile');
 		return text === undefined ? { name: store.ws, limits: {} } : (JSON.parse(text) as Profile);
+	}
+
+	/** Notes in the ledger what was done. */
+	note(action: string, actor: Actor, target: string): void {
+		this.#log(this.#must(), action, actor, target);
 	}
 
 	/** Limits that hold: those of the gateway, and the workspace's own over them. */

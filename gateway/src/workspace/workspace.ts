@@ -31,6 +31,7 @@ import type {
 	JobRow,
 	LedgerSlice,
 	Actor,
+	AllocationInput,
 	By,
 	KeyInput,
 	Principal,
@@ -49,6 +50,7 @@ import { activityOf, healthOf } from './health.ts';
 import { decideKey, UNKNOWN_KEY } from './keys.ts';
 import { settleEntry, type LedgerAction, type LedgerEntry } from './ledger.ts';
 import { listImages, listJobs } from './listing.ts';
+import { Resources } from './resources.ts';
 import { retain, retentionDueAt } from './retention.ts';
 import { Store } from './store.ts';
 import { deleteStep } from './deletion.ts';
@@ -76,6 +78,7 @@ export class Workspace extends DurableObject<Cloudflare.Env> implements Workspac
 	#retainFailures = 0;
 	#moreToRetain = false;
 	readonly #tenancy: Tenancy;
+	readonly #resources: Resources;
 
 	constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
 		super(ctx, env);
@@ -85,6 +88,12 @@ export class Workspace extends DurableObject<Cloudflare.Env> implements Workspac
 			store: () => this.#store,
 			commit: (turn) => this.#commit(turn),
 			defaultLimits: this.#config.defaultLimits,
+		});
+		this.#resources = new Resources({
+			store: () => this.#store,
+			commit: (turn) => this.#commit(turn),
+			limits: () => this.#tenancy.limits(),
+			log: (action, actor, target) => this.#tenancy.note(action, actor, target),
 		});
 		if (!isMigrated(ctx.storage)) return;
 		const store = new Store(ctx.storage, this.#sql, Date.now());
@@ -140,10 +149,22 @@ export class Workspace extends DurableObject<Cloudflare.Env> implements Workspac
 			return refuse('model_forbidden', `the key may not use ${input.spec.model}; it may use: ${models.join(', ')}`);
 		}
 		if (!hasScope(answer.principal.scopes, 'jobs:write')) return refuse('forbidden', 'the key needs the scope jobs:write');
-		const submitted = this.#submit(this.#mustStore(), input);
+		const submitted = this.#submit(this.#mustStore(), this.#withLimits(input));
 		if ('ok' in submitted) return submitted;
 		if (!submitted.replayed) await this.#arm(this.#sweepAt ?? Date.now() + TIMING.reconcileOpenMs);
 		return { ok: true, ...submitted, principal: answer.principal };
+	}
+
+	/** What the shard and a restart must know of a job's limits stands in its spec. */
+	#withLimits(input: SubmitInput): SubmitInput {
+		const { concurrent } = this.#tenancy.limits();
+		const { allocationId } = input;
+		if (concurrent === undefined && allocationId === undefined) return input;
+		const extra = {
+			...(concurrent === undefined ? {} : { maxConcurrent: concurrent }),
+			...(allocationId === undefined ? {} : { allocationId }),
+		};
+		return { ...input, spec: { ...input.spec, ...extra } };
 	}
 
 	/** One synchronous turn: parallel submits with one Idempotency-Key find each other's row. */
@@ -154,13 +175,16 @@ export class Workspace extends DurableObject<Cloudflare.Env> implements Workspac
 			ws: store.ws,
 			shard: store.homeShard,
 			openJobs: store.open.size,
-			maxQueueDepth: this.#config.maxQueueDepth,
+			maxQueueDepth: this.#tenancy.limits().queued ?? this.#config.maxQueueDepth,
 			idem: idempotency && store.idem(idempotency.key, now),
 			nowMs: store.mintMs(now),
 			random: randomBytes(10),
 		});
 		if (decision.kind === 'refused') return decision.refusal;
 		const { row } = decision.job;
+		// A replay opens nothing, so it needs no room.
+		const room = decision.kind === 'insert' ? this.#resources.check(store, input) : { ok: true as const };
+		if (!room.ok) return room;
 		if (decision.kind === 'insert') {
 			this.#commit(() => {
 				store.insertJob(decision.job);
@@ -168,7 +192,12 @@ export class Workspace extends DurableObject<Cloudflare.Env> implements Workspac
 			});
 			this.#sweepAt ??= now + TIMING.reconcileOpenMs;
 		}
-		return { row, replayed: decision.kind === 'replay', shard: shardOfJob(row.id) ?? store.homeShard };
+		return {
+			row,
+			...(room.rateLimit === undefined ? {} : { rateLimit: room.rateLimit }),
+			replayed: decision.kind === 'replay',
+			shard: shardOfJob(row.id) ?? store.homeShard,
+		};
 	}
 
 	async getJob(jobId: string): Promise<JobRow | null> {
@@ -195,7 +224,7 @@ export class Workspace extends DurableObject<Cloudflare.Env> implements Workspac
 		if (outcomes.some(({ outcome }) => outcome === 'settled')) {
 			this.#tellDelivery(store);
 			// Pictures must be removed in time even when this workspace never gets another job.
-			await this.#arm(Date.now() + this.#config.resultTtlMs + retentionGapMs(this.#config.resultTtlMs));
+			await this.#arm(Date.now() + this.#ttlMs() + retentionGapMs(this.#ttlMs()));
 		}
 		return outcomes;
 	}
@@ -247,7 +276,7 @@ export class Workspace extends DurableObject<Cloudflare.Env> implements Workspac
 	async createAsset(asset: AssetRow): Promise<void> {
 		const store = this.#mustStore();
 		store.insertAsset(asset);
-		await this.#arm(asset.expiresAt + retentionGapMs(this.#config.resultTtlMs));
+		await this.#arm(asset.expiresAt + retentionGapMs(this.#ttlMs()));
 	}
 
 	async getAsset(assetId: string): Promise<AssetRow | null> {
@@ -287,7 +316,15 @@ export class Workspace extends DurableObject<Cloudflare.Env> implements Workspac
 	}
 
 	async health(sinceMs: number): Promise<WorkspaceHealth> {
-		return healthOf(this.#mustStore(), sinceMs, this.#config.maxQueueDepth);
+		const health = healthOf(this.#mustStore(), sinceMs, this.#tenancy.limits().queued ?? this.#config.maxQueueDepth);
+		const { windows, storage } = this.#resources.quotas(undefined, 0);
+		const used = windows.map(({ window, metric, used: ended, reserved, limit }) => ({
+			name: `${metric} a ${window}`,
+			used: ended + reserved,
+			limit,
+		}));
+		const stored = storage.limitBytes === null ? [] : [{ name: 'storage', used: storage.usedBytes, limit: storage.limitBytes }];
+		return { ...health, quotas: [...health.quotas, ...used, ...stored] };
 	}
 
 	/** Nobody waits for the answer, and a call that is lost is made up for: Delivery looks at the ledger by itself too. */
@@ -373,10 +410,10 @@ export class Workspace extends DurableObject<Cloudflare.Env> implements Workspac
 	}
 
 	async #retain(store: Store): Promise<void> {
-		const dueAt = retentionDueAt(store, this.#config.resultTtlMs, Date.now());
+		const dueAt = retentionDueAt(store, this.#ttlMs(), Date.now());
 		if (dueAt === null || dueAt > Date.now()) return;
 		try {
-			this.#moreToRetain = await retain(store, this.env.PICTURES, this.#config.resultTtlMs, Date.now());
+			this.#moreToRetain = await retain(store, this.env.PICTURES, this.#ttlMs(), Date.now());
 			this.#retainFailures = 0;
 		} catch (error) {
 			this.#retainFailures++;
@@ -389,10 +426,10 @@ export class Workspace extends DurableObject<Cloudflare.Env> implements Workspac
 		if (store.deletingSince !== null) return this.#arm(now + 1);
 		const wake = wakeAt({
 			sweepAt: this.#sweepAt,
-			retentionDueAt: retentionDueAt(store, this.#config.resultTtlMs, now),
+			retentionDueAt: retentionDueAt(store, this.#ttlMs(), now),
 			more: this.#moreToRetain,
 			failures: this.#retainFailures,
-			ttlMs: this.#config.resultTtlMs,
+			ttlMs: this.#ttlMs(),
 			nowMs: now,
 		});
 		if (wake !== null) await this.#arm(wake);
@@ -400,6 +437,31 @@ export class Workspace extends DurableObject<Cloudflare.Env> implements Workspac
 
 	#alarmIsLost(): boolean {
 		return this.#armedAt !== null && this.#armedAt <= Date.now() - ALARM_LATE_MAX_MS;
+	}
+
+	async quotas(keyId?: string) {
+		return this.#resources.quotas(keyId, this.#config.maxQueueDepth);
+	}
+
+	async usageSeries(fromMs: number, toMs: number) {
+		return this.#resources.series(fromMs, toMs);
+	}
+
+	async allocate(input: AllocationInput, actor: Actor) {
+		return this.#resources.allocate(input, actor);
+	}
+
+	async release(id: string, actor: Actor) {
+		return this.#resources.release(id, actor);
+	}
+
+	async storageLeft() {
+		return this.#resources.storageLeft();
+	}
+
+	/** How long pictures are kept: as the gateway says, or shorter. */
+	#ttlMs(): number {
+		return Math.min(this.#config.resultTtlMs, this.#tenancy.limits().retentionMs ?? Number.POSITIVE_INFINITY);
 	}
 
 	async createWorkspace(ws: string, name: string) {

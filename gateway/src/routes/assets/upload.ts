@@ -101,6 +101,13 @@ export const storePicture = (c: AppContext, bytes: Uint8Array<ArrayBuffer>, nowM
 
 const storeSource = async (c: AppContext, { bytes, body }: Source, nowMs: number): Promise<AssetRow> => {
 	const { ws } = c.get('principal');
+	const left = await workspaceOf(c.env, ws).storageLeft();
+	if (left !== null && bytes > left) {
+		throw new LimnerError('quota_exceeded', {
+			detail: `the workspace may store ${left} bytes more; delete pictures first`,
+			retryAfterS: 60,
+		});
+	}
 	const id = newAssetId(nowMs, crypto.getRandomValues(new Uint8Array(10)));
 	const key = assetKey(ws, id);
 	const put = await putVerified(c.env.PICTURES, { key, bytes, rules: RULES }, body);

@@ -3,12 +3,23 @@
  * @module
  */
 import { createRoute, z } from '@hono/zod-openapi';
-import { isTerminal, JOB_ID_PATTERN, JobRequest, JobView, JOB_EDGES, LimnerError, REQUEST_LIMITS, type JobState } from '@limner/shared';
+import {
+	ALLOCATION_ID_PATTERN,
+	isTerminal,
+	JOB_ID_PATTERN,
+	JobRequest,
+	JobView,
+	JOB_EDGES,
+	LimnerError,
+	REQUEST_LIMITS,
+	type JobState,
+} from '@limner/shared';
 import { followJob } from '../../lib/bridge.ts';
 import type { AppContext } from '../../lib/context.ts';
 import { describeError } from '../../lib/log.ts';
 import { jsonRequest, jsonResponse, named, newApp, pageOf, pageQuery, problems, secured, securedJson } from '../../lib/openapi.ts';
 import { idempotent, workspaceOf } from '../../lib/stubs.ts';
+import { rateLimitHeaders } from '../../lib/problem.ts';
 import { jobView } from '../../lib/views.ts';
 import { queueHeader } from './queue-header.ts';
 import { cancel, currentRow, purge, specOf, submit, viewContext, viewOf, viewsOf, type Submission, type Submitted } from './service.ts';
@@ -22,6 +33,10 @@ const IdempotencyHeader = z.object({
 		.max(REQUEST_LIMITS.idempotencyKeyChars)
 		.regex(/^[\x20-\x7e]+$/, 'printable ASCII characters only')
 		.optional(),
+});
+/** `Limner-Allocation`: the reservation that a job draws from. */
+const SubmitHeaders = IdempotencyHeader.extend({
+	'limner-allocation': z.string().regex(ALLOCATION_ID_PATTERN, 'must be the id of a reservation').optional(),
 });
 const WaitQuery = z.object({ wait: z.coerce.number().min(0).max(REQUEST_LIMITS.waitMaxS).optional() });
 const STATES = Object.keys(JOB_EDGES) as [JobState, ...JobState[]];
@@ -53,10 +68,11 @@ const accept = async (
 	wait: number,
 	nowMs: number,
 ): Promise<{ view: JobView; status: 200 | 202 }> => {
-	const { row, replayed, queue } = await submit(c, submission, nowMs);
+	const { row, replayed, queue, rateLimit } = await submit(c, submission, nowMs);
 	c.header('Location', `/api/v1/jobs/${row.id}`);
 	if (replayed) c.header('Idempotency-Replayed', 'true');
 	if (queue !== undefined) c.header('Limner-Queue', queueHeader(queue));
+	if (rateLimit !== undefined) for (const [name, value] of rateLimitHeaders(rateLimit)) c.header(name, value);
 	const asAccepted = { view: jobView(viewContext(c, nowMs), row), status: 202 } as const;
 	if (wait === 0) return asAccepted;
 	try {
@@ -83,14 +99,21 @@ jobsRoutes.openapi(
 		tags: ['jobs'],
 		summary: 'Make pictures from a prompt',
 		...securedJson('jobs:write'),
-		request: { body: jsonRequest(named(JobRequest, 'JobRequest')), headers: IdempotencyHeader, query: WaitQuery },
+		request: { body: jsonRequest(named(JobRequest, 'JobRequest')), headers: SubmitHeaders, query: WaitQuery },
 		responses: { ...accepted, ...problems(400, 401, 403, 409, 413, 415, 422, 429) },
 	}),
 	async (c) => {
 		const nowMs = Date.now();
 		const request = c.req.valid('json');
 		const { spec, warnings } = await specOf(c, request, nowMs);
-		const submission = { spec, warnings, body: request, idempotencyKey: c.req.valid('header')['idempotency-key'] };
+		const allocationId = c.req.valid('header')['limner-allocation'];
+		const submission = {
+			spec,
+			warnings,
+			body: request,
+			...(allocationId === undefined ? {} : { allocationId }),
+			idempotencyKey: c.req.valid('header')['idempotency-key'],
+		};
 		const { view, status } = await accept(c, submission, c.req.valid('query').wait ?? 0, nowMs);
 		return c.json(view, status);
 	},
@@ -187,7 +210,7 @@ jobsRoutes.openapi(
 		const nowMs = Date.now();
 		const row = await currentRow(c, c.req.valid('param').id);
 		if (!isTerminal('job', row.state)) throw new LimnerError('conflict', { detail: `the job is still ${row.state}` });
-		const { inputKeys: _old, ...rest } = row.spec;
+		const { inputKeys: _old, maxConcurrent: _limit, allocationId: _drawn, ...rest } = row.spec;
 		const spec = { ...rest, deadlineAt: nowMs + (row.spec.deadlineAt - row.createdAt) } as typeof row.spec;
 		const submission = {
 			spec,

@@ -12,6 +12,7 @@ import {
 	type JobSpec,
 	type JobView,
 	type QueueView,
+	type RateLimit,
 } from '@limner/shared';
 import { whoOf } from '../../lib/audit.ts';
 import { callerProof } from '../../lib/auth.ts';
@@ -122,12 +123,16 @@ export interface Submission {
 	body: unknown;
 	idempotencyKey: string | undefined;
 	retryOf?: string;
+	/** Reservation to draw from. */
+	allocationId?: string;
 }
 export interface Submitted {
 	row: JobRow;
 	replayed: boolean;
 	/** The Pool's answer; absent for a replay, and when the Pool could not be asked now. */
 	queue: QueueView | undefined;
+	/** The tightest limit afterwards, when there is one. */
+	rateLimit: RateLimit | undefined;
 }
 
 /**
@@ -185,6 +190,7 @@ export const submit = async (c: AppContext, submission: Submission, nowMs: numbe
 		traceId: c.get('traceId'),
 		...(idempotencyKey === undefined ? {} : { idempotency: { key: idempotencyKey, bodyHash: sha256Hex(canonicalJson(submission.body)) } }),
 		...(retryOf === undefined ? {} : { retryOf }),
+		...(submission.allocationId === undefined ? {} : { allocationId: submission.allocationId }),
 	};
 	// Without an idempotency key a second try could make a second job, so only a keyed submit is repeated.
 	const call = (stub: WorkspaceRpc) => stub.submit(proof.ws, input);
@@ -192,7 +198,7 @@ export const submit = async (c: AppContext, submission: Submission, nowMs: numbe
 	if (!answer.ok) throw toError(answer);
 	// A replay too: the first request may have died before it got here, and handing over again changes nothing.
 	const queue = isTerminal('job', answer.row.state) ? undefined : await handOver(c, answer, nowMs);
-	return { row: answer.row, replayed: answer.replayed, queue: answer.replayed ? undefined : queue };
+	return { row: answer.row, replayed: answer.replayed, queue: answer.replayed ? undefined : queue, rateLimit: answer.rateLimit };
 };
 
 /**
