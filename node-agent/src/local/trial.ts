@@ -5,7 +5,7 @@
 import type { EngineConfig } from '../engines/create.ts';
 import type { StoredModel } from '../models/store.ts';
 import { SlotManager } from '../slots/manager.ts';
-import type { SlotOutcome } from '../slots/reducer.ts';
+import type { SlotOutcome } from '../slots/state.ts';
 import { forkWorkers } from '../slots/workers.ts';
 
 export type TrialResult = { ok: true; loadMs: number; totalMs: number } | { ok: false; sentence: string };

@@ -29,7 +29,7 @@ import { Link } from '../link/socket.ts';
 import type { StoredModel } from '../models/store.ts';
 import { DEFAULT_OUTBOX_LIMITS, openOutbox, type Outbox } from '../outbox/outbox.ts';
 import type { StartWorker } from '../slots/messages.ts';
-import type { SlotState } from '../slots/reducer.ts';
+import type { SlotState } from '../slots/state.ts';
 import { Duty, type DutyAction, type DutyParts } from './duty.ts';
 import { Reporter } from './reporter.ts';
 import { FINISH_WITHIN_MS, tasksToHandBack } from './shutdown.ts';

@@ -1,6 +1,6 @@
 import { describe, expect, it, vi } from 'vitest';
 import type { SlotTask } from '../slots/messages.ts';
-import type { SlotRun } from '../slots/reducer.ts';
+import type { SlotRun } from '../slots/state.ts';
 import { fakeSpec } from './fake-gateway.test-lib.ts';
 import { planReport, Reporter, type ReportItem } from './reporter.ts';
 import { encodeMeta, isSuperseded, toEngineRequest } from './requests.ts';

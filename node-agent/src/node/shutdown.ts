@@ -2,7 +2,7 @@
  * What becomes of running tasks when the node stops: finished when that takes about ten seconds, else handed back. Pure.
  * @module
  */
-import type { SlotRun } from '../slots/reducer.ts';
+import type { SlotRun } from '../slots/state.ts';
 
 /** A node that stops waits this long for its tasks. */
 export const FINISH_WITHIN_MS = 10_000;

@@ -2,7 +2,6 @@
  * The life of a node's tasks: granted, inputs fetched, made in a slot, kept in the outbox, uploaded.
  * @module
  */
-import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import type { FailureClass, GrantRef, NodeFrame, PreviewHeader, Task } from '@limner/shared';
 import { EngineError, type EngineInputs, type EngineModel } from '../engines/types.ts';
@@ -13,29 +12,13 @@ import { OutboxError, outboxKey, type Outbox, type OutboxRecord } from '../outbo
 import { Uploader, type UploadVerdict } from '../outbox/uploader.ts';
 import { SlotManager } from '../slots/manager.ts';
 import type { SlotTask, StartWorker } from '../slots/messages.ts';
-import type { SlotOutcome, SlotRun } from '../slots/reducer.ts';
+import type { SlotOutcome, SlotRun } from '../slots/state.ts';
 import { fetchInputs, wipeFolder } from './inputs.ts';
+import { newAttempt, outboxRecord, reportItem, type Attempt, type FailedFrame } from './attempt.ts';
 import type { ReportItem } from './reporter.ts';
-import { attemptKey, encodeMeta, grantOf, isSuperseded, outputOf, tasksOf, toEngineRequest } from './requests.ts';
+import { attemptKey, grantOf, isSuperseded, outputOf, tasksOf, toEngineRequest } from './requests.ts';
 
 type Done = Extract<SlotOutcome, { kind: 'done' }>;
-type FailedFrame = Extract<NodeFrame, { t: 'failed' }>;
-
-interface Attempt {
-	key: string;
-	grant: GrantRef;
-	slotId: string;
-	frame: Task;
-	stage: 'fetching' | 'slot' | 'keeping' | 'uploading' | 'failed';
-	abort: AbortController;
-	log: Logger;
-	/** Nobody wants the picture any more. */
-	cancelled: boolean;
-	/** Handed back: the gateway is told by `bye`, not by `failed`. */
-	abandoned: boolean;
-	/** Could not be told while the link was down. */
-	untold?: FailedFrame;
-}
 
 export interface WorkOptions {
 	startWorker: StartWorker;
@@ -102,7 +85,7 @@ export class Work {
 	/** Takes a grant, or says why not. A repeat of a known one is acknowledged again. */
 	accept(frame: Task): void {
 		const fresh = tasksOf(frame).filter((each) => !this.#isKnown(each));
-		const attempts = fresh.map((each) => this.#newAttempt(each));
+		const attempts = fresh.map((each) => newAttempt(each, this.#options.log));
 		if (attempts.length === 0) return;
 		const model = this.#options.model(frame.spec.model);
 		if (!this.#isFree(frame.slotId)) this.#failAll(attempts, `Slot ${frame.slotId} of this node is busy with another task.`);
@@ -130,21 +113,6 @@ export class Work {
 
 	#failAll(attempts: readonly Attempt[], sentence: string): void {
 		for (const attempt of attempts) this.#fail(attempt, 'engine', sentence);
-	}
-
-	#newAttempt(frame: Task): Attempt {
-		const { jobId, index, epoch, traceId } = frame;
-		return {
-			key: attemptKey(frame),
-			grant: grantOf(frame),
-			slotId: frame.slotId,
-			frame,
-			stage: 'fetching',
-			abort: new AbortController(),
-			log: this.#options.log.child({ jobId, index, epoch, traceId }),
-			cancelled: false,
-			abandoned: false,
-		};
 	}
 
 	cancel(ref: GrantRef, reason: string): void {
@@ -191,7 +159,7 @@ export class Work {
 		const runs = new Map(this.slots.running().flatMap(({ run }) => run.tasks.map((task) => [task.key, run] as const)));
 		return [...this.#attempts.values()]
 			.filter((attempt) => attempt.stage !== 'failed' && !attempt.cancelled)
-			.map((attempt) => this.#item(attempt, runs.get(attempt.key)));
+			.map((attempt) => reportItem(attempt, runs.get(attempt.key), this.#watched.has(attempt.grant.jobId)));
 	}
 
 	/** Tasks in slots, with what is known of their speed. */
@@ -294,17 +262,7 @@ export class Work {
 
 	async #keep(attempt: Attempt, outcome: Done): Promise<void> {
 		const { png, meta } = outcome;
-		const record: OutboxRecord = {
-			version: 1,
-			...attempt.grant,
-			ticket: attempt.frame.ticket,
-			contentType: `image/${attempt.frame.spec.outputFormat ?? 'png'}`,
-			bytes: png.length,
-			sha256: createHash('sha256').update(png).digest('hex'),
-			meta: encodeMeta(meta),
-			createdAt: Date.now(),
-			...(attempt.frame.traceId === undefined ? {} : { traceId: attempt.frame.traceId }),
-		};
+		const record = outboxRecord(attempt, png, meta);
 		try {
 			await this.#options.outbox.put(record, png);
 			this.trouble = '';
@@ -385,22 +343,5 @@ export class Work {
 	async #forgetUpload(ref: GrantRef): Promise<void> {
 		await this.uploader.forget(outboxKey(ref));
 		this.#options.onChange();
-	}
-
-	#item(attempt: Attempt, run: SlotRun | undefined): ReportItem {
-		const { steps } = attempt.frame.spec;
-		const base = { ...attempt.grant, key: attempt.key, watched: this.#watched.has(attempt.grant.jobId), step: 0, steps };
-		if (attempt.stage === 'fetching') return { ...base, phase: attempt.frame.inputs.length === 0 ? 'granted' : 'downloading' };
-		if (attempt.stage !== 'slot' || run === undefined)
-			return { ...base, step: attempt.stage === 'slot' ? 0 : steps, phase: attempt.stage === 'slot' ? 'granted' : 'uploading' };
-		const { phase, step, fraction, itPerS } = run;
-		return {
-			...base,
-			phase,
-			step,
-			steps: run.steps,
-			...(fraction === undefined ? {} : { fraction: Math.min(1, Math.max(0, fraction)) }),
-			...(itPerS === undefined ? {} : { itPerS }),
-		};
 	}
 }

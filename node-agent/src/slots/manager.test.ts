@@ -6,7 +6,7 @@ import { mockPixels } from '../engines/mock/engine.ts';
 import { readRecord } from '../png/record.ts';
 import { SlotManager } from './manager.ts';
 import type { SlotTask } from './messages.ts';
-import { SLOT_LIMITS, type SlotLimits, type SlotOutcome } from './reducer.ts';
+import { SLOT_LIMITS, type SlotLimits, type SlotOutcome } from './state.ts';
 import { forkWorkers, inProcessWorkers } from './workers.ts';
 import sharp from 'sharp';
 

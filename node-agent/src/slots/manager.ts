@@ -5,19 +5,18 @@
 import type { EngineModel } from '../engines/types.ts';
 import { monotonicMs } from '../lib/clock.ts';
 import type { FromWorker, SlotTask, StartWorker, ToWorker, Worker, WorkerExit } from './messages.ts';
+import { slotWakeAt, stepSlot } from './reducer.ts';
 import {
 	acceptsTask,
 	initialSlot,
 	SLOT_LIMITS,
-	slotWakeAt,
-	stepSlot,
 	type SlotEffect,
 	type SlotEvent,
 	type SlotLimits,
 	type SlotOutcome,
 	type SlotRun,
 	type SlotState,
-} from './reducer.ts';
+} from './state.ts';
 
 export interface SlotManagerOptions {
 	startWorker: StartWorker;

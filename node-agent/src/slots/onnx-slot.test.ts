@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { SlotManager } from './manager.ts';
 import type { SlotTask } from './messages.ts';
-import type { SlotOutcome } from './reducer.ts';
+import type { SlotOutcome } from './state.ts';
 import { forkWorkers } from './workers.ts';
 
 const MODEL = fileURLToPath(new URL('../../../tests/reference/models/sd-1.5', import.meta.url));

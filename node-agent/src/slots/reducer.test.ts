@@ -1,16 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { FromWorker, SlotTask, WorkerExit } from './messages.ts';
-import {
-	acceptsTask,
-	explainExit,
-	initialSlot,
-	SLOT_LIMITS,
-	slotWakeAt,
-	stepSlot,
-	type SlotEffect,
-	type SlotEvent,
-	type SlotState,
-} from './reducer.ts';
+import { explainExit, slotWakeAt, stepSlot } from './reducer.ts';
+import { acceptsTask, initialSlot, SLOT_LIMITS, type SlotEffect, type SlotEvent, type SlotState } from './state.ts';
 
 const task = (key = 'a'): SlotTask => ({
 	key,
