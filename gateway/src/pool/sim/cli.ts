@@ -3,6 +3,8 @@
  * @module
  */
 import { parseArgs } from 'node:util';
+import { comparePolicies, policyTable } from './policy-report.ts';
+import { WORKLOADS } from './workloads.ts';
 import { ALL_FAULTS, FAULTS, type FaultName } from './fates.ts';
 import { play, scriptLines, shrink, type RunResult } from './runs.ts';
 import type { WorldOptions } from './world.ts';
@@ -18,6 +20,7 @@ const HELP = `Plays the pool's production core in simulated worlds.
   --shrink   seconds to look for a short script after a violation (30)
   --soak     goes on with the next seed until it is stopped
   --quiet    prints the sum only
+  --policy   compares the pool with "first puller wins" on five workloads instead; --seeds worlds each (20)
   --faults   all (default), none, or some of:
 ${Object.entries(FAULTS)
 	.map(([name, text]) => `             ${name.padEnd(12)} ${text}`)
@@ -29,6 +32,8 @@ interface Plan {
 	from: number;
 	soak: boolean;
 	quiet: boolean;
+	/** Number of seeds of the comparison of policies, instead of everything else. */
+	policySeeds: number | null;
 	shrinkMs: number;
 	world: Omit<WorldOptions, 'seed'>;
 }
@@ -54,7 +59,7 @@ const readPlan = (args: string[]): Plan | undefined => {
 	const { values } = parseArgs({
 		args,
 		options: {
-			seeds: { type: 'string', default: '200' },
+			seeds: { type: 'string' },
 			from: { type: 'string', default: '1' },
 			nodes: { type: 'string', default: '5' },
 			tasks: { type: 'string', default: '90' },
@@ -63,15 +68,17 @@ const readPlan = (args: string[]): Plan | undefined => {
 			shrink: { type: 'string', default: '30' },
 			soak: { type: 'boolean', default: false },
 			quiet: { type: 'boolean', default: false },
+			policy: { type: 'boolean', default: false },
 			help: { type: 'boolean', short: 'h', default: false },
 		},
 	});
 	if (values.help) return undefined;
 	return {
-		seeds: whole('seeds', values.seeds, 1),
+		seeds: whole('seeds', values.seeds ?? '200', 1),
 		from: whole('from', values.from, 0),
 		soak: values.soak,
 		quiet: values.quiet,
+		policySeeds: values.policy ? whole('seeds', values.seeds ?? '20', 1) : null,
 		shrinkMs: whole('shrink', values.shrink, 0) * 1000,
 		world: {
 			nodes: whole('nodes', values.nodes, 1),
@@ -139,10 +146,17 @@ const run = (plan: Plan): number => {
 	return 0;
 };
 
+const runPolicies = (seeds: number): number => {
+	console.log(`Pool / puller, median (least … most) of ${seeds} seeds; below 1 the pool is better.\n`);
+	console.log(policyTable(comparePolicies(seeds)).join('\n'));
+	console.log(`\n${WORKLOADS.map(({ name, about }) => `${name}: ${about}`).join('\n')}`);
+	return 0;
+};
+
 const main = (): number => {
 	try {
 		const plan = readPlan(process.argv.slice(2));
-		if (plan !== undefined) return run(plan);
+		if (plan !== undefined) return plan.policySeeds === null ? run(plan) : runPolicies(plan.policySeeds);
 		console.log(HELP);
 		return 0;
 	} catch (error) {
