@@ -39,7 +39,7 @@ export const modelStores = (given: string | undefined): string[] => {
 };
 
 /** The folder that a new model goes into. @throws {UserError} when it is a model itself */
-const storeFor = (given: string | undefined): string => {
+export const storeFor = (given: string | undefined): string => {
 	const [store = ''] = modelStores(given).filter((dir) => given !== undefined || !existsSync(join(dir, 'model_index.json')));
 	if (store === '' || existsSync(join(store, 'model_index.json')))
 		throw new UserError(`${store || 'The folder of models'} is a model itself; give a folder that holds models with --models.`);

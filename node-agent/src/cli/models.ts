@@ -13,6 +13,7 @@ import { tryModel } from '../local/trial.ts';
 import { defaultModelDirs, fileHashCache, listModels, type ModelList, type StoredModel } from '../models/store.ts';
 import { damagedFiles, findRecord } from '../models/manage.ts';
 import { shortTime } from '../lib/words.ts';
+import { registerOptimize } from './models-optimize.ts';
 import { registerModelSources } from './models-pull.ts';
 import { collect, deviceList } from './parse.ts';
 
@@ -108,4 +109,5 @@ export const registerModels = (program: Command): void => {
 		)
 		.action(verify);
 	registerModelSources(models);
+	registerOptimize(models);
 };

@@ -157,7 +157,7 @@ export class LocalModels {
  * The loader reads LD_LIBRARY_PATH when a process starts and never again, so this process starts anew with it, under the
  * same number and on the same terminal.
  */
-const restartWith = (env: DevicePlan['env']): void => {
+export const restartWith = (env: DevicePlan['env']): void => {
 	if (Object.keys(env).length === 0) return;
 	if (process.execve === undefined)
 		throw new UserError(`This Node cannot restart itself; set LD_LIBRARY_PATH=${env['LD_LIBRARY_PATH'] ?? ''} and run the command again.`);
