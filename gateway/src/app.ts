@@ -33,6 +33,7 @@ import { resultsRoutes } from './routes/results/index.ts';
 import { schedulersRoutes } from './routes/schedulers/index.ts';
 import { supervisorRoutes } from './routes/supervisor/index.ts';
 import { webhooksRoutes } from './routes/webhooks/index.ts';
+import { workflowsRoutes } from './routes/workflows/index.ts';
 import { resourcesRoutes } from './routes/workspace/index.ts';
 import { workspacesRoutes } from './routes/workspaces/index.ts';
 
@@ -64,6 +65,7 @@ export const createApp = (): OpenAPIHono<AppEnv> => {
 	app.route('/api/v1/jobs', jobsRoutes);
 	app.route('/api/v1/jobs', eventsRoutes);
 	app.route('/api/v1/jobs', jobImagesRoutes);
+	app.route('/api/v1/workflows', workflowsRoutes);
 	app.route('/api/v1/images', imagesRoutes);
 	app.route('/api/v1/assets', assetsRoutes);
 	app.route('/api/v1/objects', objectsRoutes);

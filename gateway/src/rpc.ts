@@ -102,8 +102,10 @@ export interface WorkflowSubmitJob {
 }
 
 export interface WorkflowSubmitInput {
-	keyHash: string;
+	/** Who calls, as for a single job. */
+	keyHash?: string;
 	keyId: string;
+	caller?: TokenCaller;
 	name?: string;
 	jobs: WorkflowSubmitJob[];
 	traceId: string;
@@ -443,6 +445,10 @@ export interface WorkspaceRpc extends TenancyRpc, ResourcesRpc {
 	/** Looks the key up by its SHA-256 (hex over the whole key text). Takes the bootstrap key the first time. */
 	authenticate(ws: string, keyId: string, keyHash: string): Promise<Result<{ principal: Principal }>>;
 	submit(ws: string, input: SubmitInput): Promise<Result<SubmitOutput>>;
+	/** All jobs of a graph or none. */
+	submitWorkflow(ws: string, input: WorkflowSubmitInput): Promise<Result<WorkflowSubmitOutput>>;
+	/** Rows of these jobs, in this order; unknown ones are left out. */
+	getJobs(jobIds: string[]): Promise<JobRow[]>;
 	getJob(jobId: string): Promise<JobRow | null>;
 	listJobs(query: { limit: number; cursor?: string; state?: JobState }): Promise<Page<JobRow>>;
 	/** Finished pictures, newest job first. The cursor is `<jobId>:<index>`. */
@@ -658,6 +664,11 @@ export interface NodeView {
 	slots: SlotView[];
 	completed: number;
 	failed: number;
+	/** What it does besides pictures. */
+	taskTypes: TaskType[];
+	/** Number of slots that its owner asked for; absent when nobody did. */
+	wantedSlots?: number;
+	history: { work: WorkHistory[]; slots: SlotHistory[] };
 	/** Why it gets no work now, in words; absent while it works. */
 	idleReason?: string;
 	recentErrors: { at: number; class: FailureClass; message: string; jobId: string }[];
@@ -677,27 +688,38 @@ export interface PoolMetrics {
 	staleResults: number;
 	unknownFrames: number;
 	badFrames: number;
+	/** Jobs that wait for other jobs. */
+	waiting: number;
+	/** Dependencies that were decided, and those of them that brought what was waited for. */
+	handoffs: number;
+	handoffsMet: number;
+	prefetches: number;
 	/** Times the object ran code because of a frame, a call or an alarm. */
 	wakeups: { frame: number; call: number; alarm: number; construct: number };
 	rowsWritten: Record<string, number>;
 	dispatchMs: { p50: number; p95: number; count: number };
 }
 
-export interface PoolRpc {
+export interface PoolRpc extends PoolOperationsRpc {
 	/** Idempotent by job id. Refused with `retry_later` after `notAfter` (milliseconds since the epoch). */
 	enqueue(job: PoolJob, notAfter: number): Promise<Result<{ queue: QueueView }>>;
 	/** The first Pool turn wins against a result. An unknown job becomes a terminal row, so a late enqueue is a no-op. */
-	cancel(ws: string, jobId: string, who: string): Promise<Result<{ state: JobState }>>;
+	cancel(ws: string, jobId: string, who: string, subtree?: boolean): Promise<Result<{ state: JobState }>>;
+	/** Hands over a graph in one commit; idempotent like `enqueue`. */
+	enqueueAll(jobs: PoolJob[], notAfter: number): Promise<Result<object>>;
 	/** Which of these jobs this shard knows. */
 	known(jobIds: string[]): Promise<string[]>;
 	view(ws: string, jobId: string): Promise<LiveJob | null>;
 	views(ws: string, jobIds: string[]): Promise<LiveJob[]>;
 	complete(input: CompleteInput): Promise<CompleteOutcome>;
+	/** As `complete`, for a task whose result is a report. */
+	report(input: ReportInput): Promise<CompleteOutcome>;
 	/** An upload was refused for its content: the attempt failed with class `engine`. A no-op when it is stale. */
 	uploadRefused(input: { ws: string; jobId: string; index: number; epoch: number; nodeId: string; reason: string }): Promise<void>;
 	models(ws: string): Promise<(ModelInfo & { nodes: number })[]>;
 	nodes(ws: string): Promise<NodeView[]>;
-	setMode(ws: string, nodeId: string, mode: NodeMode, reason: string): Promise<Result<{ node: NodeView }>>;
+	/** With `now`, what the node works on goes back to the queue at once. */
+	setMode(ws: string, nodeId: string, mode: NodeMode, reason: string, now?: boolean): Promise<Result<{ node: NodeView }>>;
 	metrics(): Promise<PoolMetrics>;
 }
 /*

@@ -62,7 +62,10 @@ export interface paths {
         /** List jobs, newest first */
         get: operations["listJobs"];
         put?: never;
-        /** Make pictures from a prompt */
+        /**
+         * Make pictures from a prompt, or look after the pool
+         * @description Without `taskType` it makes pictures. RESEARCH (benchmark), INGEST (model pull), DISCOVERY (capability probe), MIGRATION (move a model) and HEARTBEAT (canary picture) also need the scope supervisor:write, and run on nodes of the workspace only. `dependsOn` names jobs that must end first.
+         */
         post: operations["submitJob"];
         delete?: never;
         options?: never;
@@ -99,7 +102,7 @@ export interface paths {
         put?: never;
         /**
          * Cancel an open job
-         * @description Pictures made before the cancel are kept and charged.
+         * @description Pictures made before the cancel are kept and charged. With `subtree` everything that depends on the job is canceled too.
          */
         post: operations["cancelJob"];
         delete?: never;
@@ -174,6 +177,80 @@ export interface paths {
         };
         /** Bytes of one picture of a job, as soon as it is made */
         get: operations["getJobImage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/workflows": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Submit jobs that wait for each other, all or none
+         * @description Jobs name each other by `key`: in `dependsOn`, and in `initImage` or `maskImage` as `{"job": "<key>", "index": 0}`. At most 32 jobs and 8 in a row; a cycle is refused.
+         */
+        post: operations["submitWorkflow"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/workflows/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Read a workflow with all its jobs */
+        get: operations["getWorkflow"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/workflows/{id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Cancel what is open of a workflow */
+        post: operations["cancelWorkflow"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/workflows/{id}/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Follow all jobs of a workflow in one stream (server-sent events)
+         * @description The events of its jobs, each with `job` and `key`. Ids are places in all of them; `Last-Event-ID` goes on from there. The stream ends when every job has ended.
+         */
+        get: operations["followWorkflow"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1796,8 +1873,7 @@ export interface components {
             };
             dependsOn?: {
                 job: string;
-                /** @enum {string} */
-                state?: "waiting" | "queued" | "running" | "succeeded" | "failed" | "canceled" | "expired";
+                met?: boolean;
             }[];
             links: {
                 self: string;
@@ -1805,6 +1881,7 @@ export interface components {
                 cancel: string;
             };
         };
+        AnyJobRequest: components["schemas"]["JobRequest"] | components["schemas"]["ResearchRequest"] | components["schemas"]["IngestRequest"] | components["schemas"]["DiscoveryRequest"] | components["schemas"]["MigrationRequest"] | components["schemas"]["HeartbeatRequest"];
         JobRequest: {
             /** @enum {string} */
             taskType?: "GENERAL";
@@ -1854,6 +1931,443 @@ export interface components {
             dependsOn?: string[];
             /** @enum {string} */
             onDependencyFailure?: "fail" | "run";
+        };
+        ResearchRequest: {
+            /** @enum {string} */
+            taskType: "RESEARCH";
+            model?: string;
+            steps?: number;
+            width?: number;
+            height?: number;
+            repeat?: number;
+            nodeId?: string;
+            /** @enum {string} */
+            class?: "interactive" | "batch";
+            priority?: number;
+            deadlineMs?: number;
+            labels?: string[];
+            dependsOn?: string[];
+            /** @enum {string} */
+            onDependencyFailure?: "fail" | "run";
+        };
+        IngestRequest: {
+            /** @enum {string} */
+            taskType: "INGEST";
+            source: string;
+            name?: string;
+            nodeId?: string;
+            /** @enum {string} */
+            class?: "interactive" | "batch";
+            priority?: number;
+            deadlineMs?: number;
+            labels?: string[];
+            dependsOn?: string[];
+            /** @enum {string} */
+            onDependencyFailure?: "fail" | "run";
+        };
+        DiscoveryRequest: {
+            /** @enum {string} */
+            taskType: "DISCOVERY";
+            nodeId?: string;
+            modelSource?: boolean;
+            /** @enum {string} */
+            class?: "interactive" | "batch";
+            priority?: number;
+            deadlineMs?: number;
+            labels?: string[];
+            dependsOn?: string[];
+            /** @enum {string} */
+            onDependencyFailure?: "fail" | "run";
+        };
+        MigrationRequest: {
+            /** @enum {string} */
+            taskType: "MIGRATION";
+            model: string;
+            from: string;
+            to: string;
+            keep?: boolean;
+            /** @enum {string} */
+            class?: "interactive" | "batch";
+            priority?: number;
+            deadlineMs?: number;
+            labels?: string[];
+            dependsOn?: string[];
+            /** @enum {string} */
+            onDependencyFailure?: "fail" | "run";
+        };
+        HeartbeatRequest: {
+            /** @enum {string} */
+            taskType: "HEARTBEAT";
+            model?: string;
+            nodeId?: string;
+            /** @enum {string} */
+            class?: "interactive" | "batch";
+            priority?: number;
+            deadlineMs?: number;
+            labels?: string[];
+            dependsOn?: string[];
+            /** @enum {string} */
+            onDependencyFailure?: "fail" | "run";
+        };
+        Workflow: {
+            id: string;
+            name?: string;
+            /** @enum {string} */
+            state: "running" | "succeeded" | "failed" | "canceled";
+            /** Format: date-time */
+            createdAt: string;
+            /** Format: date-time */
+            finishedAt?: string;
+            jobs: {
+                id: string;
+                /** @enum {string} */
+                state: "waiting" | "queued" | "running" | "succeeded" | "failed" | "canceled" | "expired";
+                /** Format: date-time */
+                createdAt: string;
+                /** Format: date-time */
+                startedAt?: string;
+                /** Format: date-time */
+                finishedAt?: string;
+                request: {
+                    /** @enum {string} */
+                    taskType?: "GENERAL" | "RESEARCH" | "INGEST" | "DISCOVERY" | "MIGRATION" | "HEARTBEAT";
+                    /** @enum {string} */
+                    task: "txt2img" | "img2img" | "inpaint";
+                    model: string;
+                    prompt: string;
+                    negativePrompt: string | null;
+                    width: number;
+                    height: number;
+                    steps: number;
+                    guidance: number;
+                    scheduler: string;
+                    seed: number;
+                    n: number;
+                    strength?: number;
+                    eta?: number;
+                    guidanceRescale?: number;
+                    initImage?: {
+                        asset: string;
+                    } | {
+                        job: string;
+                        /** @default 0 */
+                        index: number;
+                    };
+                    maskImage?: {
+                        asset: string;
+                    } | {
+                        job: string;
+                        /** @default 0 */
+                        index: number;
+                    };
+                    pasteBack: boolean;
+                    maskCropPadding?: number;
+                    maskFeather?: number;
+                    /** @enum {string} */
+                    promptMode?: "plain" | "weighted";
+                    /** @enum {string} */
+                    outputFormat?: "png" | "jpeg" | "webp";
+                    outputQuality?: number;
+                    /** @enum {string} */
+                    class: "interactive" | "batch";
+                    priority: number;
+                    deadlineAt: number;
+                    labels?: string[];
+                    nodeId?: string;
+                    preferNode?: string;
+                    params?: {
+                        source?: string;
+                        name?: string;
+                        from?: string;
+                        keep?: boolean;
+                        repeat?: number;
+                        modelSource?: boolean;
+                    } & {
+                        [key: string]: unknown;
+                    };
+                    dependsOn?: string[];
+                    /** @enum {string} */
+                    onDependencyFailure?: "fail" | "run";
+                    depth?: number;
+                    workflow?: {
+                        id: string;
+                        key: string;
+                        name?: string;
+                        members?: {
+                            key: string;
+                            job: string;
+                        }[];
+                    } & {
+                        [key: string]: unknown;
+                    };
+                } & {
+                    [key: string]: unknown;
+                };
+                images: {
+                    id: string;
+                    index: number;
+                    seed: number;
+                    width: number;
+                    height: number;
+                    contentType: string;
+                    bytes: number;
+                    sha256: string;
+                    url: string;
+                    /** Format: date-time */
+                    expiresAt: string;
+                    nodeId?: string;
+                    meta?: {
+                        [key: string]: unknown;
+                    };
+                }[];
+                tasks?: {
+                    index: number;
+                    /** @enum {string} */
+                    state: "queued" | "leased" | "succeeded" | "failed" | "canceled" | "expired";
+                    /** @enum {string} */
+                    phase?: "granted" | "downloading" | "loading" | "encoding" | "denoising" | "decoding" | "uploading" | "orphaned";
+                    epoch: number;
+                    seed: number;
+                    nodeId?: string;
+                    slotId?: string;
+                    step?: number;
+                    steps?: number;
+                    attempts: number;
+                    failedSlotIds?: string[];
+                    assignmentLatencyMs?: number;
+                    failures: {
+                        /** @enum {string} */
+                        class: "invalid" | "oom" | "engine" | "timeout" | "lost" | "poison" | "dependency";
+                        message: string;
+                        nodeId?: string;
+                    }[];
+                }[];
+                queue?: {
+                    position?: number;
+                    etaMs?: {
+                        low: number;
+                        high: number;
+                    };
+                    feasible: boolean;
+                    reason?: string;
+                    refusals?: {
+                        [key: string]: number;
+                    };
+                    remedies?: string[];
+                };
+                error?: {
+                    /** @enum {string} */
+                    class: "invalid" | "oom" | "engine" | "timeout" | "lost" | "poison" | "dependency";
+                    message: string;
+                    index?: number;
+                    nodeId?: string;
+                };
+                warnings: string[];
+                usage?: {
+                    images: number;
+                    megapixelSteps: number;
+                };
+                history: ({
+                    rev: number;
+                    at: number;
+                    /** @enum {string} */
+                    type: "queued" | "assigned" | "requeued" | "image" | "result" | "handoff" | "succeeded" | "failed" | "canceled" | "expired";
+                    who: string;
+                    index?: number;
+                    epoch?: number;
+                    nodeId?: string;
+                    slotId?: string;
+                    from?: string;
+                    to?: string;
+                    reason?: string;
+                    traceId?: string;
+                    data?: {
+                        [key: string]: unknown;
+                    };
+                    handoff?: {
+                        from: string;
+                        to: string;
+                        artefacts: string[];
+                        notes: string;
+                        at: number;
+                        ok: boolean;
+                    } & {
+                        [key: string]: unknown;
+                    };
+                } & {
+                    [key: string]: unknown;
+                })[];
+                retryOf?: string;
+                traceId?: string;
+                /** @enum {string} */
+                taskType?: "GENERAL" | "RESEARCH" | "INGEST" | "DISCOVERY" | "MIGRATION" | "HEARTBEAT";
+                results?: {
+                    index: number;
+                    nodeId: string;
+                    /** Format: date-time */
+                    at: string;
+                    data: {
+                        [key: string]: unknown;
+                    };
+                }[];
+                workflow?: {
+                    id: string;
+                    key: string;
+                };
+                dependsOn?: {
+                    job: string;
+                    met?: boolean;
+                }[];
+                links: {
+                    self: string;
+                    events: string;
+                    cancel: string;
+                };
+                key: string;
+            }[];
+            handoffs: {
+                decided: number;
+                succeeded: number;
+                successRate?: number;
+            };
+            links: {
+                self: string;
+                events: string;
+                cancel: string;
+            };
+        };
+        WorkflowRequest: {
+            name?: string;
+            /** @enum {string} */
+            onDependencyFailure?: "fail" | "run";
+            jobs: ({
+                /** @enum {string} */
+                taskType?: "GENERAL";
+                prompt: string;
+                negativePrompt?: string | null;
+                model?: string;
+                /** @enum {string} */
+                task?: "txt2img" | "img2img" | "inpaint";
+                width?: number;
+                height?: number;
+                steps?: number;
+                guidance?: number;
+                scheduler?: string;
+                seed?: number | null;
+                n?: number;
+                strength?: number;
+                eta?: number;
+                guidanceRescale?: number;
+                initImage?: {
+                    asset: string;
+                } | {
+                    job: string;
+                    /** @default 0 */
+                    index: number;
+                };
+                maskImage?: {
+                    asset: string;
+                } | {
+                    job: string;
+                    /** @default 0 */
+                    index: number;
+                };
+                pasteBack?: boolean;
+                maskCropPadding?: number;
+                maskFeather?: number;
+                /** @enum {string} */
+                promptMode?: "plain" | "weighted";
+                /** @enum {string} */
+                outputFormat?: "png" | "jpeg" | "webp";
+                outputQuality?: number;
+                preferNode?: string;
+                /** @enum {string} */
+                class?: "interactive" | "batch";
+                priority?: number;
+                deadlineMs?: number;
+                labels?: string[];
+                dependsOn?: string[];
+                /** @enum {string} */
+                onDependencyFailure?: "fail" | "run";
+                key: string;
+            } | {
+                /** @enum {string} */
+                taskType: "RESEARCH";
+                model?: string;
+                steps?: number;
+                width?: number;
+                height?: number;
+                repeat?: number;
+                nodeId?: string;
+                /** @enum {string} */
+                class?: "interactive" | "batch";
+                priority?: number;
+                deadlineMs?: number;
+                labels?: string[];
+                dependsOn?: string[];
+                /** @enum {string} */
+                onDependencyFailure?: "fail" | "run";
+                key: string;
+            } | {
+                /** @enum {string} */
+                taskType: "INGEST";
+                source: string;
+                name?: string;
+                nodeId?: string;
+                /** @enum {string} */
+                class?: "interactive" | "batch";
+                priority?: number;
+                deadlineMs?: number;
+                labels?: string[];
+                dependsOn?: string[];
+                /** @enum {string} */
+                onDependencyFailure?: "fail" | "run";
+                key: string;
+            } | {
+                /** @enum {string} */
+                taskType: "DISCOVERY";
+                nodeId?: string;
+                modelSource?: boolean;
+                /** @enum {string} */
+                class?: "interactive" | "batch";
+                priority?: number;
+                deadlineMs?: number;
+                labels?: string[];
+                dependsOn?: string[];
+                /** @enum {string} */
+                onDependencyFailure?: "fail" | "run";
+                key: string;
+            } | {
+                /** @enum {string} */
+                taskType: "MIGRATION";
+                model: string;
+                from: string;
+                to: string;
+                keep?: boolean;
+                /** @enum {string} */
+                class?: "interactive" | "batch";
+                priority?: number;
+                deadlineMs?: number;
+                labels?: string[];
+                dependsOn?: string[];
+                /** @enum {string} */
+                onDependencyFailure?: "fail" | "run";
+                key: string;
+            } | {
+                /** @enum {string} */
+                taskType: "HEARTBEAT";
+                model?: string;
+                nodeId?: string;
+                /** @enum {string} */
+                class?: "interactive" | "batch";
+                priority?: number;
+                deadlineMs?: number;
+                labels?: string[];
+                dependsOn?: string[];
+                /** @enum {string} */
+                onDependencyFailure?: "fail" | "run";
+                key: string;
+            })[];
         };
         GalleryImage: {
             id: string;
@@ -3262,7 +3776,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["JobRequest"];
+                "application/json": components["schemas"]["AnyJobRequest"];
             };
         };
         responses: {
@@ -3557,7 +4071,9 @@ export interface operations {
     };
     cancelJob: {
         parameters: {
-            query?: never;
+            query?: {
+                subtree?: "true" | "false";
+            };
             header?: never;
             path: {
                 id: string;
@@ -4024,6 +4540,386 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description A field has a value that is not allowed */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests or too many open jobs */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The gateway is not ready or overloaded */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    submitWorkflow: {
+        parameters: {
+            query?: never;
+            header?: {
+                "idempotency-key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WorkflowRequest"];
+            };
+        };
+        responses: {
+            /** @description The workflow as it was accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Workflow"];
+                };
+            };
+            /** @description The request could not be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A valid API key is needed */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key lacks the needed scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The state does not allow this */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The content type is not supported */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A field has a value that is not allowed */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests or too many open jobs */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The gateway is not ready or overloaded */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getWorkflow: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The workflow */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Workflow"];
+                };
+            };
+            /** @description A valid API key is needed */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key lacks the needed scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A field has a value that is not allowed */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests or too many open jobs */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The gateway is not ready or overloaded */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cancelWorkflow: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The workflow afterwards */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Workflow"];
+                };
+            };
+            /** @description A valid API key is needed */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key lacks the needed scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A field has a value that is not allowed */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests or too many open jobs */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The gateway is not ready or overloaded */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    followWorkflow: {
+        parameters: {
+            query?: {
+                after?: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Events */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            /** @description Every job has ended and every event has been read */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A valid API key is needed */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key lacks the needed scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
             };
             /** @description A field has a value that is not allowed */
             422: {
@@ -4751,6 +5647,7 @@ export interface operations {
                 "image/png": unknown;
                 "image/jpeg": unknown;
                 "image/webp": unknown;
+                "application/json": unknown;
             };
         };
         responses: {

@@ -303,7 +303,8 @@ export const JobView = z.object({
 		.array(z.object({ index: z.int(), nodeId: z.string(), at: z.iso.datetime(), data: z.record(z.string(), z.unknown()) }))
 		.optional(),
 	workflow: z.object({ id: z.string(), key: z.string() }).optional(),
-	dependsOn: z.array(z.object({ job: z.string(), state: JobStateEnum.optional() })).optional(),
+	/** Jobs that it waits or waited for; `met` once that is decided. */
+	dependsOn: z.array(z.object({ job: z.string(), met: z.boolean().optional() })).optional(),
 	links: z.object({ self: z.string(), events: z.string(), cancel: z.string() }),
 });
 export type JobView = z.infer<typeof JobView>;

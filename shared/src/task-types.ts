@@ -20,6 +20,8 @@ const CHORES: ReadonlySet<TaskType> = new Set(['INGEST', 'DISCOVERY', 'MIGRATION
 export const isChore = (type: TaskType): boolean => CHORES.has(type);
 /** Their result is a JSON document instead of a picture. */
 export const makesReport = (type: TaskType): boolean => isChore(type) || type === 'RESEARCH';
+/** Name of the place on a node where tasks run that need no device. */
+export const CHORE_SLOT = 'agent';
 /** They wait while the source of models cannot be reached; the others go on. */
 const NEEDS_SOURCE: ReadonlySet<TaskType> = new Set(['DISCOVERY', 'MIGRATION']);
 export const needsModelSource = (type: TaskType): boolean => NEEDS_SOURCE.has(type);

@@ -12,8 +12,19 @@ const addRecords = <T extends Record<string, number>>(a: T, b: T): T => {
 	return out as T;
 };
 
-const COUNTERS = ['granted', 'completed', 'failed', 'requeued', 'staleResults', 'unknownFrames', 'badFrames'] as const;
-const GAUGES = ['queued', 'running', 'nodesOnline', 'slots', 'slotsBusy', 'watchers'] as const;
+const COUNTERS = [
+	'granted',
+	'completed',
+	'failed',
+	'requeued',
+	'staleResults',
+	'unknownFrames',
+	'badFrames',
+	'handoffs',
+	'handoffsMet',
+	'prefetches',
+] as const;
+const GAUGES = ['queued', 'waiting', 'running', 'nodesOnline', 'slots', 'slotsBusy', 'watchers'] as const;
 
 /** Sum of two shards. Quantiles cannot be added; the worse one is kept, which never looks better than the truth. */
 export const addMetrics = (a: PoolMetrics, b: PoolMetrics): PoolMetrics => {
@@ -47,6 +58,10 @@ const EMPTY: PoolMetrics = {
 	staleResults: 0,
 	unknownFrames: 0,
 	badFrames: 0,
+	waiting: 0,
+	handoffs: 0,
+	handoffsMet: 0,
+	prefetches: 0,
 	wakeups: { frame: 0, call: 0, alarm: 0, construct: 0 },
 	rowsWritten: {},
 	dispatchMs: { p50: 0, p95: 0, count: 0 },
@@ -95,6 +110,10 @@ const HELP: Record<(typeof COUNTERS)[number] | (typeof GAUGES)[number], string> 
 	staleResults: 'Results of attempts that no longer owned their task',
 	unknownFrames: 'Frames of an unknown type',
 	badFrames: 'Frames that could not be read',
+	waiting: 'Jobs that wait for other jobs',
+	handoffs: 'Dependencies that were decided',
+	handoffsMet: 'Dependencies that brought what was waited for',
+	prefetches: 'Hints to fetch a model ahead of need',
 };
 
 /** Prometheus text exposition (0.0.4), one label `shard` on every sample. */

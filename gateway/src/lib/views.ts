@@ -80,6 +80,24 @@ const purgedNote = (row: JobRow): string[] => {
 	return [`${what} removed on ${iso(row.purgedAt)}`];
 };
 
+/** What a job has besides pictures: reports, and its place among others. */
+const beside = (row: JobRow): Partial<JobView> => {
+	const { taskType, workflow, dependsOn } = row.spec;
+	const results = row.hist.flatMap(({ type, index, nodeId, at, data }) =>
+		type === 'result' && data !== undefined ? [{ index: index ?? 0, nodeId: nodeId ?? '', at: iso(at), data }] : [],
+	);
+	const ends = new Map(
+		row.hist.flatMap(({ handoff }) => (handoff?.from.startsWith('job:') === true ? [[handoff.from.slice(4), handoff.ok]] : [])),
+	);
+	const deps = dependsOn?.map((job) => ({ job, ...(ends.has(job) ? { met: ends.get(job) === true } : {}) }));
+	return {
+		...(taskType === undefined || taskType === 'GENERAL' ? {} : { taskType }),
+		...(results.length === 0 ? {} : { results }),
+		...(workflow === undefined ? {} : { workflow: { id: workflow.id, key: workflow.key } }),
+		...(deps === undefined ? {} : { dependsOn: deps }),
+	};
+};
+
 /**
  * A job as callers see it.
  * @param live what the Pool knows; absent for a view made only from the row
@@ -93,6 +111,7 @@ export const jobView = (context: ViewContext, row: JobRow, live?: LiveJob): JobV
 		state: merged.state,
 		createdAt: iso(row.createdAt),
 		...optional(merged),
+		...beside(merged),
 		request,
 		images: merged.images.toSorted((a, b) => a.index - b.index).map((image) => imageView(context, row.ws, row.id, image)),
 		...(live === undefined ? {} : { tasks: live.tasks }),

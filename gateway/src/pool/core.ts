@@ -9,9 +9,11 @@ import { flushOutboxes, nextFlushAt, onSettled, onSettleFailed } from './ending.
 import { idleReason } from './explain.ts';
 import { onFrame, onPreview } from './frames.ts';
 import { matchAll } from './grants.ts';
-import { onCancel, onComplete, onEnqueue, onRefused } from './jobs.ts';
+import { onCancel, onComplete, onEnqueue, onEnqueueAll, onRefused, onReport } from './jobs.ts';
 import { onSetMode } from './modes.ts';
 import { onClosed, onConnect, onHello, sendTo } from './nodes.ts';
+import { onFailAgent, onInitialize, onMove, onResize, onShutdown } from './operations.ts';
+import { hintPrefetch } from './prefetch.ts';
 import type { Ctx, EventMap, EventType, PoolEvent, PoolNode, PoolState, ReplyOf, StepResult } from './model.ts';
 import { nextAt } from './timers.ts';
 import { flushWatched, refreshQueueViews, replay, unwatch } from './watching.ts';
@@ -39,8 +41,10 @@ type Handlers = { [T in EventType]: (ctx: Ctx, event: EventMap[T]) => unknown };
 
 const HANDLERS: Handlers = {
 	enqueue: onEnqueue,
+	enqueueAll: onEnqueueAll,
 	cancel: onCancel,
 	complete: onComplete,
+	report: onReport,
 	refused: onRefused,
 	connect: onConnect,
 	hello: onHello,
@@ -49,6 +53,11 @@ const HANDLERS: Handlers = {
 	badFrame: onBadFrame,
 	closed: onClosed,
 	setMode: onSetMode,
+	resize: onResize,
+	move: onMove,
+	initialize: onInitialize,
+	shutdown: onShutdown,
+	failAgent: onFailAgent,
 	watch: onWatch,
 	unwatch: (ctx, { jobId }) => {
 		unwatch(ctx, jobId);
@@ -92,8 +101,8 @@ const saveDirty = (ctx: Ctx, node: PoolNode | undefined): void => {
 };
 
 const touchedNode = (state: PoolState, event: PoolEvent): PoolNode | undefined => {
-	if (event.t === 'complete') return state.nodes.get(event.input.nodeId);
-	if (event.t === 'setMode') return state.nodes.get(event.nodeId);
+	if (event.t === 'complete' || event.t === 'report') return state.nodes.get(event.input.nodeId);
+	if (event.t === 'setMode' || event.t === 'resize' || event.t === 'move') return state.nodes.get(event.nodeId);
 	if (event.t === 'hello') return state.nodes.get(event.identity.nodeId);
 	return 'connId' in event ? state.nodes.get(state.connNode.get(event.connId) ?? '') : undefined;
 };
@@ -103,7 +112,10 @@ const mayIdle = (event: PoolEvent): boolean => !(event.t === 'frame' && (event.f
 
 const finish = (ctx: Ctx, node: PoolNode | undefined, event: PoolEvent): void => {
 	const { state, now } = ctx;
-	if (ctx.match) matchAll(ctx);
+	if (ctx.match) {
+		matchAll(ctx);
+		hintPrefetch(ctx);
+	}
 	if (ctx.match && state.watched.size > 0) refreshQueueViews(ctx);
 	if (ctx.match || mayIdle(event)) tellIdle(ctx, mayIdle(event) ? node : undefined);
 	saveDirty(ctx, node);
@@ -119,7 +131,7 @@ const finish = (ctx: Ctx, node: PoolNode | undefined, event: PoolEvent): void =>
  * @param now milliseconds since the epoch on the gateway's clock
  */
 export const step = <T extends EventType>(state: PoolState, event: { t: T } & EventMap[T], now: number): StepResult<ReplyOf<T>> => {
-	const ctx: Ctx = { state, now, writes: { jobs: new Set(), deleted: [], nodes: new Set() }, sends: [], match: false };
+	const ctx: Ctx = { state, now, writes: { jobs: new Set(), deleted: [], nodes: new Set(), pools: new Set() }, sends: [], match: false };
 	const any = event as PoolEvent;
 	const before = touchedNode(state, any);
 	const answer = (HANDLERS[event.t] as (ctx: Ctx, event: EventMap[T]) => unknown)(ctx, event);

@@ -28,7 +28,7 @@ const timeOut = (ctx: Ctx, job: Job, task: Task): void => {
 	const seconds = Math.round((ctx.now - run.lastStepAt) / 1000);
 	const message = `no progress for ${seconds} s while ${run.phase}`;
 	const node = ctx.state.nodes.get(task.nodeId ?? '');
-	if (node !== undefined) blame(ctx, node, 'timeout', message, job.id);
+	if (node !== undefined) blame(ctx, node, 'timeout', message, job.id, task.slotId);
 	failAttempt(ctx, job, task, 'timeout', message, true);
 };
 
@@ -87,7 +87,8 @@ const onSweep = (ctx: Ctx): void => {
 
 /** Work waits for a node that was silent or excluded: look again, and cut the node when it stays silent. */
 const onRecheck = (ctx: Ctx): void => {
-	for (const node of new Set([...ctx.state.free].map((slot) => slot.node))) cutIfSilent(ctx, node);
+	const { free, service, chores } = ctx.state;
+	for (const node of new Set([...free, ...(chores.size > 0 ? service : [])].map((slot) => slot.node))) cutIfSilent(ctx, node);
 	ctx.match = true;
 };
 

@@ -4,6 +4,7 @@
  */
 import { TIMING, isTerminal, type JobState } from '@limner/shared';
 import type { Settlement } from '../rpc.ts';
+import { forgetDependents, settleDependents } from './dependencies.ts';
 import { imagesOf, moveJob, record, usageOf } from './history.ts';
 import type { Ctx, Job, Outbox, PoolState } from './model.ts';
 import { arm, disarm } from './timers.ts';
@@ -18,7 +19,8 @@ export const jobIsOver = (job: Job): boolean => isTerminal('job', job.state);
 /** Ends the job when its last task has ended. Never `succeeded` with a picture missing. */
 export const endIfDone = (ctx: Ctx, job: Job): void => {
 	if (jobIsOver(job) || job.tasks.some((task) => !isTerminal('task', task.state))) return;
-	if (job.tasks.every((task) => task.state === 'succeeded' && task.image !== null)) endJob(ctx, job, 'succeeded', 'pool');
+	if (job.tasks.every((task) => task.state === 'succeeded' && (task.image !== null || task.report !== null)))
+		endJob(ctx, job, 'succeeded', 'pool');
 	else if (job.tasks.some((task) => task.state === 'failed')) endJob(ctx, job, 'failed', 'pool', job.error?.message);
 	else throw new Error(`${job.id} has ended tasks and no reason`);
 };
@@ -40,6 +42,7 @@ export const endJob = (
 	disarm(ctx.state.timers, `j:${job.id}`);
 	if (ctx.state.watched.delete(job.id)) ctx.sends.push({ kind: 'endWatch', jobId: job.id });
 	queueSettlement(ctx.state, job, ctx.now);
+	settleDependents(ctx, job);
 };
 
 /** Also used when rows are loaded: a `done` row is the outbox. */
@@ -102,8 +105,12 @@ export const onSettled = (ctx: Ctx, ws: string, jobIds: string[]): void => {
 	for (const id of jobIds) {
 		outbox?.ids.delete(id);
 		outbox?.inFlight.delete(id);
-		if (!ctx.state.jobs.delete(id)) continue;
-		ctx.state.settled.set(id, { ws, ackedAt: ctx.now });
+		const job = ctx.state.jobs.get(id);
+		if (job === undefined) continue;
+		ctx.state.jobs.delete(id);
+		forgetDependents(ctx.state, job);
+		const images = imagesOf(job).map(({ index, key }) => ({ index, key }));
+		ctx.state.settled.set(id, { ws, ackedAt: ctx.now, state: job.state, images });
 	}
 	if (jobIds.length > 0) arm(ctx.state.timers, 'purge', ctx.now + TIMING.doneKeepMs);
 	if (outbox === undefined) return;

@@ -3,9 +3,12 @@
  * @module
  */
 import type { QueueView } from '@limner/shared';
-import type { Job, PoolNode, PoolState, Tally, Task } from './model.ts';
+import type { Job, PoolNode, PoolState, Slot, Tally, Task } from './model.ts';
+import { isChore } from '@limner/shared';
 import { expectedMs, needKey, nodeRefusal, slotRefusal, speedKey, worksFor } from './placement.ts';
-import { positionOf } from './queue.ts';
+import { choresInOrder, positionOf } from './queue.ts';
+import { remediesFor } from './remedies.ts';
+import { typeOf } from './model.ts';
 
 const ETA_LOW = 0.7;
 const ETA_HIGH = 1.6;
@@ -16,12 +19,18 @@ const LARGE_POOL = 100;
 const TALLY_MS = 500;
 const TALLIES_MAX = 500;
 
+/** Where on a node a task would run. */
+const slotsFor = (node: PoolNode, job: Job): Iterable<Slot> => {
+	if (!isChore(typeOf(job))) return node.slots.values();
+	return node.service === null ? [] : [node.service];
+};
+
 const askAll = (state: PoolState, now: number, job: Job, task: Task): Tally => {
 	const result: Tally = { refusals: {}, feasible: false, slots: [], nodes: 0 };
 	for (const node of state.nodes.values()) {
 		if (!worksFor(node, job.ws) || node.mode === 'terminated') continue;
 		result.nodes++;
-		for (const slot of node.slots.values()) {
+		for (const slot of slotsFor(node, job)) {
 			const refusal = slotRefusal(state, now, slot, job, task);
 			if (refusal !== null) result.refusals[refusal.reason] = (result.refusals[refusal.reason] ?? 0) + 1;
 			if (refusal === null || refusal.temporary) {
@@ -56,7 +65,10 @@ const listed = (refusals: Record<string, number>): string =>
 const reasonOf = (found: Tally, job: Job): string => {
 	if (found.nodes === 0) return 'No node has joined yet. Start one with `limner node`.';
 	if (found.feasible) return `Waits for a free slot (${listed(found.refusals) || 'about to start'}).`;
-	return `No node can make this now (${listed(found.refusals)}). It starts when a node with the model ${job.spec.model} is there.`;
+	const what = isChore(typeOf(job)) ? 'do' : 'make';
+	const text = listed(found.refusals) || `no node does ${typeOf(job)} tasks`;
+	const when = isChore(typeOf(job)) ? 'when one can' : `when a node with the model ${job.spec.model} is there`;
+	return `No node can ${what} this now (${text}). It starts ${when}.`;
 };
 
 /** An interval from measured speeds only: nothing is promised for a model that nobody has run. */
@@ -71,7 +83,8 @@ const etaOf = (found: Tally, job: Job, position: number): { low: number; high: n
 /** Place, reason and refusals of a job of which something is queued; undefined when nothing is. */
 export const queueView = (state: PoolState, now: number, job: Job): QueueView | undefined => {
 	const task = job.tasks.find((each) => each.queued);
-	const position = positionOf(state, job);
+	const position =
+		task !== undefined && isChore(typeOf(job)) ? choresInOrder(state).findIndex((item) => item.task === task) + 1 : positionOf(state, job);
 	if (task === undefined || position === undefined) return undefined;
 	const found = tally(state, now, job, task);
 	const etaMs = found.feasible ? etaOf(found, job, position) : undefined;
@@ -81,6 +94,7 @@ export const queueView = (state: PoolState, now: number, job: Job): QueueView | 
 		feasible: found.feasible,
 		reason: reasonOf(found, job),
 		refusals: found.refusals,
+		...(found.feasible ? {} : { remedies: remediesFor(state, now, job, task) }),
 	};
 };
 
@@ -95,13 +109,13 @@ const queuedReason = (state: PoolState, now: number, node: PoolNode): string => 
 	let foreign = 0;
 	let looked = 0;
 	for (const queue of state.queues.values()) {
-		for (const { job } of queue) {
+		for (const { job, task } of queue) {
 			if (looked++ >= STATUS_LOOKS) break;
 			if (!worksFor(node, job.ws)) {
 				foreign++;
 				continue;
 			}
-			const reason = nodeRefusal(state, now, node, job)?.reason ?? 'failed here before, or waits for more memory';
+			const reason = nodeRefusal(state, now, node, job, task)?.reason ?? 'failed here before, or waits for more memory';
 			reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
 		}
 	}

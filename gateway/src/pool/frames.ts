@@ -3,17 +3,17 @@
  * @module
  */
 import { TIMING, type GrantRef } from '@limner/shared';
-import { armTask, failAttempt, markGenerated, orphan } from './grants.ts';
+import { mayWaitForSource, sourceFailed } from './care.ts';
+import { armTask, failAttempt, markGenerated, orphan, putBack } from './grants.ts';
 import { blame } from './modes.ts';
 import { adopt, heldTask, sendTo, setModels, setSlots } from './nodes.ts';
 import { taskKey, type Ctx, type EventMap, type Job, type PoolNode, type Slot, type Task, type WorkFrame } from './model.ts';
 import { speedKey } from './placement.ts';
+import { blend, noteSpeed } from './workstats.ts';
 import { applyProgress, offerPreview, offerProgress } from './watching.ts';
 
 type FrameOf<T extends WorkFrame['t']> = Extract<WorkFrame, { t: T }>;
 
-/** Weight of a new measurement. */
-const EWMA = 0.3;
 const DISPATCH_SAMPLES = 2048;
 /** An hour of readings at two a minute. */
 const TELEMETRY_SAMPLES = 120;
@@ -69,16 +69,18 @@ const onProgress = (ctx: Ctx, node: PoolNode, frame: FrameOf<'progress'>): void 
 	}
 };
 
-const blend = (old: number | undefined, value: number): number => (old === undefined ? value : old + EWMA * (value - old));
-
-const measure = (node: PoolNode, job: Job, frame: FrameOf<'generated'>): void => {
+const measure = (ctx: Ctx, node: PoolNode, job: Job, frame: FrameOf<'generated'>): void => {
 	const { spec } = job;
+	const work = spec.steps * ((spec.width * spec.height) / 1_000_000);
+	// A download has no steps to be measured by.
+	if (work === 0) return;
 	const key = speedKey(frame.slotId, spec.model);
 	const old = node.speed[key];
-	const work = spec.steps * ((spec.width * spec.height) / 1_000_000);
 	const denoiseMs = frame.denoiseMs ?? Math.max(0, frame.totalMs - (frame.loadMs ?? 0));
 	const loadMs = frame.loadMs !== undefined && frame.loadMs > 0 ? blend(old?.loadMs, frame.loadMs) : (old?.loadMs ?? 0);
-	node.speed[key] = { sPerMpStep: blend(old?.sPerMpStep, denoiseMs / 1000 / work), loadMs };
+	const sPerMpStep = denoiseMs / 1000 / work;
+	node.speed[key] = { sPerMpStep: blend(old?.sPerMpStep, sPerMpStep), loadMs };
+	noteSpeed(node, job, ctx.now, { sPerMpStep, ...(frame.loadMs === undefined ? {} : { loadMs: frame.loadMs }) });
 	node.dirty = true;
 	const slot = node.slots.get(frame.slotId);
 	if (slot !== undefined) slot.info = { ...slot.info, loaded: spec.model };
@@ -90,7 +92,7 @@ const onGenerated = (ctx: Ctx, node: PoolNode, frame: FrameOf<'generated'>): voi
 	const run = held?.task.run;
 	if (held === undefined || !run || run.generated) return;
 	run.acked = true;
-	measure(node, held.job, frame);
+	measure(ctx, node, held.job, frame);
 	markGenerated(ctx, held.job, held.task);
 	offerProgress(ctx, held.job, held.task);
 };
@@ -100,15 +102,22 @@ const onFailed = (ctx: Ctx, node: PoolNode, frame: FrameOf<'failed'>): void => {
 	const held = heldTask(ctx, node.id, frame);
 	if (held === undefined) return;
 	const { job, task } = held;
+	if (frame.need === 'model-source') {
+		sourceFailed(ctx, frame.message);
+		if (mayWaitForSource(job, task)) {
+			putBack(ctx, job, task, frame.message, false);
+			return;
+		}
+	}
 	if (frame.class === 'lost' && task.run !== null) {
 		// The engine process died: a loss, not a verdict on the request.
 		task.run.acked = true;
 		task.run.orphanAt = null;
 		orphan(ctx, job, task, ctx.now);
-		blame(ctx, node, frame.class, frame.message, job.id);
+		blame(ctx, node, frame.class, frame.message, job.id, task.slotId);
 		return;
 	}
-	blame(ctx, node, frame.class, frame.message, job.id);
+	blame(ctx, node, frame.class, frame.message, job.id, task.slotId);
 	// The pool alone decides that a task is poison; a node cannot know.
 	failAttempt(ctx, job, task, frame.class === 'poison' ? 'engine' : frame.class, frame.message, false);
 };

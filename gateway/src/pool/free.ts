@@ -19,8 +19,26 @@ const list = (state: PoolState, slot: Slot): void => {
 	}
 };
 
+/** Takes a task into a slot, alone or beside the others of its batch. */
+export const occupy = (slot: Slot, key: string): void => {
+	slot.grant ??= key;
+	slot.batch.add(key);
+};
+
+/** Takes a task out of a slot; answers whether the slot is empty now. */
+export const vacate = (slot: Slot, key: string): boolean => {
+	slot.batch.delete(key);
+	if (slot.grant === key) slot.grant = slot.batch.values().next().value ?? null;
+	return slot.grant === null;
+};
+
 /** Marks a slot as free; answers whether it was not before. */
 export const addFree = (state: PoolState, slot: Slot): boolean => {
+	if (slot === slot.node.service) {
+		const added = !state.service.has(slot);
+		state.service.add(slot);
+		return added;
+	}
 	if (state.free.has(slot)) return false;
 	state.free.add(slot);
 	list(state, slot);
@@ -28,6 +46,7 @@ export const addFree = (state: PoolState, slot: Slot): boolean => {
 };
 
 export const removeFree = (state: PoolState, slot: Slot): void => {
+	state.service.delete(slot);
 	if (state.free.delete(slot)) unlist(state, slot);
 };
 

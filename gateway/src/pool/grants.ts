@@ -2,14 +2,29 @@
  * Grants: booking a slot for a task, losing it, taking it back, failing it.
  * @module
  */
-import { POOL_LIMITS, TIMING, transition, type FailureClass, type TaskState } from '@limner/shared';
-import { addFree, removeFree } from './free.ts';
+import { NODE_LIMITS, POOL_LIMITS, TIMING, batchKey, transition, type FailureClass, type HistEntry, type TaskState } from '@limner/shared';
+import { noteTrial, sourceOf } from './care.ts';
+import { addFree, occupy, removeFree, vacate } from './free.ts';
 import { record, moveJob } from './history.ts';
 import { endIfDone } from './ending.ts';
-import { taskKey, type Ctx, type Job, type PoolNode, type PoolState, type Slot, type Task, type TaskRun } from './model.ts';
-import { bestSlot, leaseFor, memoryOf, moreMemoryExists, needKey, retryDelayMs } from './placement.ts';
-import { chargeGrant, dequeueTask, enqueueTask, workspacesInOrder } from './queue.ts';
+import {
+	slotNamed,
+	taskKey,
+	typeOf,
+	type BatchMate,
+	type Ctx,
+	type Job,
+	type PoolNode,
+	type PoolState,
+	type QueueItem,
+	type Slot,
+	type Task,
+	type TaskRun,
+} from './model.ts';
+import { bestService, bestSlot, leaseFor, memoryOf, moreMemoryExists, needKey, retryDelayMs, worksFor } from './placement.ts';
+import { chargeGrant, choresInOrder, dequeueTask, enqueueTask, workspacesInOrder } from './queue.ts';
 import { arm } from './timers.ts';
+import { noteAssigned, noteEnd } from './workstats.ts';
 
 /** A slot whose task was cancelled may need the engine to be killed; plus a margin for the way. */
 const STOPPING_MS = TIMING.killAfterCancelMs + 1000;
@@ -45,7 +60,7 @@ export const taskDueAt = (task: Task): number | undefined => {
 /** Keeps the set of free slots true after a change of slot, node or connection. */
 export const refreshSlot = (ctx: Ctx, slot: Slot): void => {
 	const { node } = slot;
-	const usable = node.conn !== null && node.mode === 'active' && node.slots.get(slot.info.id) === slot;
+	const usable = node.conn !== null && node.mode === 'active' && slotNamed(node, slot.info.id) === slot;
 	if (usable && slot.grant === null) {
 		if (addFree(ctx.state, slot)) ctx.match = true;
 	} else removeFree(ctx.state, slot);
@@ -53,10 +68,13 @@ export const refreshSlot = (ctx: Ctx, slot: Slot): void => {
 
 export const refreshNode = (ctx: Ctx, node: PoolNode): void => {
 	for (const slot of node.slots.values()) refreshSlot(ctx, slot);
+	if (node.service !== null) refreshSlot(ctx, node.service);
 };
 
-export const slotOf = (ctx: Ctx, task: Task): Slot | undefined =>
-	task.nodeId === null || task.slotId === null ? undefined : ctx.state.nodes.get(task.nodeId)?.slots.get(task.slotId);
+export const slotOf = (ctx: Ctx, task: Task): Slot | undefined => {
+	const node = ctx.state.nodes.get(task.nodeId ?? '');
+	return node === undefined || task.slotId === null ? undefined : slotNamed(node, task.slotId);
+};
 
 /**
  * Gives the slot back if this task holds it. With `stopping` the slot first has to end what it does: it may be granted
@@ -65,8 +83,8 @@ export const slotOf = (ctx: Ctx, task: Task): Slot | undefined =>
 export const releaseSlot = (ctx: Ctx, job: Job, task: Task, stopping: boolean): void => {
 	const slot = slotOf(ctx, task);
 	const key = taskKey(job.id, task.index);
-	if (slot === undefined || slot.grant !== key) return;
-	slot.grant = null;
+	if (slot === undefined || !slot.batch.has(key)) return;
+	if (!vacate(slot, key)) return;
 	slot.stopping = stopping ? { key, epoch: task.epoch, until: ctx.now + STOPPING_MS } : null;
 	refreshSlot(ctx, slot);
 };
@@ -99,7 +117,10 @@ export const endTask = (ctx: Ctx, job: Job, task: Task, to: TaskState, stopping:
 };
 
 const lossEntry = (ctx: Ctx, job: Job, task: Task): void => {
-	if (task.run?.lossCounts === true) task.losses++;
+	if (task.run?.lossCounts === true) {
+		task.losses++;
+		noteEnd(ctx.state.nodes.get(task.nodeId ?? ''), job, task, 'lost', ctx.now);
+	}
 	ctx.state.counters.requeued++;
 	record(ctx, job, {
 		type: 'requeued',
@@ -113,34 +134,102 @@ const lossEntry = (ctx: Ctx, job: Job, task: Task): void => {
 	});
 };
 
-/** Books a slot: +1 on the epoch, here and nowhere else. */
-export const grant = (ctx: Ctx, job: Job, task: Task, slot: Slot): void => {
+/** Who had it before, for a grant that is not the first. */
+const relay = (ctx: Ctx, task: Task, slot: Slot): { handoff?: HistEntry['handoff'] } => {
+	if (task.epoch === 0 || task.nodeId === null) return {};
+	const notes = task.fails.at(-1)?.message ?? 'the node that had it was lost';
+	return { handoff: { from: `node:${task.nodeId}`, to: `node:${slot.node.id}`, artefacts: [], notes, at: ctx.now, ok: true } };
+};
+
+/** Books a slot for one task: +1 on the epoch, here and nowhere else. */
+const book = (ctx: Ctx, job: Job, task: Task, slot: Slot, count: number): void => {
 	const { state, now } = ctx;
 	const key = taskKey(job.id, task.index);
-	const { conn } = slot.node;
-	if (conn === null || slot.grant !== null) throw new Error(`slot ${slot.node.id}/${slot.info.id} cannot take ${key}`);
 	if (task.state === 'leased') lossEntry(ctx, job, task);
 	const from = task.state;
+	const before = relay(ctx, task, slot);
+	noteAssigned(slot.node, job, Math.max(0, now - task.readyAt), now);
 	dropGrant(ctx, job, task, false);
 	task.state = transition('task', task.state, 'leased');
 	task.epoch++;
 	task.nodeId = slot.node.id;
 	task.slotId = slot.info.id;
 	task.grantedAt = now;
-	task.leaseMs = leaseFor(slot, job);
+	task.leaseMs = leaseFor(slot, job, count);
 	task.run = freshRun(now, task.leaseMs, job.spec.steps);
-	slot.grant = key;
+	occupy(slot, key);
 	slot.node.grants.add(key);
 	refreshSlot(ctx, slot);
 	chargeGrant(state, job);
 	state.counters.granted++;
 	if (job.state === 'queued') moveJob(ctx, job, 'running');
 	job.startedAt ??= now;
-	const { epoch, leaseMs, index } = task;
-	record(ctx, job, { type: 'assigned', who: 'pool', index, epoch, nodeId: slot.node.id, slotId: slot.info.id, from, to: 'leased' });
-	ctx.sends.push({ kind: 'task', connId: conn.id, job, index, epoch, slotId: slot.info.id, leaseMs, watched: state.watched.has(job.id) });
+	const { epoch, index } = task;
+	record(ctx, job, {
+		type: 'assigned',
+		who: 'pool',
+		index,
+		epoch,
+		nodeId: slot.node.id,
+		slotId: slot.info.id,
+		from,
+		to: 'leased',
+		...before,
+	});
 	armTask(ctx, job, task);
+};
+
+/** Grants a task, and with it others that the slot makes in one go. */
+export const grant = (ctx: Ctx, job: Job, task: Task, slot: Slot, mates: readonly QueueItem[] = []): void => {
+	const { state, now } = ctx;
+	const { conn } = slot.node;
+	if (conn === null || slot.grant !== null)
+		throw new Error(`slot ${slot.node.id}/${slot.info.id} cannot take ${taskKey(job.id, task.index)}`);
+	noteTrial(ctx, job, task);
+	book(ctx, job, task, slot, mates.length + 1);
+	const batch = mates.map((mate): BatchMate => {
+		book(ctx, mate.job, mate.task, slot, mates.length + 1);
+		return { job: mate.job, index: mate.task.index, epoch: mate.task.epoch, watched: state.watched.has(mate.job.id) };
+	});
+	const source = typeOf(job) === 'MIGRATION' ? sourceOf(state, job) : undefined;
+	const { epoch, leaseMs, index } = task;
+	ctx.sends.push({
+		kind: 'task',
+		connId: conn.id,
+		job,
+		index,
+		epoch,
+		slotId: slot.info.id,
+		leaseMs,
+		watched: state.watched.has(job.id),
+		...(source === undefined ? {} : { source }),
+		...(batch.length === 0 ? {} : { batch }),
+	});
 	arm(state.timers, `n:${slot.node.id}`, now + TIMING.suspectMs);
+};
+
+/** Of a queue so many tasks behind the first are looked at for a batch. */
+const MATES_LOOK = 64;
+
+const isPlain = ({ job, task }: QueueItem): boolean => typeOf(job) === 'GENERAL' && task.fails.length === 0 && task.losses === 0;
+
+/**
+ * Tasks that go into the slot together with the first of its workspace's queue. Pictures are spread over the free slots
+ * before they are put together: two slots finish two pictures sooner than one slot makes both.
+ */
+const matesFor = (ctx: Ctx, first: QueueItem, at: number, slot: Slot): QueueItem[] => {
+	const { state } = ctx;
+	const { maxBatch, maxBatchPx } = slot.info;
+	if (maxBatch <= 1 || !isPlain(first)) return [];
+	const shape = batchKey(first.job.spec);
+	const same = (state.queues.get(first.job.ws) ?? [])
+		.slice(at + 1, at + 1 + MATES_LOOK)
+		.filter((item) => isPlain(item) && batchKey(item.job.spec) === shape && worksFor(slot.node, item.job.ws));
+	const free = [...(state.freeFor.get(first.job.spec.model) ?? [])].filter((other) => worksFor(other.node, first.job.ws)).length;
+	const share = Math.ceil((same.length + 1) / Math.max(1, free));
+	const px = first.job.spec.width * first.job.spec.height;
+	const room = maxBatchPx === undefined ? Number.POSITIVE_INFINITY : Math.max(1, Math.floor(maxBatchPx / px));
+	return same.slice(0, Math.min(share, maxBatch, room, NODE_LIMITS.batchMax) - 1);
 };
 
 export const freshRun = (now: number, leaseMs: number, steps: number): TaskRun => ({
@@ -159,6 +248,7 @@ export const freshRun = (now: number, leaseMs: number, steps: number): TaskRun =
 /** Matches queued tasks with free slots until one side is empty or nothing fits. */
 export const matchAll = (ctx: Ctx): void => {
 	const { state } = ctx;
+	if (state.chores.size > 0) matchChores(ctx);
 	const refused = new Set<string>();
 	const cursors = new Map<string, number>();
 	while (state.free.size > 0 && state.backlog > 0) {
@@ -179,6 +269,15 @@ const atConcurrency = (state: PoolState, job: Job): boolean => {
 	return busy >= maxConcurrent;
 };
 
+/** Tasks that need no device: few, and each goes to a node of its own workspace. */
+const matchChores = (ctx: Ctx): void => {
+	for (const { job, task } of choresInOrder(ctx.state)) {
+		const { slot, recheckAt } = bestService(ctx.state, ctx.now, job, task);
+		if (slot !== null) grant(ctx, job, task, slot);
+		else if (recheckAt !== undefined) arm(ctx.state.timers, 'recheck', recheckAt);
+	}
+};
+
 const grantNext = (ctx: Ctx, refused: Set<string>, cursors: Map<string, number>): boolean => {
 	const { state, now } = ctx;
 	for (const ws of workspacesInOrder(state)) {
@@ -192,7 +291,7 @@ const grantNext = (ctx: Ctx, refused: Set<string>, cursors: Map<string, number>)
 			if (refused.has(need) || atConcurrency(state, item.job)) continue;
 			const { slot, recheckAt } = bestSlot(state, now, item.job, item.task);
 			if (slot !== null) {
-				grant(ctx, item.job, item.task, slot);
+				grant(ctx, item.job, item.task, slot, matesFor(ctx, item, i, slot));
 				return true;
 			}
 			refused.add(need);
@@ -231,7 +330,7 @@ export const makeRegrantable = (ctx: Ctx, job: Job, task: Task): void => {
 		);
 		return;
 	}
-	enqueueTask(ctx.state, job, task);
+	enqueueTask(ctx.state, job, task, ctx.now);
 	ctx.match = true;
 };
 
@@ -240,7 +339,13 @@ export const failForGood = (ctx: Ctx, job: Job, task: Task, cls: FailureClass, m
 	const nodeId = task.nodeId ?? undefined;
 	job.error ??= { class: cls, message, index: task.index, ...(nodeId === undefined ? {} : { nodeId }) };
 	endTask(ctx, job, task, 'failed', stopping);
+	if (typeOf(job) === 'MIGRATION') dropRest(ctx, job);
 	endIfDone(ctx, job);
+};
+
+/** A model that did not arrive is not removed where it is. */
+const dropRest = (ctx: Ctx, job: Job): void => {
+	for (const task of job.tasks) if (task.state === 'queued') endTask(ctx, job, task, 'failed', false);
 };
 
 const exhausted = (ctx: Ctx, job: Job, task: Task, cls: FailureClass): boolean => {
@@ -250,8 +355,9 @@ const exhausted = (ctx: Ctx, job: Job, task: Task, cls: FailureClass): boolean =
 
 /** One attempt failed. It is tried again, elsewhere first, unless its class or the number of attempts forbids it. */
 export const failAttempt = (ctx: Ctx, job: Job, task: Task, cls: FailureClass, message: string, stopping: boolean): void => {
-	const { nodeId, epoch, index } = task;
+	const { nodeId } = task;
 	const slot = slotOf(ctx, task);
+	if (cls !== 'invalid') noteEnd(ctx.state.nodes.get(nodeId ?? ''), job, task, 'failed', ctx.now);
 	task.fails.push({
 		class: cls,
 		message,
@@ -263,14 +369,20 @@ export const failAttempt = (ctx: Ctx, job: Job, task: Task, cls: FailureClass, m
 		failForGood(ctx, job, task, cls, `${message}${tries}`, stopping);
 		return;
 	}
-	if (stopping) tellCancel(ctx, job, task, cls);
+	task.retryAt = ctx.now + retryDelayMs(task.fails.length);
+	putBack(ctx, job, task, `${cls}: ${message}`, stopping);
+};
+
+/** Takes a task from its holder and queues it again. No attempt is counted here. */
+export const putBack = (ctx: Ctx, job: Job, task: Task, reason: string, stopping: boolean, by?: string): void => {
+	const { nodeId, epoch, index } = task;
+	if (stopping) tellCancel(ctx, job, task, reason.slice(0, 200));
 	dropGrant(ctx, job, task, stopping);
 	task.state = transition('task', task.state, 'queued');
-	task.retryAt = ctx.now + retryDelayMs(task.fails.length);
 	ctx.state.counters.requeued++;
-	const who = nodeId === null ? 'pool' : `node:${nodeId}`;
-	record(ctx, job, { type: 'requeued', who, index, epoch, from: 'leased', to: 'queued', reason: `${cls}: ${message}` });
-	enqueueTask(ctx.state, job, task);
+	const who = by ?? (nodeId === null ? 'pool' : `node:${nodeId}`);
+	record(ctx, job, { type: 'requeued', who, index, epoch, ...(nodeId === null ? {} : { nodeId }), from: 'leased', to: 'queued', reason });
+	enqueueTask(ctx.state, job, task, ctx.now);
 	ctx.match = true;
 };
 

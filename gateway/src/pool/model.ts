@@ -3,6 +3,7 @@
  * folder but pool.ts, store.ts and sockets.ts touches a clock, storage or a socket.
  * @module
  */
+import { CHORE_SLOT } from '@limner/shared';
 import type {
 	BridgeFrame,
 	FailureClass,
@@ -22,8 +23,9 @@ import type {
 	SlotInfo,
 	TaskPhase,
 	TaskState,
+	TaskType,
 } from '@limner/shared';
-import type { CompleteInput, CompleteOutcome, NodeView, PoolJob, Settlement } from '../rpc.ts';
+import type { CompleteInput, CompleteOutcome, NodeView, PoolJob, PoolTaskView, ReportInput, Settlement } from '../rpc.ts';
 import type { Timers } from './timers.ts';
 
 /** What is known of a grant while it runs. In memory only: a rebuilt pool assumes the best and waits for the node. */
@@ -66,11 +68,21 @@ export interface Task {
 	losses: number;
 	fails: TaskFailure[];
 	image: ImageRecord | null;
+	/** Key of the report, for a task whose result is one; the report itself stands in the history. */
+	report: string | null;
 	run: TaskRun | null;
 	/** Stands in its workspace's queue. An orphaned task is `leased` and queued at once: its holder may still return. */
 	queued: boolean;
 	/** Not granted again to a node that failed it before this time. */
 	retryAt: number;
+	/** Since when it waits for a slot. In memory only. */
+	readyAt: number;
+}
+
+/** A job that another one waits for. `open` = not over yet, or not handed over yet. */
+export interface Dependency {
+	id: string;
+	state: 'open' | JobState;
 }
 
 export interface Job {
@@ -92,6 +104,9 @@ export interface Job {
 	retryOf: string | null;
 	/** Virtual finish tag of its last grant (start-time fair queueing). */
 	ftag: number;
+	deps: Dependency[];
+	/** Keys of input pictures that came from other jobs. */
+	inputs: { init?: string; mask?: string };
 }
 
 export interface NodeError {
@@ -99,6 +114,26 @@ export interface NodeError {
 	class: FailureClass;
 	message: string;
 	jobId: string;
+	model?: string;
+}
+
+/** Counts and averages of one kind of work on one node. */
+export interface WorkStat {
+	ok: number;
+	failed: number;
+	lost: number;
+	sPerMpStep?: number;
+	sPerStep?: number;
+	loadMs?: number;
+	assignMs?: number;
+	at: number;
+}
+
+export interface SlotStat {
+	ok: number;
+	failed: number;
+	lost: number;
+	error?: NodeError;
 }
 
 export interface Conn {
@@ -111,8 +146,10 @@ export interface Conn {
 export interface Slot {
 	node: PoolNode;
 	info: SlotInfo;
-	/** Key of the task that holds it. */
+	/** Key of the task that holds it; of a batch, one of them. */
 	grant: string | null;
+	/** Keys of all tasks that it works on. */
+	batch: Set<string>;
 	/** A cancelled task that may still be stopping, until this time at most. */
 	stopping: { key: string; epoch: number; until: number } | null;
 }
@@ -147,6 +184,19 @@ export interface PoolNode {
 	completed: number;
 	failed: number;
 	recentErrors: NodeError[];
+	/** What it does besides pictures. */
+	taskTypes: TaskType[];
+	/** Does tasks that need no device; null when the node offers none. */
+	service: Slot | null;
+	/** Number of slots that its owner asked for. */
+	wantedSlots: number | null;
+	/** It was sent to this shard. */
+	movedTo: number | null;
+	/** What it has done, by `taskType|model`. */
+	work: Record<string, WorkStat>;
+	slotStats: Record<string, SlotStat>;
+	/** Hash of its canary picture, by model and device. */
+	canaries: Record<string, string>;
 	/** Measured seconds per megapixel-step and load times, by `slotId|model`. */
 	speed: Record<string, { sPerMpStep: number; loadMs: number }>;
 	lastSeenAt: number | null;
@@ -166,6 +216,25 @@ export interface PoolNode {
 export interface Settled {
 	ws: string;
 	ackedAt: number;
+	/** How it ended and what it made: a job that depends on it may come later. */
+	state: JobState;
+	images: { index: number; key: string }[];
+}
+
+/** What a workspace's operator wants of its pool. */
+export interface PoolConfig {
+	state: 'ready' | 'shut';
+	size: number | null;
+	at: number;
+	who: string;
+}
+
+/** The source of models could not be reached; who needs it waits. */
+export interface SourceTrouble {
+	reason: string;
+	since: number;
+	retryAt: number;
+	tries: number;
 }
 
 export interface Outbox {
@@ -210,6 +279,9 @@ export interface Counters {
 	staleResults: number;
 	unknownFrames: number;
 	badFrames: number;
+	handoffs: number;
+	handoffsMet: number;
+	prefetches: number;
 }
 
 /** Readings of the outside that the core asks for instead of taking them itself. */
@@ -226,8 +298,19 @@ export interface PoolState {
 	pending: Map<string, number>;
 	connNode: Map<string, string>;
 	queues: Map<string, QueueItem[]>;
-	/** Number of queued tasks. */
+	/** Number of queued tasks in `queues`. */
 	backlog: number;
+	/** Tasks that wait for a node, not for a device; by task key. */
+	chores: Map<string, QueueItem>;
+	/** Free service slots. */
+	service: Set<Slot>;
+	/** Live jobs by a job that they depend on. */
+	dependents: Map<string, Set<string>>;
+	source: SourceTrouble | null;
+	pools: Map<string, PoolConfig>;
+	/** When a node was last asked to fetch a model, by model. */
+	prefetchedAt: Map<string, number>;
+	prefetchLookAt: number;
 	free: Set<Slot>;
 	/** The free slots of nodes that have a model. */
 	freeFor: Map<string, Set<Slot>>;
@@ -263,8 +346,11 @@ export type WorkFrame = Exclude<NodeFrame, HelloFrame>;
 
 export interface EventMap {
 	enqueue: { job: PoolJob; notAfter: number };
-	cancel: { ws: string; jobId: string; who: string };
+	/** A whole graph in one commit. */
+	enqueueAll: { jobs: PoolJob[]; notAfter: number };
+	cancel: { ws: string; jobId: string; who: string; subtree?: boolean };
 	complete: { input: CompleteInput };
+	report: { input: ReportInput };
 	refused: { jobId: string; ws: string; index: number; epoch: number; nodeId: string; reason: string };
 	connect: { connId: string };
 	/** The signature was checked by the shell. */
@@ -273,7 +359,12 @@ export interface EventMap {
 	preview: { connId: string; header: PreviewHeader; base64: string };
 	badFrame: { connId: string; known: boolean };
 	closed: { connId: string };
-	setMode: { ws: string; nodeId: string; mode: NodeMode; reason: string };
+	setMode: { ws: string; nodeId: string; mode: NodeMode; reason: string; now?: boolean };
+	resize: { ws: string; nodeId: string; slots: number };
+	move: { ws: string; nodeId: string; shard: number };
+	initialize: { ws: string; size: number; who: string };
+	shutdown: { ws: string; now: boolean; who: string };
+	failAgent: { ws: string; agentId: string; reason: string; who: string };
 	watch: { ws: string; jobId: string; after: number; watcher: string };
 	unwatch: { jobId: string };
 	settled: { ws: string; jobIds: string[] };
@@ -286,10 +377,17 @@ export type PoolEvent = { [T in EventType]: { t: T } & EventMap[T] }[EventType];
 
 export interface Replies {
 	enqueue: Result<{ queue: QueueView }>;
+	enqueueAll: Result<object>;
 	cancel: Result<{ state: JobState }>;
 	/** `unknown` = ask the Workspace. */
 	complete: CompleteOutcome | 'unknown';
+	report: CompleteOutcome | 'unknown';
 	setMode: Result<{ node: NodeView }>;
+	resize: Result<{ node: NodeView }>;
+	move: Result<{ node: NodeView }>;
+	initialize: Result<{ nodes: NodeView[] }>;
+	shutdown: Result<{ nodes: NodeView[] }>;
+	failAgent: Result<{ node: NodeView; task?: PoolTaskView }>;
 	watch: boolean;
 }
 export type ReplyOf<T extends EventType> = T extends keyof Replies ? Replies[T] : undefined;
@@ -297,7 +395,22 @@ export type ReplyOf<T extends EventType> = T extends keyof Replies ? Replies[T] 
 export type Send =
 	| { kind: 'frame'; connId: string; frame: GatewayFrame }
 	/** The shell adds the signed ticket and input URLs: the core knows no secret. */
-	| { kind: 'task'; connId: string; job: Job; index: number; epoch: number; slotId: string; leaseMs: number; watched: boolean }
+	| {
+			kind: 'task';
+			connId: string;
+			job: Job;
+			index: number;
+			epoch: number;
+			slotId: string;
+			leaseMs: number;
+			watched: boolean;
+			/** MIGRATION: where the model came from. */
+			source?: string;
+			/** More pictures of one shape for the same slot. */
+			batch?: BatchMate[];
+	  }
+	/** The shell signs the certificate for the other shard. */
+	| { kind: 'move'; connId: string; shard: number }
 	| { kind: 'close'; connId: string; code: number; reason: string }
 	/** To everybody who watches the job. */
 	| { kind: 'watch'; jobId: string; frame: BridgeFrame }
@@ -307,11 +420,20 @@ export type Send =
 	| { kind: 'endBridge'; watcher: string }
 	| { kind: 'settle'; ws: string; batch: Settlement[] };
 
+export interface BatchMate {
+	job: Job;
+	index: number;
+	epoch: number;
+	watched: boolean;
+}
+
 export interface Writes {
 	/** Rows to write as they are after the step: each at most once, however often the step touched it. */
 	jobs: Set<Job>;
 	deleted: string[];
 	nodes: Set<PoolNode>;
+	/** Workspaces whose pool settings changed. */
+	pools: Set<string>;
 }
 
 export interface StepResult<R = unknown> {
@@ -333,5 +455,12 @@ export interface Ctx {
 	/** Queue or free slots changed: match them at the end of the step. */
 	match: boolean;
 }
+
+/** What the job asks of a node. */
+export const typeOf = (job: Pick<Job, 'spec'>): TaskType => job.spec.taskType ?? 'GENERAL';
+
+/** Slot of a node by its name; the one for tasks that need no device has a name of its own. */
+export const slotNamed = (node: PoolNode, id: string): Slot | undefined =>
+	id === CHORE_SLOT ? (node.service ?? undefined) : node.slots.get(id);
 
 export const taskKey = (jobId: string, index: number): string => `${jobId}/${index}`;

@@ -4,29 +4,40 @@
  */
 import { CLOSE, POOL_LIMITS, canTransition, refuse, type FailureClass, type NodeMode, type Result } from '@limner/shared';
 import type { NodeView } from '../rpc.ts';
-import { refreshNode, tellCancel } from './grants.ts';
+import { putBack, refreshNode, tellCancel } from './grants.ts';
 import type { Ctx, EventMap, PoolNode } from './model.ts';
 import { closeConn, grantsOf, loseConn, sendTo } from './nodes.ts';
 import { nodeView } from './views.ts';
+import { noteSlotError } from './workstats.ts';
 
 const RECENT_ERRORS = 10;
+const MODE_DONE = { active: 'resumed', draining: 'set to drain', paused: 'paused', terminated: 'terminated' } as const;
 
 /** Counts a failure against its node; too many in a short time and the node gets no more work until a person looks. */
-export const blame = (ctx: Ctx, node: PoolNode, cls: FailureClass, message: string, jobId: string): void => {
+export const blame = (ctx: Ctx, node: PoolNode, cls: FailureClass, message: string, jobId: string, slotId?: string | null): void => {
 	if (cls === 'invalid') return;
 	node.failed++;
 	node.dirty = true;
-	node.recentErrors = [...node.recentErrors, { at: ctx.now, class: cls, message, jobId }].slice(-RECENT_ERRORS);
+	const model = ctx.state.jobs.get(jobId)?.spec.model;
+	const latest = { at: ctx.now, class: cls, message, jobId, ...(model === undefined ? {} : { model }) };
+	node.recentErrors = [...node.recentErrors, latest].slice(-RECENT_ERRORS);
+	noteSlotError(node, slotId ?? null, latest);
 	const recent = node.recentErrors.filter((error) => error.at > ctx.now - POOL_LIMITS.nodeFailureWindowMs);
 	if (recent.length < POOL_LIMITS.nodeFailuresToDrain || node.mode !== 'active') return;
 	const minutes = POOL_LIMITS.nodeFailureWindowMs / 60_000;
 	applyMode(ctx, node, 'draining', `${recent.length} pictures failed on it within ${minutes} minutes, the last one with: ${message}`);
 };
 
-const applyMode = (ctx: Ctx, node: PoolNode, mode: NodeMode, reason: string): void => {
+/** Puts a node into a mode and tells it. */
+export const applyMode = (ctx: Ctx, node: PoolNode, mode: NodeMode, reason: string): void => {
+	const wasTold = node.modeReason;
 	node.mode = mode;
 	node.modeReason = reason === '' ? null : reason;
-	if (mode === 'active') node.recentErrors = [];
+	if (mode === 'active') {
+		node.recentErrors = [];
+		// Whoever resumes a node has looked at it: what it draws from now on is what counts.
+		if (wasTold?.includes('canary') === true) node.canaries = {};
+	}
 	ctx.writes.nodes.add(node);
 	ctx.match = true;
 	const { conn } = node;
@@ -39,13 +50,22 @@ const applyMode = (ctx: Ctx, node: PoolNode, mode: NodeMode, reason: string): vo
 	refreshNode(ctx, node);
 };
 
-/** Owner's intent. Pausing and draining let running tasks finish; terminating hands them to others at once. */
-export const onSetMode = (ctx: Ctx, { ws, nodeId, mode, reason }: EventMap['setMode']): Result<{ node: NodeView }> => {
+/** Takes everything from a node that it still works on. Pictures that are on their way here stay its own. */
+export const takeBack = (ctx: Ctx, node: PoolNode, reason: string, who: string): void => {
+	for (const { job, task } of grantsOf(ctx, node)) {
+		if (task.run === null || task.run.generated || task.run.orphanAt !== null) continue;
+		putBack(ctx, job, task, reason, true, who);
+	}
+};
+
+/** Owner's intent. Pausing and draining let running tasks finish, unless `now`; terminating hands them to others at once. */
+export const onSetMode = (ctx: Ctx, { ws, nodeId, mode, reason, now }: EventMap['setMode']): Result<{ node: NodeView }> => {
 	const node = ctx.state.nodes.get(nodeId);
 	if (node === undefined || node.ws !== ws) return refuse('not_found', 'There is no such node.');
 	if (node.mode !== mode) {
 		if (!canTransition('nodeMode', node.mode, mode)) return refuse('conflict', `A node that is ${node.mode} cannot become ${mode}.`);
 		applyMode(ctx, node, mode, reason);
 	}
+	if (now === true && mode !== 'active') takeBack(ctx, node, `its node was ${MODE_DONE[mode]}`, 'pool');
 	return { ok: true, node: nodeView(ctx.state, ctx.now, node) };
 };

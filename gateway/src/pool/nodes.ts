@@ -2,11 +2,22 @@
  * Nodes: connections, hello with reconciliation, modes, failure policy.
  * @module
  */
-import { CLOSE, PROTOCOL_VERSION, TIMING, type GatewayFrame, type GrantRef, type ModelInfo, type SlotInfo } from '@limner/shared';
-import { removeFree, whileUnlisted } from './free.ts';
+import {
+	CHORE_SLOT,
+	CLOSE,
+	PROTOCOL_VERSION,
+	TIMING,
+	isChore,
+	type GatewayFrame,
+	type GrantRef,
+	type ModelInfo,
+	type SlotInfo,
+} from '@limner/shared';
+import { occupy, removeFree, whileUnlisted } from './free.ts';
 import { armTask, orphan, refreshNode, refreshSlot, releaseSlot, tellCancel } from './grants.ts';
 import { dequeueTask } from './queue.ts';
 import {
+	slotNamed,
 	taskKey,
 	type Ctx,
 	type EventMap,
@@ -28,7 +39,13 @@ export const closeConn = (ctx: Ctx, connId: string, code: number, reason: string
 	ctx.sends.push({ kind: 'close', connId, code, reason });
 };
 
-export const createSlot = (node: PoolNode, info: SlotInfo): Slot => ({ node, info, grant: null, stopping: null });
+export const createSlot = (node: PoolNode, info: SlotInfo): Slot => ({ node, info, grant: null, batch: new Set(), stopping: null });
+
+/** Gives a node the place for tasks that need no device, when it says that it does some. */
+export const offerService = (node: PoolNode): void => {
+	if (node.service !== null || !node.taskTypes.some(isChore)) return;
+	node.service = createSlot(node, { id: CHORE_SLOT, device: { kind: 'cpu', name: 'agent' }, engine: 'agent', maxBatch: 1 });
+};
 
 /** A node that nothing is known of but its certificate. */
 export const createNode = (identity: NodeIdentity): PoolNode => ({
@@ -49,6 +66,13 @@ export const createNode = (identity: NodeIdentity): PoolNode => ({
 	completed: 0,
 	failed: 0,
 	recentErrors: [],
+	taskTypes: [],
+	service: null,
+	wantedSlots: null,
+	movedTo: null,
+	work: {},
+	slotStats: {},
+	canaries: {},
 	speed: {},
 	lastSeenAt: null,
 	conn: null,
@@ -85,10 +109,10 @@ export const adopt = (ctx: Ctx, job: Job, task: Task, slotId: string | undefined
 	const node = task.nodeId === null ? undefined : ctx.state.nodes.get(task.nodeId);
 	if (run === null || node === undefined) return false;
 	if (!generated) {
-		const slot = node.slots.get(slotId ?? task.slotId ?? '');
+		const slot = slotNamed(node, slotId ?? task.slotId ?? '');
 		const key = taskKey(job.id, task.index);
-		if (slot === undefined || (slot.grant !== null && slot.grant !== key)) return false;
-		slot.grant = key;
+		if (slot === undefined || (slot.grant !== null && !isMate(ctx, slot, key, task))) return false;
+		occupy(slot, key);
 		task.slotId = slot.info.id;
 		refreshSlot(ctx, slot);
 	}
@@ -103,6 +127,13 @@ export const adopt = (ctx: Ctx, job: Job, task: Task, slotId: string | undefined
 	armTask(ctx, job, task);
 	arm(ctx.state.timers, `n:${node.id}`, ctx.now + TIMING.suspectMs);
 	return true;
+};
+
+/** Whether a slot works on this task, or on others that were granted together with it. */
+const isMate = (ctx: Ctx, slot: Slot, key: string, task: Task): boolean => {
+	if (slot.batch.has(key)) return true;
+	const other = lookup(ctx, slot.grant ?? '')?.task;
+	return other !== undefined && slot.info.maxBatch > slot.batch.size && other.grantedAt === task.grantedAt && other.slotId === task.slotId;
 };
 
 /** Job and task of a task key. */
@@ -124,8 +155,10 @@ export const setSlots = (ctx: Ctx, node: PoolNode, infos: SlotInfo[]): boolean =
 		if (ids.has(id)) continue;
 		node.slots.delete(id);
 		removeFree(ctx.state, slot);
-		const held = slot.grant === null ? undefined : lookup(ctx, slot.grant);
-		if (held !== undefined) orphan(ctx, held.job, held.task, ctx.now);
+		for (const key of slot.batch) {
+			const held = lookup(ctx, key);
+			if (held !== undefined) orphan(ctx, held.job, held.task, ctx.now);
+		}
 	}
 	for (const info of infos) {
 		const slot = node.slots.get(info.id);
@@ -146,8 +179,8 @@ export const setModels = (ctx: Ctx, node: PoolNode, models: ModelInfo[]): boolea
 };
 
 /** What a change of is written at once. */
-const facts = ({ name, ws, trust, agentVersion, platform, labels, keyVersion }: PoolNode): string =>
-	JSON.stringify([name, ws, trust, agentVersion, platform, labels, keyVersion]);
+const facts = ({ name, ws, trust, agentVersion, platform, labels, keyVersion, taskTypes }: PoolNode): string =>
+	JSON.stringify([name, ws, trust, agentVersion, platform, labels, keyVersion, taskTypes]);
 
 const describe = (ctx: Ctx, node: PoolNode, identity: NodeIdentity, frame: HelloFrame): void => {
 	const before = facts(node);
@@ -160,6 +193,9 @@ const describe = (ctx: Ctx, node: PoolNode, identity: NodeIdentity, frame: Hello
 	node.platform = frame.platform;
 	node.diskFreeBytes = frame.diskFreeBytes ?? null;
 	node.memoryBytes = frame.memoryBytes ?? null;
+	node.taskTypes = frame.taskTypes ?? [];
+	node.movedTo = null;
+	offerService(node);
 	const changedSlots = setSlots(ctx, node, frame.slots);
 	const changedModels = setModels(ctx, node, frame.models);
 	const changed = changedSlots || changedModels || before !== facts(node);
@@ -213,6 +249,12 @@ const refuseHello = (ctx: Ctx, connId: string, identity: NodeIdentity, frame: He
 	return true;
 };
 
+/** A node that was restarted with another number of slots than its owner asked for is told again. */
+const tellWantedSlots = (ctx: Ctx, node: PoolNode): void => {
+	if (node.conn === null || node.wantedSlots === null || node.wantedSlots === node.slots.size) return;
+	sendTo(ctx, node.conn.id, { t: 'resize', slots: node.wantedSlots });
+};
+
 /** A node introduces itself; the shell has checked the signature. */
 export const onHello = (ctx: Ctx, { connId, identity, frame }: EventMap['hello']): void => {
 	const { state, now } = ctx;
@@ -247,6 +289,7 @@ export const onHello = (ctx: Ctx, { connId, identity, frame }: EventMap['hello']
 		keep,
 		drop,
 	});
+	tellWantedSlots(ctx, node);
 	node.statusText = '';
 	refreshNode(ctx, node);
 	arm(state.timers, 'sweep', now + TIMING.sweepMs);

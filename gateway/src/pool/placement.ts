@@ -2,8 +2,10 @@
  * Which slot a task goes to: refusals in words, expected finish, best candidate (design §5).
  * @module
  */
-import { POOL_LIMITS, TIMING, type SlotInfo } from '@limner/shared';
-import type { Job, PoolNode, PoolState, Slot, Task } from './model.ts';
+import { POOL_LIMITS, TIMING, isChore, type SlotInfo } from '@limner/shared';
+import { careRefusal } from './care.ts';
+import { typeOf, type Job, type PoolNode, type PoolState, type Slot, type Task } from './model.ts';
+import { chanceOf } from './workstats.ts';
 
 /** Why a slot does not take a task. */
 export interface Refusal {
@@ -19,6 +21,10 @@ const CANDIDATES_MAX = 64;
 const RECHECK_MS = 1000;
 const TRANSFER_MS = 300;
 const DEFAULT_LOAD_MS = 10_000;
+/** A preferred node gets the task when it would be slower by no more than this. */
+const PREFERRED_MS = 5000;
+/** Tasks that need no device have nothing to be measured by: a download may go on for long. */
+const CHORE_MS = 60_000;
 
 /** Seconds per megapixel-step before anything was measured, by kind of device. */
 const DEFAULT_S_PER_MP_STEP: Record<SlotInfo['device']['kind'], number> = {
@@ -47,15 +53,20 @@ export const memoryOf = (slot: Slot): number => slot.info.device.memoryBytes ?? 
 /** Expected duration of one picture on a slot, in milliseconds. */
 export const expectedMs = (slot: Slot, job: Job): number => {
 	const { spec } = job;
+	if (isChore(typeOf(job))) return CHORE_MS;
 	const speed = slot.node.speed[speedKey(slot.info.id, spec.model)];
 	const loadMs = slot.info.loaded === spec.model ? 0 : (speed?.loadMs ?? (slot.info.device.kind === 'mock' ? 0 : DEFAULT_LOAD_MS));
 	const sPerMpStep = speed?.sPerMpStep ?? DEFAULT_S_PER_MP_STEP[slot.info.device.kind];
-	return loadMs + sPerMpStep * 1000 * spec.steps * ((spec.width * spec.height) / 1_000_000) + TRANSFER_MS;
+	const runs = typeOf(job) === 'RESEARCH' ? (spec.params?.repeat ?? 1) + 1 : 1;
+	return loadMs + runs * sPerMpStep * 1000 * spec.steps * ((spec.width * spec.height) / 1_000_000) + TRANSFER_MS;
 };
 
-/** Lease of a grant on a slot: a duration, because the two clocks differ. */
-export const leaseFor = (slot: Slot, job: Job): number =>
-	Math.round(Math.min(TIMING.leaseMaxMs, Math.max(TIMING.leaseMinMs, TIMING.leaseFactor * expectedMs(slot, job))));
+/**
+ * Lease of a grant on a slot: a duration, because the two clocks differ.
+ * @param count pictures that are made together; the time covers all of them
+ */
+export const leaseFor = (slot: Slot, job: Job, count = 1): number =>
+	Math.round(Math.min(TIMING.leaseMaxMs, Math.max(TIMING.leaseMinMs, TIMING.leaseFactor * expectedMs(slot, job) * count)));
 
 const modelRefusal = (node: PoolNode, job: Job): Refusal | null => {
 	const model = node.models.find((each) => each.name === job.spec.model);
@@ -77,10 +88,13 @@ const linkRefusal = (state: PoolState, now: number, node: PoolNode): Refusal | n
 
 const MODE_WORDS = { active: '', draining: 'draining', paused: 'paused', terminated: 'terminated' } as const;
 
-/** Why a node as a whole takes no task of this job. */
-export const nodeRefusal = (state: PoolState, now: number, node: PoolNode, job: Job): Refusal | null => {
+/** Why a node as a whole does not take this task. */
+export const nodeRefusal = (state: PoolState, now: number, node: PoolNode, job: Job, task: Task): Refusal | null => {
 	if (node.mode !== 'active') return { reason: MODE_WORDS[node.mode], temporary: false };
-	return modelRefusal(node, job) ?? linkRefusal(state, now, node);
+	const care = careRefusal(state, now, node, job, task);
+	if (care !== null && !care.temporary) return care;
+	const model = isChore(typeOf(job)) ? null : modelRefusal(node, job);
+	return model ?? linkRefusal(state, now, node) ?? care;
 };
 
 /** Largest memory on which the task ran out of memory, or -1. */
@@ -93,7 +107,7 @@ const failedOn = (task: Task, nodeId: string): boolean => task.fails.some((fail)
 const existsElsewhere = (state: PoolState, now: number, job: Job, task: Task): boolean => {
 	for (const node of state.nodes.values()) {
 		if (!worksFor(node, job.ws) || failedOn(task, node.id)) continue;
-		const refusal = nodeRefusal(state, now, node, job);
+		const refusal = nodeRefusal(state, now, node, job, task);
 		if (refusal === null || refusal.temporary) return true;
 	}
 	return false;
@@ -101,7 +115,7 @@ const existsElsewhere = (state: PoolState, now: number, job: Job, task: Task): b
 
 /** Why this slot does not take this task now; null = it does. */
 export const slotRefusal = (state: PoolState, now: number, slot: Slot, job: Job, task: Task): Refusal | null => {
-	const byNode = nodeRefusal(state, now, slot.node, job);
+	const byNode = nodeRefusal(state, now, slot.node, job, task);
 	if (byNode !== null && !byNode.temporary) return byNode;
 	const oom = oomMemory(task);
 	if (oom >= 0 && memoryOf(slot) <= oom) return { reason: 'has too little memory', temporary: false };
@@ -116,7 +130,13 @@ export const slotRefusal = (state: PoolState, now: number, slot: Slot, job: Job,
 export const needKey = (job: Job, task: Task): string =>
 	task.fails.length > 0
 		? `${job.id}/${task.index}`
-		: `${job.ws}|${job.spec.model}|${job.spec.task}|${job.spec.width % 64}|${job.spec.height % 64}`;
+		: `${job.ws}|${job.spec.model}|${job.spec.task}|${job.spec.width % 64}|${job.spec.height % 64}${careKey(job, task)}`;
+
+/** Tasks that look after the pool are meant for one node or another. */
+const careKey = ({ spec, id }: Job, task: Task): string =>
+	(spec.taskType ?? 'GENERAL') === 'GENERAL'
+		? ''
+		: `|${spec.taskType}|${spec.nodeId ?? ''}|${isChore(spec.taskType ?? 'GENERAL') ? id : ''}|${task.index}`;
 
 export interface Choice {
 	slot: Slot | null;
@@ -142,12 +162,28 @@ export const bestSlot = (state: PoolState, now: number, job: Job, task: Task): C
 			continue;
 		}
 		const stoppingMs = Math.max(0, (slot.stopping?.until ?? now) - now);
-		const ms = expectedMs(slot, job) + stoppingMs + slot.node.grants.size * 1e-3;
+		// What fails here now and then takes as long as its repetition too.
+		const workMs = expectedMs(slot, job) / chanceOf(slot.node, job);
+		const bonusMs = job.spec.preferNode === slot.node.id ? PREFERRED_MS : 0;
+		const ms = workMs + stoppingMs - bonusMs + slot.node.grants.size * 1e-3;
 		if (ms < bestMs) {
 			best = slot;
 			bestMs = ms;
 		}
 		if (++usable === CANDIDATES_MAX) break;
+	}
+	return { slot: best, recheckAt };
+};
+
+/** The node for a task that needs no device: the one that is least busy. */
+export const bestService = (state: PoolState, now: number, job: Job, task: Task): Choice => {
+	let best: Slot | null = null;
+	let recheckAt: number | undefined;
+	for (const slot of state.service) {
+		if (slot.node.ws !== job.ws) continue;
+		const refusal = slotRefusal(state, now, slot, job, task);
+		if (refusal !== null) recheckAt = earlier(recheckAt, refusal.recheckAt);
+		else if (best === null || slot.node.grants.size < best.node.grants.size) best = slot;
 	}
 	return { slot: best, recheckAt };
 };

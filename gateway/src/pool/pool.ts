@@ -19,18 +19,35 @@ import {
 	type QueueView,
 	type Result,
 	type JobState,
+	type TaskType,
 } from '@limner/shared';
 import { createLogger, describeError, type Logger } from '../lib/log.ts';
 import { withTimeout } from '../lib/timeout.ts';
-import type { CompleteInput, CompleteOutcome, LiveJob, NodeView, PoolJob, PoolMetrics, PoolRpc, Settlement, WorkspaceRpc } from '../rpc.ts';
+import type {
+	CompleteInput,
+	CompleteOutcome,
+	LiveJob,
+	ModelHistory,
+	NodeView,
+	Page,
+	PoolJob,
+	PoolMetrics,
+	PoolOverview,
+	PoolRpc,
+	PoolTaskView,
+	ReportInput,
+	Settlement,
+	WorkspaceRpc,
+} from '../rpc.ts';
 import { step } from './core.ts';
 import type { EventMap, EventType, Job, PoolState, ReplyOf, StepResult } from './model.ts';
 import { packJob, packNode, rebuild, unpackJob } from './rows.ts';
 import { attachmentOf, closeQuietly, helloIsGenuine, identityOf, readCertificate, type NodeAttachment } from './sockets.ts';
 import { Store } from './store.ts';
-import { liveJob, metricsOf, modelsFor, nodeView } from './views.ts';
+import { liveJob, metricsOf, modelsFor, nodeView, overviewOf, poolTasks } from './views.ts';
 import { replayOnly } from './watching.ts';
 import { Wire } from './wire.ts';
+import { modelHistory } from './workstats.ts';
 
 /** The alarm never stands closer than this, so that a deadline that keeps moving cannot spin. */
 const ALARM_FLOOR_MS = 1000;
@@ -74,11 +91,16 @@ export class Pool extends DurableObject<Env> implements PoolRpc {
 		return this.#call('enqueue', { job, notAfter });
 	}
 
-	async cancel(ws: string, jobId: string, who: string): Promise<Result<{ state: JobState }>> {
+	async enqueueAll(jobs: PoolJob[], notAfter: number): Promise<Result<object>> {
+		return this.#call('enqueueAll', { jobs, notAfter });
+	}
+
+	async cancel(ws: string, jobId: string, who: string, subtree = false): Promise<Result<{ state: JobState }>> {
 		if (!isJobId(jobId)) return refuse('not_found', 'There is no such job.');
 		const over = this.#settledJob(jobId);
-		if (over !== undefined && over.ws === ws) return { ok: true, state: over.state };
-		return this.#call('cancel', { ws, jobId, who });
+		if (over !== undefined && over.ws === ws && !subtree) return { ok: true, state: over.state };
+		const answer = this.#call('cancel', { ws, jobId, who, subtree });
+		return over !== undefined && over.ws === ws ? { ok: true, state: over.state } : answer;
 	}
 
 	async known(jobIds: string[]): Promise<string[]> {
@@ -105,7 +127,16 @@ export class Pool extends DurableObject<Env> implements PoolRpc {
 		const over = this.#settledJob(input.jobId);
 		if (over !== undefined && over.ws === input.ws && over.tasks.length > 0)
 			return over.tasks[input.index]?.image?.key === input.image.key ? 'accepted' : 'stale';
-		return this.#askWorkspace(input);
+		return this.#askWorkspace(input, input.image.key);
+	}
+
+	async report(input: ReportInput): Promise<CompleteOutcome> {
+		const outcome = this.#call('report', { input });
+		if (outcome !== 'unknown') return outcome;
+		const over = this.#settledJob(input.jobId);
+		if (over !== undefined && over.ws === input.ws && over.tasks.length > 0)
+			return over.tasks[input.index]?.report === input.report.key ? 'accepted' : 'stale';
+		return this.#askWorkspace(input, input.report.key);
 	}
 
 	async uploadRefused(input: { ws: string; jobId: string; index: number; epoch: number; nodeId: string; reason: string }): Promise<void> {
@@ -120,11 +151,52 @@ export class Pool extends DurableObject<Env> implements PoolRpc {
 	async nodes(ws: string): Promise<NodeView[]> {
 		this.#wakeups.call++;
 		const now = Date.now();
-		return [...this.#state.nodes.values()].filter((node) => node.ws === ws).map((node) => nodeView(this.#state, now, node));
+		return [...this.#state.nodes.values()]
+			.filter((node) => node.ws === ws && (node.movedTo === null || node.conn !== null))
+			.map((node) => nodeView(this.#state, now, node));
 	}
 
-	async setMode(ws: string, nodeId: string, mode: NodeMode, reason: string): Promise<Result<{ node: NodeView }>> {
-		return this.#call('setMode', { ws, nodeId, mode, reason });
+	async setMode(ws: string, nodeId: string, mode: NodeMode, reason: string, now = false): Promise<Result<{ node: NodeView }>> {
+		return this.#call('setMode', { ws, nodeId, mode, reason, now });
+	}
+
+	async resize(ws: string, nodeId: string, slots: number): Promise<Result<{ node: NodeView }>> {
+		return this.#call('resize', { ws, nodeId, slots });
+	}
+
+	async move(ws: string, nodeId: string, shard: number): Promise<Result<{ node: NodeView }>> {
+		return this.#call('move', { ws, nodeId, shard });
+	}
+
+	async initialize(ws: string, size: number, who: string): Promise<Result<{ pool: PoolOverview; nodes: NodeView[] }>> {
+		return this.#withOverview(ws, this.#call('initialize', { ws, size, who }));
+	}
+
+	async shutdown(ws: string, now: boolean, who: string): Promise<Result<{ pool: PoolOverview; nodes: NodeView[] }>> {
+		return this.#withOverview(ws, this.#call('shutdown', { ws, now, who }));
+	}
+
+	#withOverview(ws: string, answer: Result<{ nodes: NodeView[] }>): Result<{ pool: PoolOverview; nodes: NodeView[] }> {
+		return answer.ok ? { ...answer, pool: overviewOf(this.#state, Date.now(), ws) } : answer;
+	}
+
+	async failAgent(ws: string, agentId: string, reason: string, who: string): Promise<Result<{ node: NodeView; task?: PoolTaskView }>> {
+		return this.#call('failAgent', { ws, agentId, reason, who });
+	}
+
+	async overview(ws: string): Promise<PoolOverview> {
+		this.#wakeups.call++;
+		return overviewOf(this.#state, Date.now(), ws);
+	}
+
+	async tasks(ws: string, query: { limit: number; cursor?: string; taskType?: TaskType }): Promise<Page<PoolTaskView>> {
+		this.#wakeups.call++;
+		return poolTasks(this.#state, ws, query);
+	}
+
+	async modelHistory(ws: string): Promise<ModelHistory[]> {
+		this.#wakeups.call++;
+		return modelHistory(this.#state, ws);
 	}
 
 	async metrics(): Promise<PoolMetrics> {
@@ -198,6 +270,7 @@ export class Pool extends DurableObject<Env> implements PoolRpc {
 		const { writes, sends } = result;
 		for (const job of writes.jobs) this.#store.putJob(packJob(job));
 		for (const node of writes.nodes) this.#store.putNode(packNode(node));
+		for (const ws of writes.pools) this.#store.putPool({ ws, data: JSON.stringify(this.#state.pools.get(ws)) });
 		if (writes.deleted.length > 0) this.#store.deleteJobs(writes.deleted);
 		this.#arm(result.wakeAt, now);
 		for (const send of sends) {
@@ -309,11 +382,11 @@ export class Pool extends DurableObject<Env> implements PoolRpc {
 	}
 
 	/** The job is not known here: its Workspace knows what became of it. */
-	async #askWorkspace(input: CompleteInput): Promise<CompleteOutcome> {
+	async #askWorkspace(input: { ws: string; jobId: string; index: number }, key: string): Promise<CompleteOutcome> {
 		try {
 			const found = await this.#workspace(input.ws).resultKey(input.jobId, input.index);
 			if (found.state === 'unknown') return 'gone';
-			if (found.key === input.image.key) return 'accepted';
+			if (found.key === key) return 'accepted';
 			return found.state === 'waiting' || found.state === 'queued' || found.state === 'running' ? 'retry' : 'stale';
 		} catch {
 			return 'retry';

@@ -2,10 +2,10 @@
  * The `task` frame: what the core decided, plus the signed texts that it has no secret for.
  * @module
  */
-import { TIMING, assetKey, taskSeed, type GatewayFrame, type JobSpec } from '@limner/shared';
+import { TIMING, assetKey, makesReport, taskSeed, type BatchTask, type GatewayFrame, type JobSpec } from '@limner/shared';
 import { z } from 'zod';
 import { signClaims } from '../lib/sign.ts';
-import type { Job, Send } from './model.ts';
+import { typeOf, type BatchMate, type Job, type Send } from './model.ts';
 
 /** R2 keys of the input pictures, resolved when the job was submitted. */
 const InputKeys = z.looseObject({ init: z.string().optional(), mask: z.string().optional() });
@@ -23,7 +23,7 @@ const inputsOf = (secret: string, job: Job, now: number): TaskFrame['inputs'] =>
 	const resolved = keys.success ? keys.data : {};
 	const inputs: TaskFrame['inputs'] = [];
 	for (const [role, image] of [['init', job.spec.initImage] as const, ['mask', job.spec.maskImage] as const]) {
-		const key = resolved[role] ?? (image !== undefined && 'asset' in image ? assetKey(job.ws, image.asset) : undefined);
+		const key = job.inputs[role] ?? resolved[role] ?? (image !== undefined && 'asset' in image ? assetKey(job.ws, image.asset) : undefined);
 		if (key === undefined) continue;
 		const ticket = signClaims(secret, { k: 'object', ws: job.ws, key, ct: 'application/octet-stream', exp: now + TIMING.ticketTtlMs });
 		inputs.push({ role, url: `/api/v1/objects/${ticket}` });
@@ -35,11 +35,10 @@ const inputsOf = (secret: string, job: Job, now: number): TaskFrame['inputs'] =>
 const resultTypes = ({ outputFormat = 'png' }: JobSpec): string =>
 	outputFormat === 'png' ? 'image/png' : `image/${outputFormat},image/png`;
 
-/** Builds the frame of a grant. */
-export const taskFrame = (secret: string, send: Extract<Send, { kind: 'task' }>, nodeId: string, now: number): TaskFrame => {
-	const { job, index, epoch, slotId, leaseMs, watched } = send;
-	const seed = taskSeed(job.spec.seed, index);
-	const ticket = signClaims(secret, {
+const REPORT = 'application/json';
+
+const ticketFor = (secret: string, { job, index, epoch }: Omit<BatchMate, 'watched'>, nodeId: string, now: number): string =>
+	signClaims(secret, {
 		k: 'result',
 		ws: job.ws,
 		job: job.id,
@@ -48,10 +47,30 @@ export const taskFrame = (secret: string, send: Extract<Send, { kind: 'task' }>,
 		node: nodeId,
 		w: job.spec.width,
 		h: job.spec.height,
-		s: seed,
-		ct: resultTypes(job.spec),
+		s: taskSeed(job.spec.seed, index),
+		ct: makesReport(typeOf(job)) ? REPORT : resultTypes(job.spec),
 		exp: now + TIMING.ticketTtlMs,
 	});
+
+const mateFrame = (secret: string, mate: BatchMate, lead: Job, nodeId: string, now: number): BatchTask => {
+	const { job, index, epoch, watched } = mate;
+	return {
+		jobId: job.id,
+		index,
+		epoch,
+		...(job === lead ? {} : { spec: publicSpec(job.spec) }),
+		seed: taskSeed(job.spec.seed, index),
+		ticket: ticketFor(secret, mate, nodeId, now),
+		inputs: inputsOf(secret, job, now),
+		...(job.traceId === null ? {} : { traceId: job.traceId }),
+		...(watched ? { watched: true } : {}),
+	};
+};
+
+/** Builds the frame of a grant. */
+export const taskFrame = (secret: string, send: Extract<Send, { kind: 'task' }>, nodeId: string, now: number): TaskFrame => {
+	const { job, index, epoch, slotId, leaseMs, watched, source, batch } = send;
+	const spec = publicSpec(job.spec);
 	return {
 		t: 'task',
 		jobId: job.id,
@@ -59,11 +78,12 @@ export const taskFrame = (secret: string, send: Extract<Send, { kind: 'task' }>,
 		epoch,
 		slotId,
 		leaseMs,
-		spec: publicSpec(job.spec),
-		seed,
-		ticket,
+		spec: source === undefined ? spec : { ...spec, params: { ...spec.params, source } },
+		seed: taskSeed(job.spec.seed, index),
+		ticket: ticketFor(secret, send, nodeId, now),
 		inputs: inputsOf(secret, job, now),
 		...(job.traceId === null ? {} : { traceId: job.traceId }),
 		...(watched ? { watched: true } : {}),
+		...(batch === undefined ? {} : { batch: batch.map((mate) => mateFrame(secret, mate, job, nodeId, now)) }),
 	};
 };

@@ -2,17 +2,23 @@
  * Queues of tasks: one sorted list per workspace, start-time fair queueing between them.
  * @module
  */
-import { megapixelSteps } from '@limner/shared';
-import type { Job, PoolState, QueueItem, Task } from './model.ts';
+import { isChore, megapixelSteps } from '@limner/shared';
+import { taskKey, typeOf, type Job, type PoolState, type QueueItem, type Task } from './model.ts';
 
 /** A priority step is worth this much waiting, so that an old job of low priority overtakes in the end. */
 const AGEING_MS_PER_PRIORITY = 60_000;
 /** `batch` work yields to interactive work that came up to this much later. */
 const BATCH_YIELDS_MS = 600_000;
 
+/** A deadline that is this near counts like nothing else. */
+const DEADLINE_LEAD_MS = 600_000;
+
 /** Linear ageing makes the order independent of the time at which it is asked. */
 const scoreOf = (job: Job): number =>
-	job.createdAt - job.spec.priority * AGEING_MS_PER_PRIORITY + (job.spec.class === 'batch' ? BATCH_YIELDS_MS : 0);
+	Math.min(
+		job.createdAt - job.spec.priority * AGEING_MS_PER_PRIORITY + (job.spec.class === 'batch' ? BATCH_YIELDS_MS : 0),
+		job.spec.deadlineAt - DEADLINE_LEAD_MS,
+	);
 
 const before = (a: QueueItem, b: QueueItem): boolean => {
 	if (a.score !== b.score) return a.score < b.score;
@@ -33,9 +39,15 @@ const placeOf = (queue: QueueItem[], item: QueueItem): number => {
 };
 
 /** Puts a task into its workspace's queue; a no-op when it stands there. */
-export const enqueueTask = (state: PoolState, job: Job, task: Task): void => {
+export const enqueueTask = (state: PoolState, job: Job, task: Task, now: number): void => {
 	if (task.queued) return;
+	task.readyAt = now;
 	const item = { job, task, score: scoreOf(job) };
+	if (isChore(typeOf(job))) {
+		state.chores.set(taskKey(job.id, task.index), item);
+		task.queued = true;
+		return;
+	}
 	const queue = state.queues.get(job.ws) ?? [];
 	queue.splice(placeOf(queue, item), 0, item);
 	state.queues.set(job.ws, queue);
@@ -46,6 +58,10 @@ export const enqueueTask = (state: PoolState, job: Job, task: Task): void => {
 /** Takes a task out of its queue; a no-op when it is not there. */
 export const dequeueTask = (state: PoolState, job: Job, task: Task): void => {
 	if (!task.queued) return;
+	if (state.chores.delete(taskKey(job.id, task.index))) {
+		task.queued = false;
+		return;
+	}
 	const queue = state.queues.get(job.ws);
 	if (queue === undefined) throw new Error(`no queue for ${job.ws}`);
 	const place = placeOf(queue, { job, task, score: scoreOf(job) });
@@ -55,6 +71,9 @@ export const dequeueTask = (state: PoolState, job: Job, task: Task): void => {
 	task.queued = false;
 	state.backlog--;
 };
+
+/** Waiting tasks that need no device, next one first. */
+export const choresInOrder = (state: PoolState): QueueItem[] => [...state.chores.values()].toSorted((a, b) => (before(a, b) ? -1 : 1));
 
 /** Virtual time at which the workspace's next task starts. */
 export const startTag = (state: PoolState, ws: string): number => Math.max(state.fair.v, state.fair.f.get(ws) ?? 0);

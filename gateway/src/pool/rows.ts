@@ -5,11 +5,24 @@
 import { TIMING } from '@limner/shared';
 import type { HistEntry, ImageRecord, JobError, JobSpec, JobState, ModelInfo, NodeMode, SlotInfo, TaskState } from '@limner/shared';
 import { jobIsOver, queueSettlement } from './ending.ts';
-import { addFree } from './free.ts';
+import { addFree, occupy } from './free.ts';
 import { freshRun, taskDueAt } from './grants.ts';
 import { createTask } from './jobs.ts';
-import { taskKey, type Job, type NodeError, type PoolNode, type PoolState, type Readings, type Task, type TaskFailure } from './model.ts';
-import { createNode, createSlot } from './nodes.ts';
+import { indexDependents } from './dependencies.ts';
+import {
+	slotNamed,
+	taskKey,
+	type Dependency,
+	type Job,
+	type NodeError,
+	type PoolConfig,
+	type PoolNode,
+	type PoolState,
+	type Readings,
+	type Task,
+	type TaskFailure,
+} from './model.ts';
+import { createNode, createSlot, offerService } from './nodes.ts';
 import { enqueueTask, rebuildFair } from './queue.ts';
 import { arm, createTimers } from './timers.ts';
 import { addWatcher } from './watching.ts';
@@ -25,6 +38,13 @@ export interface JobRowData {
 	hist: string;
 	meta: string;
 	ftag: number;
+	/** JSON of the jobs that it waits for; null for most. */
+	deps?: string | null;
+}
+
+export interface PoolRowData {
+	ws: string;
+	data: string;
 }
 
 export interface NodeRowData {
@@ -44,6 +64,7 @@ interface TaskData {
 	lo?: number;
 	f?: TaskFailure[];
 	im?: ImageRecord;
+	re?: string;
 }
 
 interface JobMeta {
@@ -57,6 +78,7 @@ interface JobMeta {
 	error?: JobError;
 	traceId?: string;
 	retryOf?: string;
+	inputs?: Job['inputs'];
 }
 
 const packTask = (task: Task): TaskData => ({
@@ -68,6 +90,7 @@ const packTask = (task: Task): TaskData => ({
 	...(task.losses === 0 ? {} : { lo: task.losses }),
 	...(task.fails.length === 0 ? {} : { f: task.fails }),
 	...(task.image === null ? {} : { im: task.image }),
+	...(task.report === null ? {} : { re: task.report }),
 });
 
 const unpackTask = (data: TaskData, index: number): Task => ({
@@ -81,6 +104,7 @@ const unpackTask = (data: TaskData, index: number): Task => ({
 	losses: data.lo ?? 0,
 	fails: data.f ?? [],
 	image: data.im ?? null,
+	report: data.re ?? null,
 });
 
 /** A job as its row. */
@@ -96,6 +120,7 @@ export const packJob = (job: Job): JobRowData => {
 		...(job.error === null ? {} : { error: job.error }),
 		...(job.traceId === null ? {} : { traceId: job.traceId }),
 		...(job.retryOf === null ? {} : { retryOf: job.retryOf }),
+		...(Object.keys(job.inputs).length === 0 ? {} : { inputs: job.inputs }),
 	};
 	return {
 		id: job.id,
@@ -107,6 +132,7 @@ export const packJob = (job: Job): JobRowData => {
 		hist: JSON.stringify(job.hist),
 		meta: JSON.stringify(meta),
 		ftag: job.ftag,
+		deps: job.deps.length === 0 ? null : JSON.stringify(job.deps),
 	};
 };
 
@@ -131,6 +157,8 @@ export const unpackJob = (row: JobRowData): Job => {
 		traceId: meta.traceId ?? null,
 		retryOf: meta.retryOf ?? null,
 		ftag: row.ftag,
+		deps: row.deps == null ? [] : (JSON.parse(row.deps) as Dependency[]),
+		inputs: meta.inputs ?? {},
 	};
 };
 
@@ -150,6 +178,12 @@ type NodeData = Pick<
 	| 'failed'
 	| 'speed'
 	| 'lastSeenAt'
+	| 'taskTypes'
+	| 'wantedSlots'
+	| 'movedTo'
+	| 'work'
+	| 'slotStats'
+	| 'canaries'
 > & { models: ModelInfo[]; slots: SlotInfo[]; recentErrors: NodeError[] };
 
 /** Readings that outlive the object's memory. */
@@ -158,6 +192,7 @@ const TELEMETRY_KEPT = 10;
 /** A node as its row: what it offers, what was measured, what its owner wants. Nothing of its connection. */
 export const packNode = (node: PoolNode): NodeRowData => {
 	const { name, trust, modeReason, agentVersion, platform, diskFreeBytes, memoryBytes, completed, failed, speed, lastSeenAt } = node;
+	const { taskTypes, wantedSlots, movedTo, work, slotStats, canaries } = node;
 	const data: NodeData = {
 		name,
 		labels: node.labels,
@@ -173,6 +208,12 @@ export const packNode = (node: PoolNode): NodeRowData => {
 		failed,
 		speed,
 		lastSeenAt,
+		taskTypes,
+		wantedSlots,
+		movedTo,
+		work,
+		slotStats,
+		canaries,
 		models: node.models,
 		slots: [...node.slots.values()].map((slot) => slot.info),
 		recentErrors: node.recentErrors,
@@ -185,6 +226,7 @@ export const unpackNode = (row: NodeRowData): PoolNode => {
 	const { slots, ...data } = JSON.parse(row.data) as NodeData;
 	const node: PoolNode = { ...createNode({ nodeId: row.id, ws: row.ws, trust: data.trust, name: data.name }), ...data, mode: row.mode };
 	for (const info of slots) node.slots.set(info.id, createSlot(node, info));
+	offerService(node);
 	// Written before, so a change of counters waits its minute and an unchanged hello writes nothing.
 	node.savedAt = 1;
 	return node;
@@ -209,6 +251,13 @@ export const createState = (readings: Readings): PoolState => ({
 	connNode: new Map(),
 	queues: new Map(),
 	backlog: 0,
+	chores: new Map(),
+	service: new Set(),
+	dependents: new Map(),
+	source: null,
+	pools: new Map(),
+	prefetchedAt: new Map(),
+	prefetchLookAt: 0,
 	free: new Set(),
 	freeFor: new Map(),
 	tallies: new Map(),
@@ -219,7 +268,18 @@ export const createState = (readings: Readings): PoolState => ({
 	timers: createTimers(),
 	pokeAt: Number.POSITIVE_INFINITY,
 	dispatchMs: [],
-	counters: { granted: 0, completed: 0, failed: 0, requeued: 0, staleResults: 0, unknownFrames: 0, badFrames: 0 },
+	counters: {
+		granted: 0,
+		completed: 0,
+		failed: 0,
+		requeued: 0,
+		staleResults: 0,
+		unknownFrames: 0,
+		badFrames: 0,
+		handoffs: 0,
+		handoffsMet: 0,
+		prefetches: 0,
+	},
 	readings,
 });
 
@@ -250,8 +310,8 @@ const restoreGrant = (state: PoolState, job: Job, task: Task, now: number): void
 	run.ackBy = null;
 	node?.grants.add(key);
 	if (node?.conn != null) {
-		const slot = node.slots.get(task.slotId ?? '');
-		if (slot !== undefined && slot.grant === null) slot.grant = key;
+		const slot = slotNamed(node, task.slotId ?? '');
+		if (slot !== undefined && (slot.grant === null || grantedTogether(state, slot.grant, task))) occupy(slot, key);
 		// Two grants of one slot: the older one's picture was made and is being uploaded.
 		else run.generated = true;
 		arm(state.timers, `n:${node.id}`, now + TIMING.suspectMs);
@@ -263,6 +323,13 @@ const restoreGrant = (state: PoolState, job: Job, task: Task, now: number): void
 	if (at !== undefined) arm(state.timers, `t:${key}`, at);
 };
 
+/** Whether a task was granted in one batch with the task of a key. */
+const grantedTogether = (state: PoolState, key: string, task: Task): boolean => {
+	const slash = key.lastIndexOf('/');
+	const other = state.jobs.get(key.slice(0, slash))?.tasks[Number(key.slice(slash + 1))];
+	return other !== undefined && other.grantedAt === task.grantedAt && other.slotId === task.slotId;
+};
+
 const restoreJobs = (state: PoolState, now: number): void => {
 	const leased: { job: Job; task: Task }[] = [];
 	for (const job of state.jobs.values()) {
@@ -271,8 +338,10 @@ const restoreJobs = (state: PoolState, now: number): void => {
 			continue;
 		}
 		arm(state.timers, `j:${job.id}`, job.spec.deadlineAt);
+		indexDependents(state, job);
+		if (job.state === 'waiting') continue;
 		for (const task of job.tasks) {
-			if (task.state === 'queued') enqueueTask(state, job, task);
+			if (task.state === 'queued') enqueueTask(state, job, task, task.epoch === 0 ? job.createdAt : now);
 			else if (task.state === 'leased') leased.push({ job, task });
 		}
 	}
@@ -280,9 +349,15 @@ const restoreJobs = (state: PoolState, now: number): void => {
 	for (const { job, task } of leased) restoreGrant(state, job, task, now);
 };
 
+const listFree = (state: PoolState, node: PoolNode): void => {
+	if (node.conn === null || node.mode !== 'active') return;
+	for (const slot of [...node.slots.values(), ...(node.service === null ? [] : [node.service])])
+		if (slot.grant === null) addFree(state, slot);
+};
+
 /** Everything the pool knew that matters, from rows and surviving sockets. */
 export const rebuild = (
-	rows: { jobs: JobRowData[]; nodes: NodeRowData[] },
+	rows: { jobs: JobRowData[]; nodes: NodeRowData[]; pools?: PoolRowData[] },
 	survivors: Survivors,
 	now: number,
 	readings: Readings,
@@ -290,6 +365,7 @@ export const rebuild = (
 	const state = createState(readings);
 	for (const row of rows.nodes) state.nodes.set(row.id, unpackNode(row));
 	for (const row of rows.jobs) state.jobs.set(row.id, unpackJob(row));
+	for (const row of rows.pools ?? []) state.pools.set(row.ws, JSON.parse(row.data) as PoolConfig);
 	restoreConns(state, survivors, now);
 	restoreJobs(state, now);
 	rebuildFair(state);
@@ -297,10 +373,7 @@ export const rebuild = (
 		const job = state.jobs.get(jobId);
 		if (job !== undefined && !jobIsOver(job)) addWatcher(state, jobId);
 	}
-	for (const node of state.nodes.values()) {
-		if (node.conn === null || node.mode !== 'active') continue;
-		for (const slot of node.slots.values()) if (slot.grant === null) addFree(state, slot);
-	}
-	if (state.backlog > 0) arm(state.timers, 'recheck', now);
+	for (const node of state.nodes.values()) listFree(state, node);
+	if (state.backlog > 0 || state.chores.size > 0) arm(state.timers, 'recheck', now);
 	return state;
 };

@@ -3,7 +3,7 @@
  * @module
  */
 import { MIGRATIONS_TABLE, MigrationError, migrate, migrationHash, type Migration } from '../lib/migrations.ts';
-import type { JobRowData, NodeRowData } from './rows.ts';
+import type { JobRowData, NodeRowData, PoolRowData } from './rows.ts';
 
 /** Append only: a migration that ran is never edited, its hash is recorded. */
 export const POOL_MIGRATIONS: readonly Migration[] = [
@@ -31,6 +31,10 @@ export const POOL_MIGRATIONS: readonly Migration[] = [
 		data TEXT NOT NULL
 	) STRICT, WITHOUT ROWID`,
 	},
+	{
+		name: '0003-pools',
+		sql: 'CREATE TABLE pools(ws TEXT PRIMARY KEY, data TEXT NOT NULL) STRICT, WITHOUT ROWID',
+	},
 ];
 
 /** Shards of the first version only counted what had run, which was the first so many of the list. */
@@ -57,9 +61,9 @@ const ROW_MAX_BYTES = 2_000_000;
 /** A statement takes at most 100 bound parameters. */
 const DELETE_BATCH = 90;
 
-const PUT_JOB = `INSERT INTO live(id, ws, rev, state, spec, tasks, hist, meta, ftag) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)
+const PUT_JOB = `INSERT INTO live(id, ws, rev, state, spec, tasks, hist, meta, ftag, deps) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 	ON CONFLICT(id) DO UPDATE SET rev = excluded.rev, state = excluded.state, tasks = excluded.tasks,
-	hist = excluded.hist, meta = excluded.meta, ftag = excluded.ftag`;
+	hist = excluded.hist, meta = excluded.meta, ftag = excluded.ftag, deps = excluded.deps`;
 const PUT_NODE = `INSERT INTO nodes(id, ws, mode, data) VALUES(?, ?, ?, ?)
 	ON CONFLICT(id) DO UPDATE SET ws = excluded.ws, mode = excluded.mode, data = excluded.data`;
 
@@ -90,12 +94,16 @@ export class Store {
 
 	putJob(row: JobRowData): void {
 		guardRow('live', row.id, [row.spec, row.tasks, row.hist, row.meta]);
-		this.#write('live', PUT_JOB, row.id, row.ws, row.rev, row.state, row.spec, row.tasks, row.hist, row.meta, row.ftag);
+		this.#write('live', PUT_JOB, row.id, row.ws, row.rev, row.state, row.spec, row.tasks, row.hist, row.meta, row.ftag, row.deps ?? null);
 	}
 
 	putNode(row: NodeRowData): void {
 		guardRow('nodes', row.id, [row.data]);
 		this.#write('nodes', PUT_NODE, row.id, row.ws, row.mode, row.data);
+	}
+
+	putPool(row: PoolRowData): void {
+		this.#write('pools', 'INSERT INTO pools(ws, data) VALUES(?, ?) ON CONFLICT(ws) DO UPDATE SET data = excluded.data', row.ws, row.data);
 	}
 
 	deleteJobs(ids: string[]): void {
@@ -110,10 +118,11 @@ export class Store {
 		return this.#sql.exec<JobRowSql>('SELECT * FROM live WHERE id = ?', id).toArray()[0];
 	}
 
-	load(): { jobs: JobRowData[]; nodes: NodeRowData[] } {
+	load(): { jobs: JobRowData[]; nodes: NodeRowData[]; pools: PoolRowData[] } {
 		return {
-			jobs: this.#sql.exec<JobRowSql>('SELECT id, ws, rev, state, spec, tasks, hist, meta, ftag FROM live').toArray(),
+			jobs: this.#sql.exec<JobRowSql>('SELECT id, ws, rev, state, spec, tasks, hist, meta, ftag, deps FROM live').toArray(),
 			nodes: this.#sql.exec<NodeRowSql>('SELECT id, ws, mode, data FROM nodes').toArray(),
+			pools: this.#sql.exec<PoolRowSql>('SELECT ws, data FROM pools').toArray(),
 		};
 	}
 
@@ -124,4 +133,5 @@ export class Store {
 }
 
 type JobRowSql = JobRowData & Record<string, SqlStorageValue>;
+type PoolRowSql = PoolRowData & Record<string, SqlStorageValue>;
 type NodeRowSql = NodeRowData & Record<string, SqlStorageValue>;

@@ -2,12 +2,15 @@
  * What the pool shows: live jobs, nodes, models, metrics. Reads only.
  * @module
  */
-import { TIMING, taskSeed, type ModelInfo, type TaskView } from '@limner/shared';
-import type { LiveJob, NodeView, PoolMetrics, SlotView } from '../rpc.ts';
+import { POOL_LIMITS, TIMING, isTerminal, taskSeed, type ModelInfo, type TaskView } from '@limner/shared';
+import { attemptsOf } from '../lib/attempts.ts';
+import type { LiveJob, NodeView, PoolMetrics, PoolOverview, PoolTaskView, SlotView } from '../rpc.ts';
+import { waitingReason } from './dependencies.ts';
 import { idleReason, queueView } from './explain.ts';
 import { imagesOf } from './history.ts';
-import type { Job, PoolNode, PoolState, Slot, Task } from './model.ts';
+import { typeOf, type Job, type PoolNode, type PoolState, type Slot, type Task } from './model.ts';
 import { lastSeen, worksFor } from './placement.ts';
+import { nodeHistory } from './workstats.ts';
 
 const taskView = (job: Job, task: Task): TaskView => {
 	const { run } = task;
@@ -17,6 +20,7 @@ const taskView = (job: Job, task: Task): TaskView => {
 		epoch: task.epoch,
 		seed: taskSeed(job.spec.seed, task.index),
 		attempts: task.epoch,
+		...attemptsOf(job.hist, task.index),
 		failures: task.fails.map(({ class: cls, message, nodeId }) => ({ class: cls, message, ...(nodeId === undefined ? {} : { nodeId }) })),
 		...(task.nodeId === null ? {} : { nodeId: task.nodeId }),
 		...(task.slotId === null ? {} : { slotId: task.slotId }),
@@ -27,7 +31,7 @@ const taskView = (job: Job, task: Task): TaskView => {
 
 /** A job as its caller may see it. */
 export const liveJob = (state: PoolState, now: number, job: Job): LiveJob => {
-	const queue = queueView(state, now, job);
+	const queue = job.state === 'waiting' ? { feasible: true, reason: waitingReason(job) } : queueView(state, now, job);
 	return {
 		id: job.id,
 		state: job.state,
@@ -98,6 +102,9 @@ export const nodeView = (state: PoolState, now: number, node: PoolNode): NodeVie
 		completed: node.completed,
 		failed: node.failed,
 		recentErrors: node.recentErrors,
+		taskTypes: node.taskTypes,
+		history: nodeHistory(node),
+		...(node.wantedSlots === null ? {} : { wantedSlots: node.wantedSlots }),
 		...(node.modeReason === null ? {} : { modeReason: node.modeReason }),
 		...(idle === undefined ? {} : { idleReason: idle }),
 	};
@@ -135,6 +142,8 @@ export const metricsOf = (state: PoolState, now: number): Omit<PoolMetrics, 'wak
 	let slots = 0;
 	let slotsBusy = 0;
 	let watchers = 0;
+	let waiting = 0;
+	for (const job of state.jobs.values()) if (job.state === 'waiting') waiting++;
 	for (const node of state.nodes.values()) {
 		running += node.grants.size;
 		if (linkOf(state, now, node) === 'online') nodesOnline++;
@@ -145,5 +154,101 @@ export const metricsOf = (state: PoolState, now: number): Omit<PoolMetrics, 'wak
 	for (const watched of state.watched.values()) watchers += watched.count;
 	const sorted = state.dispatchMs.toSorted((a, b) => a - b);
 	const dispatchMs = { p50: percentile(sorted, 0.5), p95: percentile(sorted, 0.95), count: sorted.length };
-	return { queued: state.backlog, running, nodesOnline, slots, slotsBusy, watchers, ...state.counters, dispatchMs };
+	return {
+		queued: state.backlog + state.chores.size,
+		waiting,
+		running,
+		nodesOnline,
+		slots,
+		slotsBusy,
+		watchers,
+		...state.counters,
+		dispatchMs,
+	};
+};
+
+/** One task for lists of the coordination pool. */
+export const poolTaskView = (job: Job, task: Task): PoolTaskView => ({
+	...taskView(job, task),
+	jobId: job.id,
+	ws: job.ws,
+	taskType: typeOf(job),
+	model: job.spec.model,
+	priority: job.spec.priority,
+	createdAt: job.createdAt,
+});
+
+/** Tasks of a workspace's open jobs, oldest job first. Job ids sort by time. */
+export const poolTasks = (
+	state: PoolState,
+	ws: string,
+	query: { limit: number; cursor?: string; taskType?: PoolTaskView['taskType'] },
+): { data: PoolTaskView[]; nextCursor: string | null } => {
+	const jobs = [...state.jobs.values()]
+		.filter((job) => job.ws === ws && !isTerminal('job', job.state) && (query.taskType === undefined || typeOf(job) === query.taskType))
+		.toSorted((a, b) => (a.id < b.id ? -1 : 1));
+	const data: PoolTaskView[] = [];
+	const [afterJob = '', afterIndex = ''] = (query.cursor ?? '').split('/');
+	for (const job of jobs) {
+		if (job.id < afterJob) continue;
+		for (const task of job.tasks) {
+			if (job.id === afterJob && task.index <= Number(afterIndex)) continue;
+			if (data.length === query.limit) return { data, nextCursor: `${data.at(-1)?.jobId}/${data.at(-1)?.index}` };
+			data.push(poolTaskView(job, task));
+		}
+	}
+	return { data, nextCursor: null };
+};
+
+const countSlots = (state: PoolState, ws: string): { nodes: number; slots: PoolOverview['slots'] } => {
+	const slots = { total: 0, idle: 0, running: 0, paused: 0, terminated: 0 };
+	let nodes = 0;
+	for (const node of state.nodes.values()) {
+		if (node.ws !== ws || node.movedTo !== null || (node.conn === null && node.mode !== 'terminated')) continue;
+		nodes++;
+		for (const slot of node.slots.values()) {
+			slots.total++;
+			const what = slotState(slot);
+			if (what === 'IDLE') slots.idle++;
+			else if (what === 'RUNNING') slots.running++;
+			else if (what === 'PAUSED') slots.paused++;
+			else slots.terminated++;
+		}
+	}
+	return { nodes, slots };
+};
+
+const countTasks = (state: PoolState, ws: string): PoolOverview['tasks'] => {
+	const tasks = { waiting: 0, queued: 0, running: 0 };
+	for (const job of state.jobs.values()) {
+		if (job.ws !== ws || isTerminal('job', job.state)) continue;
+		for (const task of job.tasks) {
+			if (job.state === 'waiting') tasks.waiting++;
+			else if (task.queued) tasks.queued++;
+			else if (task.state === 'leased') tasks.running++;
+		}
+	}
+	return tasks;
+};
+
+/** The pool as one workspace sees it. */
+export const overviewOf = (state: PoolState, now: number, ws: string): PoolOverview => {
+	const config = state.pools.get(ws);
+	const { source } = state;
+	const limits = {
+		defaultPoolSize: POOL_LIMITS.defaultPoolSize,
+		maxPoolSize: POOL_LIMITS.maxPoolSize,
+		maxQueueDepth: POOL_LIMITS.maxQueueDepth,
+		maxRetries: POOL_LIMITS.maxRetries,
+	};
+	const trouble =
+		source === null || now < source.since ? {} : { modelSource: { reason: source.reason, since: source.since, retryAt: source.retryAt } };
+	return {
+		state: config?.state ?? 'open',
+		size: config?.size ?? null,
+		limits,
+		...countSlots(state, ws),
+		tasks: countTasks(state, ws),
+		...trouble,
+	};
 };

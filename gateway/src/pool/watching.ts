@@ -3,6 +3,7 @@
  * @module
  */
 import type { BridgeFrame, ProgressItem } from '@limner/shared';
+import { waitingReason } from './dependencies.ts';
 import { queueView } from './explain.ts';
 import { durableFrame } from './history.ts';
 import { jobIsOver } from './ending.ts';
@@ -29,6 +30,7 @@ const progressFrame = (task: Task): BridgeFrame | undefined => {
 };
 
 const queueFrame = (state: PoolState, now: number, job: Job): BridgeFrame | undefined => {
+	if (job.state === 'waiting') return { event: 'waiting', data: { reason: waitingReason(job) } };
 	const view = queueView(state, now, job);
 	if (view === undefined) return undefined;
 	if (view.feasible) return { event: 'position', data: view };

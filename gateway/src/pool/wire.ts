@@ -2,7 +2,8 @@
  * The sockets of a shard: who is connected under which id, and how the core's sends reach them.
  * @module
  */
-import { CLOSE, type NodeCertificate } from '@limner/shared';
+import { CLOSE, NODE_CERTIFICATE, type NodeCertificate } from '@limner/shared';
+import { signClaims } from '../lib/sign.ts';
 import type { Send } from './model.ts';
 import { taskFrame } from './present.ts';
 import type { Survivors } from './rows.ts';
@@ -66,6 +67,9 @@ export class Wire {
 			case 'task':
 				this.#task(send, now);
 				break;
+			case 'move':
+				this.#move(send.connId, send.shard, now);
+				break;
 			case 'close':
 				this.close(send.connId, send.code, send.reason);
 				break;
@@ -100,6 +104,15 @@ export class Wire {
 		const attachment = ws === undefined ? null : attachmentOf(ws);
 		if (ws === undefined || attachment?.kind !== 'node') return;
 		sendQuietly(ws, JSON.stringify(taskFrame(this.#secret, send, attachment.cert.node, now)));
+	}
+
+	/** A certificate for the other shard; the node connects there with it. */
+	#move(connId: string, shard: number, now: number): void {
+		const ws = this.#byId.get(connId);
+		const attachment = ws === undefined ? null : attachmentOf(ws);
+		if (ws === undefined || attachment?.kind !== 'node') return;
+		const certificate = signClaims(this.#secret, { ...attachment.cert, shard, exp: now + NODE_CERTIFICATE.ttlMs });
+		sendQuietly(ws, JSON.stringify({ t: 'move', shard, certificate }));
 	}
 
 	/** Closes a node's connection; nothing that it still says counts. */

@@ -3,7 +3,7 @@
  * @module
  */
 import { canTransition, isTerminal, newJobId, refuse, transition, type HistEntry, type JobState, type Refusal } from '@limner/shared';
-import type { JobRow, PoolJob, Settlement, SubmitInput } from '../rpc.ts';
+import type { JobRow, KnownDependency, PoolJob, Settlement, SubmitInput } from '../rpc.ts';
 
 /** A row and the key that made it. The key is not part of what callers see. */
 export interface StoredJob {
@@ -59,7 +59,7 @@ export const decideSubmit = (input: SubmitInput, context: SubmitContext): Submit
 	const row: JobRow = {
 		id: newJobId(context.nowMs, context.random, context.shard),
 		ws: context.ws,
-		state: 'queued',
+		state: input.spec.dependsOn === undefined ? 'queued' : 'waiting',
 		spec: input.spec,
 		createdAt: context.nowMs,
 		images: [],
@@ -78,8 +78,9 @@ export const decideSubmit = (input: SubmitInput, context: SubmitContext): Submit
  */
 const settledState = (from: JobState, to: JobState): JobState => {
 	if (!isTerminal('job', to)) return transition('job', to, to);
-	const through = canTransition('job', from, to) ? from : transition('job', from, 'running');
-	return transition('job', through, to);
+	if (canTransition('job', from, to)) return transition('job', from, to);
+	const queued = from === 'waiting' ? transition('job', from, 'queued') : from;
+	return transition('job', transition('job', queued, 'running'), to);
 };
 
 export type SettleDecision = { outcome: 'settled'; row: JobRow } | { outcome: 'already' } | { outcome: 'unknown' };
@@ -115,7 +116,8 @@ export type ObjectsKind = (typeof OBJECTS)[keyof typeof OBJECTS];
 const count = (row: Pick<JobRow, 'hist'>, type: HistEntry['type']): number => row.hist.filter((entry) => entry.type === type).length;
 
 export const objectsOf = (row: Pick<JobRow, 'images' | 'hist'>): ObjectsKind => {
-	if (row.hist.some((entry) => (entry.epoch ?? 0) > 1) || count(row, 'assigned') > count(row, 'image')) return OBJECTS.prefix;
+	if (row.hist.some((entry) => (entry.epoch ?? 0) > 1) || count(row, 'assigned') > count(row, 'image') + count(row, 'result'))
+		return OBJECTS.prefix;
 	return row.images.length > 0 ? OBJECTS.named : OBJECTS.none;
 };
 
@@ -140,7 +142,8 @@ export const decidePurge = (row: JobRow | undefined, index: number | undefined, 
 };
 
 /** A job as its shard must get it again. */
-export const toPoolJob = ({ row, keyId }: StoredJob, weight: number): PoolJob => ({
+export const toPoolJob = ({ row, keyId }: StoredJob, weight: number, deps: KnownDependency[] = []): PoolJob => ({
+	...(deps.length === 0 ? {} : { deps }),
 	id: row.id,
 	ws: row.ws,
 	weight,

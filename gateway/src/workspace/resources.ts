@@ -3,7 +3,17 @@
  * @module
  */
 import { randomBytes } from 'node:crypto';
-import { base32, QUOTA_LIMITS, refuse, windowStart, type KeyLimits, type Refusal, type Result, type WorkspaceLimits } from '@limner/shared';
+import {
+	base32,
+	QUOTA_LIMITS,
+	refuse,
+	windowStart,
+	type JobSpec,
+	type KeyLimits,
+	type Refusal,
+	type Result,
+	type WorkspaceLimits,
+} from '@limner/shared';
 import type { Actor, AllocationInput, AllocationView, QuotaReport, SubmitInput, UsagePoint } from '../rpc.ts';
 import { costOf } from './meter.ts';
 import { allocationState, checkQuota, checkReservation, gauges, leftOf, type Allocation, type QuotaView } from './quota.ts';
@@ -51,11 +61,22 @@ export class Resources {
 
 	/** Decides whether a submit fits into what is left. */
 	check(store: Store, input: Pick<SubmitInput, 'keyId' | 'spec' | 'allocationId'>): ReturnType<typeof checkQuota> {
+		return this.#checkCost(store, input, costOf(input.spec));
+	}
+
+	/** The same for jobs that come together: for the sum of them. */
+	checkAll(store: Store, keyId: string, specs: readonly JobSpec[]): ReturnType<typeof checkQuota> {
+		const zero: Amount = [0, 0, 0, 0];
+		const cost = specs.map(costOf).reduce<Amount>((a, b) => [a[0] + b[0], a[1] + b[1], a[2] + b[2], a[3] + b[3]], zero);
+		return this.#checkCost(store, { keyId }, cost);
+	}
+
+	#checkCost(store: Store, input: Pick<SubmitInput, 'keyId' | 'allocationId'>, cost: Amount): ReturnType<typeof checkQuota> {
 		const limits = this.#host.limits();
 		const keyLimits = store.key(input.keyId)?.limits ?? undefined;
 		return checkQuota(store.meter.view(Date.now()), {
 			keyId: input.keyId,
-			cost: costOf(input.spec),
+			cost,
 			// The depth of the queue has been decided before, with the gateway's own bound.
 			limits: { ...limits, queued: undefined },
 			storedBytes: limits.storageBytes === undefined ? 0 : store.meter.storedBytes(),

@@ -42,9 +42,12 @@ import type {
 	WorkspaceActivity,
 	WorkspaceHealth,
 	WorkspaceRpc,
+	WorkflowSubmitInput,
+	WorkflowSubmitOutput,
 } from '../rpc.ts';
 import { ledgerSlice, listAudit, settledHistory } from './audit.ts';
 import { workspaceConfig, type WorkspaceConfig } from './config.ts';
+import { decideWorkflow, knownDependencies, placeJob } from './graph.ts';
 import { decidePurge, decideSettle, decideSubmit, objectsOf, toPoolJob } from './jobs.ts';
 import { activityOf, healthOf } from './health.ts';
 import { decideKey, UNKNOWN_KEY } from './keys.ts';
@@ -171,15 +174,21 @@ export class Workspace extends DurableObject<Cloudflare.Env> implements Workspac
 	#submit(store: Store, input: SubmitInput): Refusal | Omit<SubmitOutput, 'principal'> {
 		const now = Date.now();
 		const { idempotency } = input;
-		const decision = decideSubmit(input, {
-			ws: store.ws,
-			shard: store.homeShard,
-			openJobs: store.open.size,
-			maxQueueDepth: this.#tenancy.limits().queued ?? this.#config.maxQueueDepth,
-			idem: idempotency && store.idem(idempotency.key, now),
-			nowMs: store.mintMs(now),
-			random: randomBytes(10),
-		});
+		const find = (id: string): JobRow | undefined => store.job(id)?.row;
+		const placed = placeJob(input.spec, find);
+		if (!placed.ok) return placed;
+		const decision = decideSubmit(
+			{ ...input, spec: placed.spec },
+			{
+				ws: store.ws,
+				shard: store.homeShard,
+				openJobs: store.open.size,
+				maxQueueDepth: this.#tenancy.limits().queued ?? this.#config.maxQueueDepth,
+				idem: idempotency && store.idem(idempotency.key, now),
+				nowMs: store.mintMs(now),
+				random: randomBytes(10),
+			},
+		);
 		if (decision.kind === 'refused') return decision.refusal;
 		const { row } = decision.job;
 		// A replay opens nothing, so it needs no room.
@@ -197,7 +206,72 @@ export class Workspace extends DurableObject<Cloudflare.Env> implements Workspac
 			...(room.rateLimit === undefined ? {} : { rateLimit: room.rateLimit }),
 			replayed: decision.kind === 'replay',
 			shard: shardOfJob(row.id) ?? store.homeShard,
+			...(placed.deps.length === 0 ? {} : { deps: placed.deps }),
 		};
+	}
+
+	async submitWorkflow(ws: string, input: WorkflowSubmitInput): Promise<Result<WorkflowSubmitOutput>> {
+		const answer =
+			input.caller === undefined ? this.#authenticate(ws, input.keyId, input.keyHash ?? '') : this.#tenancy.principal(ws, input.caller);
+		if (!answer.ok) return answer;
+		const { models } = answer.principal;
+		const forbidden = input.jobs.find((job) => models?.includes(job.spec.model) === false)?.spec.model;
+		if (forbidden !== undefined)
+			return refuse('model_forbidden', `the key may not use ${forbidden}; it may use: ${models?.join(', ') ?? ''}`);
+		if (!hasScope(answer.principal.scopes, 'jobs:write')) return refuse('forbidden', 'the key needs the scope jobs:write');
+		const submitted = this.#submitWorkflow(this.#mustStore(), input, answer.principal.weight);
+		if ('ok' in submitted) return submitted;
+		if (!submitted.replayed) await this.#arm(this.#sweepAt ?? Date.now() + TIMING.reconcileOpenMs);
+		return { ok: true, ...submitted, principal: answer.principal };
+	}
+
+	/** One synchronous turn and one commit: all jobs of the graph exist, or none. */
+	#submitWorkflow(store: Store, input: WorkflowSubmitInput, weight: number): Refusal | Omit<WorkflowSubmitOutput, 'principal'> {
+		const now = Date.now();
+		const { idempotency, keyId } = input;
+		const find = (id: string): JobRow | undefined => store.job(id)?.row;
+		const { concurrent, queued } = this.#tenancy.limits();
+		const limited =
+			concurrent === undefined ? input.jobs : input.jobs.map((job) => ({ ...job, spec: { ...job.spec, maxConcurrent: concurrent } }));
+		const decision = decideWorkflow(
+			{ ...input, jobs: limited },
+			{
+				ws: store.ws,
+				shard: store.homeShard,
+				openJobs: store.open.size,
+				maxQueueDepth: queued ?? this.#config.maxQueueDepth,
+				idem: idempotency && store.idem(idempotency.key, now),
+				nowMs: store.mintMs(now),
+				random: () => randomBytes(10),
+				find,
+			},
+			(id) => store.job(id),
+		);
+		if (decision.kind === 'refused') return decision.refusal;
+		if (decision.kind === 'insert') {
+			const room = this.#resources.checkAll(
+				store,
+				keyId,
+				decision.jobs.map(({ row }) => row.spec),
+			);
+			if (!room.ok) return room;
+			this.#commit(() => {
+				for (const job of decision.jobs) store.insertJob(job);
+				const [first] = decision.jobs;
+				if (idempotency !== undefined && first !== undefined) store.insertIdem(idempotency.key, idempotency.bodyHash, first.row.id, now);
+			});
+			this.#sweepAt ??= now + TIMING.reconcileOpenMs;
+		}
+		return {
+			jobs: decision.jobs.map((job) => toPoolJob(job, weight, knownDependencies(job.row.spec, find))),
+			rows: decision.jobs.map(({ row }) => row),
+			replayed: decision.kind === 'replay',
+			shard: store.homeShard,
+		};
+	}
+
+	async getJobs(jobIds: string[]): Promise<JobRow[]> {
+		return jobIds.flatMap((id) => this.#store?.job(id)?.row ?? []);
 	}
 
 	async getJob(jobId: string): Promise<JobRow | null> {
@@ -251,7 +325,9 @@ export class Workspace extends DurableObject<Cloudflare.Env> implements Workspac
 		const row = this.#store?.job(jobId)?.row;
 		if (row === undefined) return { state: 'unknown' };
 		const image = row.images.find((picture) => picture.index === index);
-		return { state: row.state, ...(image === undefined ? {} : { key: image.key }) };
+		const report = row.hist.find((entry) => entry.type === 'result' && entry.index === index)?.['key'];
+		const key = image?.key ?? (typeof report === 'string' ? report : undefined);
+		return { state: row.state, ...(key === undefined ? {} : { key }) };
 	}
 
 	/** Deletes the objects too, before the row forgets their keys; deleting them again does no harm. */
@@ -404,7 +480,9 @@ export class Workspace extends DurableObject<Cloudflare.Env> implements Workspac
 		const job = store.job(id);
 		// Earlier calls of this loop opened the gate: the job may have been settled since.
 		if (job === undefined || isTerminal('job', job.row.state)) return;
-		const handOver = poolOf(this.env, shard).enqueue(toPoolJob(job, WEIGHT), Date.now() + TIMING.enqueueNotAfterMs);
+		// As they stand now: what ended long ago may be forgotten there.
+		const deps = knownDependencies(job.row.spec, (dep) => store.job(dep)?.row);
+		const handOver = poolOf(this.env, shard).enqueue(toPoolJob(job, WEIGHT, deps), Date.now() + TIMING.enqueueNotAfterMs);
 		const answer = await withTimeout(handOver, SWEEP_LIMITS.callMs, `shard ${shard}`);
 		if (!answer.ok) throw new Error(`the pool refused job ${id}: ${answer.code} ${answer.detail ?? ''}`);
 	}

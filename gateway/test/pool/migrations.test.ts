@@ -24,6 +24,7 @@ describe('migrations of a shard', () => {
 		await submit(pool, job);
 		await runInDurableObject(stub, (_, state) => {
 			state.storage.sql.exec('DROP TABLE migrations');
+			state.storage.sql.exec('DROP TABLE pools');
 			state.storage.sql.exec('CREATE TABLE migrations(id INTEGER PRIMARY KEY, at INTEGER NOT NULL) STRICT');
 			state.storage.sql.exec('INSERT INTO migrations(id, at) VALUES(0, 5), (1, 5)');
 		});

@@ -32,7 +32,7 @@ export class FairWatch {
 		const service = taskCost(job) / job.weight;
 		for (const [ws, queue] of state.queues) {
 			if (ws === job.ws || !worksFor(node, ws)) continue;
-			const head = queue.find((item) => item.task.fails.length === 0 && nodeRefusal(state, now, node, item.job) === null);
+			const head = queue.find((item) => item.task.fails.length === 0 && nodeRefusal(state, now, node, item.job, item.task) === null);
 			if (head === undefined) continue;
 			const others = this.#passed.get(ws) ?? new Map<string, { service: number; most: number }>();
 			this.#passed.set(ws, others);

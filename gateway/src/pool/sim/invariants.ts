@@ -2,26 +2,37 @@
  * What must hold after every single step, whatever happened before.
  * @module
  */
-import { isTerminal } from '@limner/shared';
+import { isTerminal, makesReport } from '@limner/shared';
 import { taskDueAt } from '../grants.ts';
-import { taskKey, type Job, type PoolNode, type PoolState, type Slot, type StepResult, type Task, type TaskRun } from '../model.ts';
+import {
+	slotNamed,
+	taskKey,
+	typeOf,
+	type Job,
+	type PoolNode,
+	type PoolState,
+	type Slot,
+	type StepResult,
+	type Task,
+	type TaskRun,
+} from '../model.ts';
 import { packJob, type JobRowData } from '../rows.ts';
 
 const must = (holds: boolean, text: () => string): void => {
 	if (!holds) throw new Error(`invariant: ${text()}`);
 };
 
-const checkIdle = (task: Task, key: string, slot: Slot | undefined): void => {
+const checkIdle = (task: Task, key: string, slot: Slot | undefined, waits: boolean): void => {
 	must(task.run === null, () => `${key} is ${task.state} and still has a run`);
-	must(task.queued === (task.state === 'queued'), () => `${key} is ${task.state}, queued=${task.queued}`);
-	must(slot?.grant !== key, () => `${key} is ${task.state} and holds a slot`);
+	must(task.queued === (task.state === 'queued' && !waits), () => `${key} is ${task.state}, queued=${task.queued}`);
+	must(slot?.batch.has(key) !== true, () => `${key} is ${task.state} and holds a slot`);
 };
 
 const checkLeased = (task: Task, run: TaskRun, key: string, node: PoolNode | undefined, slot: Slot | undefined): void => {
 	const reachable = run.orphanAt === null;
 	const active = reachable && !run.generated;
 	must(node !== undefined && node.grants.has(key), () => `${key} is leased and its holder does not know`);
-	must(active === (slot?.grant === key), () => `${key} active=${active}, slot holds ${slot?.grant}`);
+	must(active === (slot?.batch.has(key) === true), () => `${key} active=${active}, slot holds ${[...(slot?.batch ?? [])].join(' ')}`);
 	must(!reachable || !task.queued, () => `${key} runs and waits at once`);
 	must(!reachable || (node !== undefined && node.conn !== null), () => `${key} runs on a node that is not there`);
 };
@@ -29,8 +40,8 @@ const checkLeased = (task: Task, run: TaskRun, key: string, node: PoolNode | und
 const checkBooking = (state: PoolState, job: Job, task: Task): void => {
 	const key = taskKey(job.id, task.index);
 	const node = state.nodes.get(task.nodeId ?? '');
-	const slot = node?.slots.get(task.slotId ?? '');
-	if (task.state !== 'leased') checkIdle(task, key, slot);
+	const slot = node === undefined ? undefined : slotNamed(node, task.slotId ?? '');
+	if (task.state !== 'leased') checkIdle(task, key, slot, job.state === 'waiting');
 	else if (task.run === null) must(false, () => `${key} is leased without a run`);
 	else checkLeased(task, task.run, key, node, slot);
 };
@@ -58,10 +69,12 @@ const checkJob = (job: Job): void => {
 	const over = isTerminal('job', job.state);
 	const ended = job.tasks.every((task) => isTerminal('task', task.state));
 	must(over === ended, () => `${job.id} is ${job.state}, its tasks ended=${ended}`);
-	const missing = job.tasks.some((task) => task.image === null);
+	const report = makesReport(typeOf(job));
+	const resultOf = (task: Task): unknown => (report ? task.report : task.image);
+	const missing = job.tasks.some((task) => resultOf(task) === null);
 	must(job.state !== 'succeeded' || !missing, () => `${job.id} succeeded with a picture missing`);
 	for (const task of job.tasks) {
-		must((task.image !== null) === (task.state === 'succeeded'), () => `${job.id} has a picture too many or too few`);
+		must((resultOf(task) !== null) === (task.state === 'succeeded'), () => `${job.id} has a picture too many or too few`);
 		must(task.fails.length <= 4 && task.losses <= 3, () => `${job.id} was tried too often`);
 	}
 	must(!job.hist.some((entry, index) => entry.rev !== index + 1), () => `${job.id} has a gap in its history`);
@@ -77,6 +90,39 @@ const checkQueues = (state: PoolState): void => {
 		);
 	}
 	must(count === state.backlog, () => `backlog is ${state.backlog}, ${count} tasks wait`);
+	for (const { task } of state.chores.values()) must(task.queued, () => 'a chore is listed that does not wait');
+};
+
+/** A job that waits knows why, and whoever ends the wait can find it. */
+const checkWaiting = (state: PoolState): void => {
+	for (const job of state.jobs.values()) {
+		if (job.state !== 'waiting') continue;
+		const open = job.deps.filter((dep) => dep.state === 'open');
+		must(open.length > 0, () => `${job.id} waits for nothing`);
+		for (const { id } of open) {
+			const dep = state.jobs.get(id);
+			must(dep === undefined || !isTerminal('job', dep.state), () => `${job.id} waits for ${id}, which has ended`);
+			must(state.dependents.get(id)?.has(job.id) === true, () => `${job.id} waits for ${id} and is not listed there`);
+		}
+	}
+};
+
+/** A slot works on what it was given together, and on nothing else. */
+const checkBatches = (state: PoolState): void => {
+	for (const node of state.nodes.values()) {
+		for (const slot of node.slots.values()) {
+			must(
+				(slot.grant === null) === (slot.batch.size === 0),
+				() => `slot ${slot.info.id} holds ${slot.grant} and ${slot.batch.size} tasks`,
+			);
+			must(slot.grant === null || slot.batch.has(slot.grant), () => `slot ${slot.info.id} holds a task that is not in its batch`);
+			must(slot.batch.size <= slot.info.maxBatch, () => `slot ${slot.info.id} has ${slot.batch.size} tasks`);
+		}
+		const { service } = node;
+		if (service === null) continue;
+		const free = node.conn !== null && node.mode === 'active' && service.grant === null;
+		must(free === state.service.has(service), () => `the service of ${node.id} free=${free}`);
+	}
 };
 
 const checkSlots = (state: PoolState): void => {
@@ -115,6 +161,8 @@ export const checkInvariants = (
 	}
 	for (const id of rows.keys()) must(state.jobs.has(id) || state.settled.has(id), () => `row ${id} belongs to nobody`);
 	checkQueues(state);
+	checkWaiting(state);
+	checkBatches(state);
 	checkSlots(state);
 	checkTimers(state, result.wakeAt ?? Number.POSITIVE_INFINITY);
 };

@@ -33,6 +33,8 @@ const node = (over: object = {}): NodeView =>
 		recentErrors: [],
 		agentVersion: '',
 		platform: '',
+		taskTypes: [],
+		history: { work: [], slots: [] },
 		...over,
 	}) as NodeView;
 const activity: WorkspaceActivity = {

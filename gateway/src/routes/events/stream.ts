@@ -10,13 +10,20 @@ const HIGH_WATER_BYTES = 64 * 1024;
 /** What a browser waits before it comes back, in milliseconds. */
 const RECONNECT_MS = 1000;
 
+/** One event of a stream: a frame of a job's bridge, or of many jobs with an id that names a place in all of them. */
+export interface StreamEvent {
+	event: BridgeFrame['event'];
+	id?: number | string;
+	data: unknown;
+}
+
 /** A frame as SSE text. JSON never holds a raw line break, so one `data:` line is enough. */
-export const sseText = (frame: BridgeFrame): string =>
+export const sseText = (frame: StreamEvent): string =>
 	`${frame.id === undefined ? '' : `id: ${frame.id}\n`}event: ${frame.event}\ndata: ${JSON.stringify(frame.data)}\n\n`;
 
 export interface SseInput {
 	/** Runs until the stream is over; calls `emit` for each frame, in order. */
-	run: (emit: (frame: BridgeFrame) => void, signal: AbortSignal) => Promise<void>;
+	run: (emit: (frame: StreamEvent) => void, signal: AbortSignal) => Promise<void>;
 	/** The client's going away. */
 	signal: AbortSignal;
 	onError: (error: unknown) => void;

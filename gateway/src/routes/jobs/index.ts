@@ -13,6 +13,11 @@ import {
 	LimnerError,
 	REQUEST_LIMITS,
 	type JobState,
+	ResearchRequest,
+	IngestRequest,
+	DiscoveryRequest,
+	MigrationRequest,
+	HeartbeatRequest,
 } from '@limner/shared';
 import { followJob } from '../../lib/bridge.ts';
 import type { AppContext } from '../../lib/context.ts';
@@ -22,8 +27,19 @@ import { idempotent, workspaceOf } from '../../lib/stubs.ts';
 import { rateLimitHeaders } from '../../lib/problem.ts';
 import { jobView } from '../../lib/views.ts';
 import { queueHeader } from './queue-header.ts';
-import { cancel, currentRow, purge, specOf, submit, viewContext, viewOf, viewsOf, type Submission, type Submitted } from './service.ts';
+import { anySpecOf, cancel, currentRow, purge, submit, viewContext, viewOf, viewsOf, type Submission, type Submitted } from './service.ts';
 
+/** The parts have names of their own, for clients that are made from the document. */
+const AnyJobSchema = z
+	.discriminatedUnion('taskType', [
+		named(JobRequest, 'JobRequest'),
+		named(ResearchRequest, 'ResearchRequest'),
+		named(IngestRequest, 'IngestRequest'),
+		named(DiscoveryRequest, 'DiscoveryRequest'),
+		named(MigrationRequest, 'MigrationRequest'),
+		named(HeartbeatRequest, 'HeartbeatRequest'),
+	])
+	.openapi('AnyJobRequest');
 const JobViewSchema = named(JobView, 'Job');
 const JobPath = z.object({ id: z.string().regex(JOB_ID_PATTERN, 'must be a job id') });
 const IdempotencyHeader = z.object({
@@ -97,15 +113,17 @@ jobsRoutes.openapi(
 		path: '/',
 		operationId: 'submitJob',
 		tags: ['jobs'],
-		summary: 'Make pictures from a prompt',
+		summary: 'Make pictures from a prompt, or look after the pool',
+		description:
+			'Without `taskType` it makes pictures. RESEARCH (benchmark), INGEST (model pull), DISCOVERY (capability probe), MIGRATION (move a model) and HEARTBEAT (canary picture) also need the scope supervisor:write, and run on nodes of the workspace only. `dependsOn` names jobs that must end first.',
 		...securedJson('jobs:write'),
-		request: { body: jsonRequest(named(JobRequest, 'JobRequest')), headers: SubmitHeaders, query: WaitQuery },
+		request: { body: jsonRequest(AnyJobSchema), headers: SubmitHeaders, query: WaitQuery },
 		responses: { ...accepted, ...problems(400, 401, 403, 409, 413, 415, 422, 429) },
 	}),
 	async (c) => {
 		const nowMs = Date.now();
 		const request = c.req.valid('json');
-		const { spec, warnings } = await specOf(c, request, nowMs);
+		const { spec, warnings } = await anySpecOf(c, request, nowMs);
 		const allocationId = c.req.valid('header')['limner-allocation'];
 		const submission = {
 			spec,
@@ -164,14 +182,14 @@ jobsRoutes.openapi(
 		operationId: 'cancelJob',
 		tags: ['jobs'],
 		summary: 'Cancel an open job',
-		description: 'Pictures made before the cancel are kept and charged.',
+		description: 'Pictures made before the cancel are kept and charged. With `subtree` everything that depends on the job is canceled too.',
 		...secured('jobs:write'),
-		request: { params: JobPath },
+		request: { params: JobPath, query: z.object({ subtree: z.enum(['true', 'false']).optional() }) },
 		responses: { 200: jsonResponse(JobViewSchema, 'The job, canceled'), ...problems(401, 403, 404, 409, 422, 429) },
 	}),
 	async (c) => {
 		const { id } = c.req.valid('param');
-		await cancel(c, await currentRow(c, id));
+		await cancel(c, await currentRow(c, id), c.req.valid('query').subtree === 'true');
 		return c.json(await viewOf(c, id), 200);
 	},
 );

@@ -8,14 +8,16 @@ import {
 	shardOfJob,
 	TIMING,
 	toError,
+	type AnyJobRequest,
 	type JobRequest,
 	type JobSpec,
 	type JobView,
 	type QueueView,
 	type RateLimit,
+	type TaskType,
 } from '@limner/shared';
 import { whoOf } from '../../lib/audit.ts';
-import { callerProof } from '../../lib/auth.ts';
+import { callerProof, hasScope } from '../../lib/auth.ts';
 import { canonicalJson, sha256Hex } from '../../lib/canonical.ts';
 import type { KnownModel } from '../../lib/catalog.ts';
 import { baseUrl, type AppContext } from '../../lib/context.ts';
@@ -25,6 +27,7 @@ import { validationError } from '../../lib/problem.ts';
 import { idempotent, poolOf, workspaceOf } from '../../lib/stubs.ts';
 import { jobView, mergeLive, type ViewContext } from '../../lib/views.ts';
 import type { JobRow, LiveJob, SubmitInput, SubmitOutput, WorkspaceRpc } from '../../rpc.ts';
+import { careSpec, isCare, needsModel } from './care.ts';
 import { inputKeysOf, type InputSource } from './inputs.ts';
 import { resolveRequest } from './resolve.ts';
 
@@ -34,7 +37,7 @@ export const viewContext = (c: AppContext, nowMs: number): ViewContext => ({
 	nowMs,
 });
 
-const workspace = (c: AppContext): (() => WorkspaceRpc) => {
+export const workspace = (c: AppContext): (() => WorkspaceRpc) => {
 	const { ws } = c.get('principal');
 	return () => workspaceOf(c.env, ws);
 };
@@ -97,19 +100,42 @@ export const viewsOf = async (c: AppContext, rows: JobRow[]): Promise<JobView[]>
 };
 
 /**
+ * Whoever looks after the pool needs more than the right to make pictures.
+ * @throws {LimnerError} `forbidden`
+ */
+const mayCare = (c: AppContext, type: TaskType): void => {
+	if (type !== 'GENERAL' && !hasScope(c.get('principal').scopes, 'supervisor:write'))
+		throw new LimnerError('forbidden', { detail: `a ${type} task needs the scope supervisor:write` });
+};
+
+const findModel = async (c: AppContext, wanted: string | undefined): Promise<KnownModel> => {
+	const { ws } = c.get('principal');
+	const name = wanted ?? c.env.DEFAULT_MODEL;
+	const named = (known: KnownModel): boolean => known.name === name;
+	const model = (await modelsOf(c, ws)).find(named) ?? (await askModels(c, ws)).find(named);
+	if (model !== undefined) return model;
+	const models = await modelsOf(c, ws);
+	const detail = `no node has ever offered the model ${name}; there are: ${models.map((known) => known.name).join(', ')}`;
+	throw new LimnerError('model_unknown', { detail, errors: [{ pointer: '/model', detail, code: 'model_unknown' }] });
+};
+
+/**
+ * Any request as the spec that is stored: pictures, or a task that looks after the pool.
+ * @throws {LimnerError} `model_unknown`, `validation_failed`, `forbidden`
+ */
+export const anySpecOf = async (c: AppContext, request: AnyJobRequest, nowMs: number): Promise<{ spec: JobSpec; warnings: string[] }> => {
+	if (!isCare(request)) return specOf(c, request, nowMs);
+	mayCare(c, request.taskType);
+	const model = needsModel(request) ? await findModel(c, request.model) : undefined;
+	return { spec: careSpec(request, model, nowMs), warnings: [] };
+};
+
+/**
  * A request as the spec that is stored.
  * @throws {LimnerError} `model_unknown`, `validation_failed`
  */
 export const specOf = async (c: AppContext, request: JobRequest, nowMs: number): Promise<{ spec: JobSpec; warnings: string[] }> => {
-	const { ws } = c.get('principal');
-	const name = request.model ?? c.env.DEFAULT_MODEL;
-	const named = (known: KnownModel): boolean => known.name === name;
-	const model = (await modelsOf(c, ws)).find(named) ?? (await askModels(c, ws)).find(named);
-	if (model === undefined) {
-		const models = await modelsOf(c, ws);
-		const detail = `no node has ever offered the model ${name}; there are: ${models.map((known) => known.name).join(', ')}`;
-		throw new LimnerError('model_unknown', { detail, errors: [{ pointer: '/model', detail, code: 'model_unknown' }] });
-	}
+	const model = await findModel(c, request.model);
 	const [randomSeed = 0] = crypto.getRandomValues(new Uint32Array(1));
 	const resolved = resolveRequest({ request, model, nowMs, randomSeed });
 	if (!resolved.ok) throw validationError(resolved.errors);
@@ -139,8 +165,9 @@ export interface Submitted {
  * Hands an accepted job to its shard. A failure is not the caller's: the job is durable, and the Workspace's sweep hands
  * it over again.
  */
-const handOver = async (c: AppContext, { row, principal, shard }: SubmitOutput, nowMs: number): Promise<QueueView | undefined> => {
+const handOver = async (c: AppContext, { row, principal, shard, deps }: SubmitOutput, nowMs: number): Promise<QueueView | undefined> => {
 	const job = {
+		...(deps === undefined ? {} : { deps }),
 		id: row.id,
 		ws: row.ws,
 		weight: principal.weight,
@@ -165,7 +192,7 @@ const handOver = async (c: AppContext, { row, principal, shard }: SubmitOutput, 
 };
 
 /** Where input pictures are looked up. */
-const inputSource = (c: AppContext): InputSource => ({
+export const inputSource = (c: AppContext): InputSource => ({
 	asset: (assetId) => idempotent(workspace(c), (stub) => stub.getAsset(assetId)),
 	job: async (jobId) => {
 		const row = await idempotent(workspace(c), (stub) => stub.getJob(jobId));
@@ -178,6 +205,7 @@ const inputSource = (c: AppContext): InputSource => ({
  * @throws {LimnerError} what the Workspace refuses, e.g. `queue_full`, `idempotency_mismatch`
  */
 export const submit = async (c: AppContext, submission: Submission, nowMs: number): Promise<Submitted> => {
+	mayCare(c, submission.spec.taskType ?? 'GENERAL');
 	const proof = await callerProof(c);
 	const { spec, warnings, idempotencyKey, retryOf } = submission;
 	const inputKeys = await inputKeysOf(inputSource(c), proof.ws, spec, nowMs);
@@ -203,18 +231,19 @@ export const submit = async (c: AppContext, submission: Submission, nowMs: numbe
 
 /**
  * Cancels an open job.
+ * @param subtree also everything that depends on it, even when it has ended itself
  * @throws {LimnerError} `conflict` when it has ended otherwise
  */
-export const cancel = async (c: AppContext, row: JobRow): Promise<void> => {
-	if (row.state === 'canceled') return;
-	if (isTerminal('job', row.state)) throw new LimnerError('conflict', { detail: `the job has already ${row.state}` });
+export const cancel = async (c: AppContext, row: JobRow, subtree = false): Promise<void> => {
+	if (row.state === 'canceled' && !subtree) return;
+	if (isTerminal('job', row.state) && !subtree) throw new LimnerError('conflict', { detail: `the job has already ${row.state}` });
 	const { ws } = c.get('principal');
 	const answer = await idempotent(
 		() => poolOf(c.env, shardOfJob(row.id) ?? 0),
-		(stub) => stub.cancel(ws, row.id, whoOf(c)),
+		(stub) => stub.cancel(ws, row.id, whoOf(c), subtree),
 	);
 	if (!answer.ok) throw toError(answer);
-	if (answer.state !== 'canceled') throw new LimnerError('conflict', { detail: `the job has already ${answer.state}` });
+	if (answer.state !== 'canceled' && !subtree) throw new LimnerError('conflict', { detail: `the job has already ${answer.state}` });
 };
 
 /** Pauses between looks at a row that is about to be settled, in milliseconds. */

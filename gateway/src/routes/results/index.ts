@@ -3,7 +3,7 @@
  * @module
  */
 import { createRoute, z } from '@hono/zod-openapi';
-import { isTerminal, LimnerError, shardOfJob, type ResultTicket } from '@limner/shared';
+import { isTerminal, LimnerError, shardOfJob, TASK_LIMITS, type ResultTicket } from '@limner/shared';
 import type { AppContext } from '../../lib/context.ts';
 import { describeError } from '../../lib/log.ts';
 import { jsonResponse, named, newApp, problems } from '../../lib/openapi.ts';
@@ -12,6 +12,7 @@ import { idempotent, poolOf, workspaceOf, type PoolStub } from '../../lib/stubs.
 import { putVerified, type PutOutcome } from '../../storage/put.ts';
 import { completeInput, isUnwanted, leftover, OUTCOME_PROBLEMS, planUpload, type UploadPlan } from '../../storage/upload.ts';
 import type { CompleteOutcome } from '../../rpc.ts';
+import { readReport, REPORT_TYPE } from './report.ts';
 
 export const resultsRoutes = newApp();
 
@@ -64,6 +65,29 @@ const clean = async (c: AppContext, claims: ResultTicket, key: string, outcome: 
 	}
 };
 
+/** Bytes of a body, up to a bound; undefined when it is longer. */
+const readBounded = async (body: ReadableStream<Uint8Array> | null, max: number): Promise<Uint8Array | undefined> => {
+	const parts: Uint8Array[] = [];
+	let length = 0;
+	for await (const part of body ?? []) {
+		length += part.length;
+		if (length > max) return undefined;
+		parts.push(part);
+	}
+	return Buffer.concat(parts);
+};
+
+/** A report is checked and kept by the Pool at once; no object is stored. */
+const takeReport = async (c: AppContext, claims: ResultTicket): Promise<CompleteOutcome> => {
+	if (c.req.header('content-length') === undefined)
+		throw new LimnerError('length_required', { detail: 'send the report with a Content-Length header' });
+	const bytes = await readBounded(c.req.raw.body, TASK_LIMITS.reportBytes);
+	if (bytes === undefined) throw await refuseContent(c, claims, `The report has more than ${TASK_LIMITS.reportBytes} bytes.`);
+	const read = readReport(claims, c.req.header('x-content-sha256') ?? null, bytes, Date.now());
+	if (!read.ok) throw await refuseContent(c, claims, read.detail);
+	return idempotent(pool(c, claims), (stub) => stub.report(read.input));
+};
+
 resultsRoutes.openapi(
 	createRoute({
 		method: 'put',
@@ -78,13 +102,24 @@ resultsRoutes.openapi(
 			params: z.object({ ticket: z.string().min(1).max(2048) }),
 			body: {
 				required: true,
-				content: { 'image/png': { schema: z.any() }, 'image/jpeg': { schema: z.any() }, 'image/webp': { schema: z.any() } },
+				content: {
+					'image/png': { schema: z.any() },
+					'image/jpeg': { schema: z.any() },
+					'image/webp': { schema: z.any() },
+					'application/json': { schema: z.any() },
+				},
 			},
 		},
 		responses: { 200: jsonResponse(Outcome, 'The picture is the result'), ...problems(401, 409, 410, 411, 422) },
 	}),
 	async (c) => {
 		const claims = readTicket(c, c.req.valid('param').ticket);
+		if (claims.ct === REPORT_TYPE) {
+			const outcome = await takeReport(c, claims);
+			if (outcome === 'accepted') return c.json({ outcome }, 200);
+			const [code, detail] = OUTCOME_PROBLEMS[outcome];
+			throw new LimnerError(code, { detail });
+		}
 		const header = (name: string) => c.req.header(name) ?? null;
 		const plan = planUpload(claims, {
 			contentLength: header('content-length'),

@@ -1,0 +1,90 @@
+/**
+ * Hints to fetch a model ahead of need: when what waits for it takes longer on the nodes that have it than another node
+ * would need to get it.
+ * @module
+ */
+import { TASK_LIMITS, TIMING, type ModelInfo } from '@limner/shared';
+import { typeOf, type Ctx, type PoolNode, type PoolState, type QueueItem } from './model.ts';
+import { expectedMs, lastSeen, worksFor } from './placement.ts';
+import { sendTo } from './nodes.ts';
+
+/** Of a queue so many tasks are enough to see that it is long. */
+const LOOKS = 256;
+/** Between two looks. */
+const LOOK_MS = 1000;
+/** Room that the files of a model take beside themselves while they come. */
+const ROOM_FACTOR = 1.2;
+
+interface Pressure {
+	/** Expected work that waits, in milliseconds. */
+	waitMs: number;
+	first: QueueItem;
+	info: ModelInfo;
+	slots: number;
+	/** What one task takes, in milliseconds. */
+	taskMs: number;
+}
+
+/** Slots that have a model, and how it is described. */
+const offer = (state: PoolState, { job }: QueueItem): { slots: number; info: ModelInfo | undefined; taskMs: number } => {
+	let slots = 0;
+	let taskMs = 0;
+	let info: ModelInfo | undefined;
+	for (const node of state.nodes.values()) {
+		if (!worksFor(node, job.ws) || node.conn === null || node.mode !== 'active') continue;
+		const found = node.models.find((each) => each.name === job.spec.model);
+		if (found === undefined) continue;
+		for (const slot of node.slots.values()) taskMs = Math.max(taskMs, expectedMs(slot, job));
+		slots += node.slots.size;
+		if (info?.source === undefined) info = found;
+	}
+	return { slots, info, taskMs };
+};
+
+const pressures = (state: PoolState): Pressure[] => {
+	const found = new Map<string, Pressure | null>();
+	let looked = 0;
+	for (const queue of state.queues.values()) {
+		for (const item of queue) {
+			if (looked++ >= LOOKS) return [...found.values()].filter((each) => each !== null);
+			if (typeOf(item.job) !== 'GENERAL') continue;
+			const { model } = item.job.spec;
+			let known = found.get(model);
+			if (known === undefined) {
+				const { slots, info, taskMs } = offer(state, item);
+				known = info?.source === undefined || slots === 0 ? null : { waitMs: 0, first: item, info, slots, taskMs };
+				found.set(model, known);
+			}
+			if (known !== null) known.waitMs += known.taskMs / known.slots;
+		}
+	}
+	return [...found.values()].filter((each) => each !== null);
+};
+
+const couldFetch = (state: PoolState, now: number, node: PoolNode, { first, info }: Pressure): boolean =>
+	worksFor(node, first.job.ws) &&
+	node.conn !== null &&
+	node.mode === 'active' &&
+	node.taskTypes.includes('INGEST') &&
+	lastSeen(state, node) >= now - TIMING.candidateSeenMs &&
+	!node.models.some((model) => model.name === info.name) &&
+	(node.diskFreeBytes ?? 0) > info.bytes * ROOM_FACTOR &&
+	[...node.slots.values()].every((slot) => slot.grant === null);
+
+/** Tells one idle node for each model that is short. Looked at only while something waits and somebody is idle. */
+export const hintPrefetch = (ctx: Ctx): void => {
+	const { state, now } = ctx;
+	if (state.backlog === 0 || state.free.size === 0 || state.prefetchLookAt > now) return;
+	state.prefetchLookAt = now + LOOK_MS;
+	for (const pressure of pressures(state)) {
+		const { info, waitMs } = pressure;
+		if ((state.prefetchedAt.get(info.name) ?? 0) + TASK_LIMITS.prefetchGapMs > now) continue;
+		const fetchMs = (info.bytes / TASK_LIMITS.downloadBytesPerS) * 1000 + 1000;
+		if (waitMs <= fetchMs || info.source === undefined) continue;
+		const node = [...new Set([...state.free].map((slot) => slot.node))].find((each) => couldFetch(state, now, each, pressure));
+		if (node === undefined || node.conn === null) continue;
+		state.prefetchedAt.set(info.name, now);
+		state.counters.prefetches++;
+		sendTo(ctx, node.conn.id, { t: 'prefetch', model: info.name, source: info.source });
+	}
+};
