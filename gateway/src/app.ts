@@ -16,6 +16,7 @@ import { assetsRoutes } from './routes/assets/index.ts';
 import { auditRoutes } from './routes/audit/index.ts';
 import { accountsRoutes } from './routes/accounts/index.ts';
 import { authRoutes, jwksRoutes } from './routes/auth/index.ts';
+import { backupRoutes } from './routes/backup/index.ts';
 import { dashboardRoutes } from './routes/dashboard/index.ts';
 import { eventsRoutes } from './routes/events/index.ts';
 import { healthRoutes } from './routes/health/index.ts';
@@ -79,6 +80,7 @@ export const createApp = (): OpenAPIHono<AppEnv> => {
 	app.route('/api/v1/audit', auditRoutes);
 	app.route('/api/v1/webhooks', webhooksRoutes);
 	app.route('/api/v1/alerts', alertsRoutes);
+	app.route('/api/v1/backup', backupRoutes);
 	app.route('/api/v1', dashboardRoutes);
 	app.route('/api/v1/auth', authRoutes);
 	app.route('/', jwksRoutes);

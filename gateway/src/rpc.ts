@@ -415,6 +415,21 @@ export interface LedgerSlice {
 	rows: { row: LedgerRow; histories: { job: string; hist: HistEntry[] }[] }[];
 }
 
+/** A job as its row, with the key that submitted it. */
+export interface BackupJob {
+	keyId: string;
+	row: JobRow;
+}
+export interface BackupSlice {
+	jobs: BackupJob[];
+	/** Where to go on. */
+	next: string | null;
+}
+export interface RestoreBatch {
+	rows: LedgerRow[];
+	jobs: BackupJob[];
+}
+
 /** What was done in a workspace since a time. */
 export interface WorkspaceActivity {
 	succeeded: number;
@@ -475,6 +490,11 @@ export interface WorkspaceRpc extends TenancyRpc, ResourcesRpc {
 	watchLedger(): Promise<number>;
 	/** What was settled since a time (milliseconds since the epoch), and what is open. */
 	health(sinceMs: number): Promise<WorkspaceHealth>;
+	/** Ended jobs after an id, oldest first. */
+	backupSlice(after: string, limit: number): Promise<BackupSlice>;
+	beginRestore(): Promise<Result<{ dropped: number }>>;
+	restoreBatch(batch: RestoreBatch): Promise<Result<object>>;
+	finishRestore(head: { seq: number; hash: string }): Promise<Result<object>>;
 	/** What ended since a time (milliseconds since the epoch). */
 	activity(sinceMs: number): Promise<WorkspaceActivity>;
 	/** Rows of jobs that are not settled, oldest first. */

@@ -4,6 +4,7 @@
  */
 export * from './address.ts';
 export * from './audit.ts';
+export * from './backup.ts';
 export * from './canonical.ts';
 export * from './address.ts';
 export * from './errors.ts';

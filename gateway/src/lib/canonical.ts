@@ -6,4 +6,5 @@ import { createHash } from 'node:crypto';
 
 export { canonicalJson } from '@limner/shared';
 
-export const sha256Hex = (text: string): string => createHash('sha256').update(text).digest('hex');
+/** SHA-256 in hex of a text or of bytes. */
+export const sha256Hex = (text: string | Uint8Array): string => createHash('sha256').update(text).digest('hex');

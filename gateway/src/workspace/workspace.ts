@@ -28,6 +28,7 @@ import type {
 	AuditEvent,
 	AuditFilter,
 	AuditPage,
+	BackupSlice,
 	JobRow,
 	LedgerSlice,
 	Actor,
@@ -35,6 +36,7 @@ import type {
 	By,
 	KeyInput,
 	Principal,
+	RestoreBatch,
 	Settlement,
 	SubmitInput,
 	SubmitOutput,
@@ -54,6 +56,7 @@ import { decideKey, UNKNOWN_KEY } from './keys.ts';
 import { settleEntry, type LedgerAction, type LedgerEntry } from './ledger.ts';
 import { listImages, listJobs } from './listing.ts';
 import { Resources } from './resources.ts';
+import { backupSlice, beginRestore, finishRestore, isRestoring, restoreBatch } from './restore.ts';
 import { retain, retentionDueAt } from './retention.ts';
 import { Store } from './store.ts';
 import { deleteStep } from './deletion.ts';
@@ -152,6 +155,7 @@ export class Workspace extends DurableObject<Cloudflare.Env> implements Workspac
 			return refuse('model_forbidden', `the key may not use ${input.spec.model}; it may use: ${models.join(', ')}`);
 		}
 		if (!hasScope(answer.principal.scopes, 'jobs:write')) return refuse('forbidden', 'the key needs the scope jobs:write');
+		if (isRestoring(this.#mustStore())) return refuse('retry_later', 'the workspace is being restored', { retryAfterS: 30 });
 		const submitted = this.#submit(this.#mustStore(), this.#withLimits(input));
 		if ('ok' in submitted) return submitted;
 		if (!submitted.replayed) await this.#arm(this.#sweepAt ?? Date.now() + TIMING.reconcileOpenMs);
@@ -389,6 +393,27 @@ export class Workspace extends DurableObject<Cloudflare.Env> implements Workspac
 
 	async activity(sinceMs: number): Promise<WorkspaceActivity> {
 		return activityOf(this.#mustStore(), sinceMs);
+	}
+
+	async backupSlice(after: string, limit: number): Promise<BackupSlice> {
+		return backupSlice(this.#mustStore(), after, limit);
+	}
+
+	async beginRestore(): Promise<Result<{ dropped: number }>> {
+		const store = this.#mustStore();
+		return this.#commit(() => beginRestore(store));
+	}
+
+	async restoreBatch(batch: RestoreBatch): Promise<Result<object>> {
+		const store = this.#mustStore();
+		return this.#commit(() => restoreBatch(store, batch));
+	}
+
+	async finishRestore(head: { seq: number; hash: string }): Promise<Result<object>> {
+		const store = this.#mustStore();
+		const answer = this.#commit(() => finishRestore(store, head));
+		await this.#rearm(store);
+		return answer;
 	}
 
 	async health(sinceMs: number): Promise<WorkspaceHealth> {

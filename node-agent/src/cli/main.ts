@@ -8,6 +8,7 @@ import { Command, CommanderError } from 'commander';
 import { exportGatewaySettings } from '../config/settings.ts';
 import { errorCode, EXIT, messageOf, UserError } from '../lib/user-error.ts';
 import { registerAudit } from './audit/command.ts';
+import { registerBackup } from './backup/command.ts';
 import { registerConfig } from './config.ts';
 import { registerDemo } from './demo/command.ts';
 import { registerDoctor } from './doctor.ts';
@@ -35,6 +36,7 @@ const REGISTER = [
 	registerPrune,
 	registerKeys,
 	registerAudit,
+	registerBackup,
 ];
 
 /** The whole command tree. Commands throw; nothing in them ends the process on a mistake. */

@@ -1,0 +1,83 @@
+/**
+ * Backup and restore of a workspace's ended jobs and its ledger. Open jobs belong to their shard and are no part of it.
+ * @module
+ */
+import { isTerminal, refuse, type Result } from '@limner/shared';
+import type { BackupJob, BackupSlice, RestoreBatch } from '../rpc.ts';
+import { objectsOf } from './jobs.ts';
+import { verifyLedger } from './ledger.ts';
+import { JOB_COLUMNS, jobFromSql, jobValues, type JobSql } from './schema.ts';
+import type { Store } from './store.ts';
+
+const MARK = 'restoring';
+const PLACES = JOB_COLUMNS.replaceAll(/\w+/g, '?');
+
+/** Ended jobs after `after`, oldest first. */
+export const backupSlice = (store: Store, after: string, limit: number): BackupSlice => {
+	const rows = store.sql.all<JobSql>(
+		`SELECT ${JOB_COLUMNS} FROM jobs WHERE id > ? AND finished_at IS NOT NULL ORDER BY id LIMIT ?`,
+		after,
+		limit,
+	);
+	return { jobs: rows.map((sql) => jobFromSql(store.ws, sql)), next: rows.length === limit ? (rows.at(-1)?.id ?? null) : null };
+};
+
+export const isRestoring = (store: Store): boolean => store.getMeta(MARK) === '1';
+
+/**
+ * Empties ledger and jobs for what is to come. Refused for a workspace that has had jobs, unless a restore broke off:
+ * two histories cannot be made one.
+ * @returns the number of rows of the ledger that are given up
+ */
+export const beginRestore = (store: Store): Result<{ dropped: number }> => {
+	const used = store.sql.all<{ id: string }>('SELECT id FROM jobs LIMIT 1').length > 0;
+	if (used && !isRestoring(store)) return refuse('conflict', 'the workspace has jobs already; restore into an empty one');
+	const dropped = store.ledger.seq;
+	store.sql.write('ledger', 'DELETE FROM ledger');
+	store.sql.write('jobs', 'DELETE FROM jobs');
+	store.setMeta(MARK, '1');
+	store.reload();
+	return { ok: true, dropped };
+};
+
+const wrongJob = (store: Store, { row }: BackupJob): string | undefined => {
+	if (row.ws !== store.ws) return `job ${row.id} is of the workspace ${row.ws}, this is ${store.ws}`;
+	return isTerminal('job', row.state) ? undefined : `job ${row.id} has not ended`;
+};
+
+/** Writes a part of a backup. The rows must go on where the ledger ends. */
+export const restoreBatch = (store: Store, { rows, jobs }: RestoreBatch): Result<object> => {
+	if (!isRestoring(store)) return refuse('conflict', 'no restore has begun');
+	const check = verifyLedger(rows, store.ledger);
+	if (!check.ok) return refuse('validation_failed', `row ${check.seq} of the ledger does not fit the chain (${check.why})`);
+	const wrong = jobs.map((job) => wrongJob(store, job)).find((text) => text !== undefined);
+	if (wrong !== undefined) return refuse('validation_failed', wrong);
+	for (const row of rows) {
+		store.sql.write(
+			'ledger',
+			'INSERT INTO ledger (seq, at, prev, hash, totals, open_from, entries) VALUES (?, ?, ?, ?, ?, ?, ?)',
+			row.seq,
+			row.at,
+			row.prev,
+			row.hash,
+			JSON.stringify(row.totals),
+			'',
+			JSON.stringify(row.entries),
+		);
+	}
+	for (const job of jobs) {
+		store.sql.write('jobs', `INSERT OR REPLACE INTO jobs (${JOB_COLUMNS}) VALUES (${PLACES})`, ...jobValues(job, objectsOf(job.row)));
+	}
+	store.reload();
+	return { ok: true };
+};
+
+/** Opens the workspace again. */
+export const finishRestore = (store: Store, head: { seq: number; hash: string }): Result<object> => {
+	if (!isRestoring(store)) return refuse('conflict', 'no restore has begun');
+	if (store.ledger.seq !== head.seq || store.ledger.hash !== head.hash) {
+		return refuse('validation_failed', `the ledger ends at row ${store.ledger.seq}, the backup names row ${head.seq}`);
+	}
+	store.setMeta(MARK, '0');
+	return { ok: true };
+};
