@@ -10,6 +10,7 @@ export * from './address.ts';
 export * from './errors.ts';
 export * from './frames.ts';
 export * from './ids.ts';
+export * from './infotext.ts';
 export * from './jobs.ts';
 export * from './ledger.ts';
 export * from './limits.ts';

@@ -150,6 +150,8 @@ describe('JobRequest bounds', () => {
 		expect(misjudged('task', ['txt2img', 'img2img', 'inpaint'], ['', 'upscale', 1, null])).toEqual([]);
 		expect(misjudged('class', ['interactive', 'batch'], ['', 'fast', null])).toEqual([]);
 		expect(misjudged('pasteBack', [true, false], ['true', 1, null])).toEqual([]);
+		expect(misjudged('maskInvert', [true, false], ['true', 1, null])).toEqual([]);
+		expect(misjudged('maskFill', ['original', 'around'], ['', 'noise', true])).toEqual([]);
 		expect(misjudged('outputFormat', ['png', 'jpeg', 'webp'], ['', 'PNG', 'gif', true])).toEqual([]);
 		expect(misjudged('promptMode', ['plain', 'weighted'], ['', 'Weighted', true, null])).toEqual([]);
 	});
@@ -167,7 +169,7 @@ describe('JobRequest bounds', () => {
 
 	it('every field of the request has a test here', () => {
 		const tested =
-			'class deadlineMs dependsOn eta guidance guidanceRescale height initImage labels maskCropPadding maskFeather maskImage model n negativePrompt onDependencyFailure outputFormat outputQuality pasteBack preferNode priority prompt promptMode scheduler seed steps strength task taskType width';
+			'class deadlineMs dependsOn eta guidance guidanceRescale height initImage labels maskCropPadding maskFeather maskFill maskImage maskInvert model n negativePrompt onDependencyFailure outputFormat outputQuality pasteBack preferNode priority prompt promptMode scheduler seed steps strength task taskType width';
 		expect(Object.keys(JobRequest.shape).toSorted()).toEqual(tested.split(' '));
 	});
 

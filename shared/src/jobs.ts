@@ -42,6 +42,10 @@ const schedulerField = z
 export const PromptMode = z.enum(['plain', 'weighted']);
 export type PromptMode = z.infer<typeof PromptMode>;
 
+/** What an inpainting starts from under its mask. */
+export const MaskFill = z.enum(['original', 'around']);
+export type MaskFill = z.infer<typeof MaskFill>;
+
 /** File formats of pictures. */
 export const OutputFormat = z.enum(['png', 'jpeg', 'webp']);
 export type OutputFormat = z.infer<typeof OutputFormat>;
@@ -70,6 +74,10 @@ export const JobRequest = z.strictObject({
 	maskCropPadding: z.int().min(L.maskPxMin).max(L.maskPxMax).optional(),
 	/** Inpainting: pixels inside the mask's border over which the new picture fades in when it is pasted back. */
 	maskFeather: z.int().min(L.maskPxMin).max(L.maskPxMax).optional(),
+	/** Inpainting: what the mask shows is kept, and the rest repainted. */
+	maskInvert: z.boolean().optional(),
+	/** Inpainting starts from the picture itself (`original`, default), or from the colours around the masked area. */
+	maskFill: MaskFill.optional(),
 	/** `weighted`: `(word:1.2)` and `[word]` carry weights and long prompts are read whole. `plain` (default): neither. */
 	promptMode: PromptMode.optional(),
 	/** `png` (default) is exact. `jpeg` and `webp` are smaller and lose detail. */
@@ -116,6 +124,8 @@ export const JobSpec = z.looseObject({
 	pasteBack: z.boolean(),
 	maskCropPadding: z.int().optional(),
 	maskFeather: z.int().optional(),
+	maskInvert: z.boolean().optional(),
+	maskFill: MaskFill.optional(),
 	promptMode: PromptMode.optional(),
 	outputFormat: OutputFormat.optional(),
 	outputQuality: z.int().optional(),

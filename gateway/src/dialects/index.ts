@@ -4,6 +4,8 @@
  */
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { AppEnv } from '../lib/context.ts';
+import { a1111Routes } from './a1111/index.ts';
+import { internalRoutes } from './a1111/lists.ts';
 import { mcpRoutes } from './mcp/index.ts';
 import { dialectModelsRoutes } from './models/index.ts';
 import { openaiRoutes } from './openai/index.ts';
@@ -12,6 +14,8 @@ import { openaiRoutes } from './openai/index.ts';
 export const mountDialects = (app: OpenAPIHono<AppEnv>): void => {
 	app.route('/v1/images', openaiRoutes);
 	app.route('/v1/models', dialectModelsRoutes);
+	app.route('/sdapi/v1', a1111Routes);
+	app.route('/', internalRoutes);
 	app.route(
 		'/',
 		mcpRoutes(() => app),

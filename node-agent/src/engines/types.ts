@@ -3,7 +3,7 @@
  * of results.
  * @module
  */
-import type { Device, FailureClass } from '@limner/shared';
+import type { Device, FailureClass, MaskFill } from '@limner/shared';
 import type { ModelFolderInfo } from '../models/layout.ts';
 import type { Pixels } from '../png/encode.ts';
 
@@ -34,6 +34,8 @@ export interface EngineRequest {
 	pasteBack: boolean;
 	maskCropPadding?: number;
 	maskFeather?: number;
+	maskInvert?: boolean;
+	maskFill?: MaskFill;
 	promptMode?: 'plain' | 'weighted';
 	useT5?: boolean;
 	originalSize?: [number, number];

@@ -36,6 +36,8 @@ export const toEngineRequest = (spec: JobSpec, seed: number): EngineRequest => (
 	pasteBack: spec.pasteBack,
 	...(spec.maskCropPadding === undefined ? {} : { maskCropPadding: spec.maskCropPadding }),
 	...(spec.maskFeather === undefined ? {} : { maskFeather: spec.maskFeather }),
+	...(spec.maskInvert === undefined ? {} : { maskInvert: spec.maskInvert }),
+	...(spec.maskFill === undefined ? {} : { maskFill: spec.maskFill }),
 	...(spec.promptMode === undefined ? {} : { promptMode: spec.promptMode }),
 });
 

@@ -45,7 +45,7 @@ const inputErrors = (request: JobRequest, task: Operation): FieldError[] => {
 };
 
 /** Fields that only mean something for a masked picture. */
-const MASK_FIELDS = ['maskCropPadding', 'maskFeather'] as const;
+const MASK_FIELDS = ['maskCropPadding', 'maskFeather', 'maskInvert', 'maskFill'] as const;
 
 const maskErrors = (request: JobRequest): FieldError[] =>
 	request.maskImage !== undefined

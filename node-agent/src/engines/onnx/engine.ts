@@ -28,6 +28,7 @@ import {
 	type EngineOutcome,
 } from '../types.ts';
 import { readInitImage, readMaskImage } from './inputs.ts';
+import { fillAround, invertMask } from './mask-fill.ts';
 import { WarmModels } from './warm-models.ts';
 
 export interface OnnxOptions {
@@ -96,8 +97,13 @@ const requestReader = (): ((item: EngineItem) => Promise<Prepared>) => {
 		}
 		if (inputs.mask !== undefined) {
 			const { mask, sha256 } = await readMaskImage(inputs.mask);
-			generate.maskImage = shareOne(masks, sha256, mask);
+			const invert = request.maskInvert === true;
+			const key = `${sha256}${invert ? ' inverted' : ''}`;
+			generate.maskImage = shareOne(masks, key, invert ? invertMask(mask) : mask);
 			hashes.maskImageSha256 = sha256;
+			if (request.maskFill === 'around' && generate.initImage !== undefined) {
+				generate.initImage = shareOne(images, `${hashes.initImageSha256} ${key}`, fillAround(generate.initImage, generate.maskImage));
+			}
 		}
 		return { generate, hashes };
 	};

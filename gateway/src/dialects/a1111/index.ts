@@ -1,0 +1,168 @@
+/**
+ * AUTOMATIC1111's web UI API below `/sdapi/v1`: making pictures and watching them.
+ * @module
+ */
+import { createRoute, z } from '@hono/zod-openapi';
+import { parseInfotext, type ImageRecord, type JobRequest } from '@limner/shared';
+import type { AppContext } from '../../lib/context.ts';
+import { jsonRequest, jsonResponse, named, newApp, secured } from '../../lib/openapi.ts';
+import { answer, securedPictureJson } from '../lib/answer.ts';
+import { modelFor, sizeFor, warn } from '../lib/model.ts';
+import { assetOf, base64All, decodeInline } from '../lib/pictures.ts';
+import { abandon, startJob, waitForJob, type Done } from '../lib/run.ts';
+import { refuse } from './errors.ts';
+import { infoOf } from './info.ts';
+import { addLists } from './lists.ts';
+import { readOptions } from './options.ts';
+import { pngTexts } from './png-text.ts';
+import { jobsOfKey, keyLabel, progressOf } from './progress.ts';
+import { img2imgJob, settingsOf, txt2imgJob, wantedSize } from './request.ts';
+import { A1111Error, Generated, Img2Img, Progress, Txt2Img } from './schema.ts';
+
+/** Mounted at `/sdapi/v1`. */
+export const a1111Routes = newApp();
+a1111Routes.onError((error, c) => refuse(c, error));
+
+const tags = ['a1111'];
+const refusals = Object.fromEntries(
+	([400, 401, 403, 413, 415, 422, 429, 500, 503] as const).map((status) => [status, jsonResponse(A1111Error, 'Refused')]),
+) as Record<400 | 401 | 403 | 413 | 415 | 422 | 429 | 500 | 503, ReturnType<typeof jsonResponse<typeof A1111Error>>>;
+
+const picturesOf = async (c: AppContext, body: Txt2Img, { row, images }: Done, extra: object): Promise<Response> => {
+	const send: ImageRecord[] = body.send_images === false ? [] : images;
+	const started = row.startedAt ?? row.createdAt;
+	return Response.json({
+		images: await base64All(c, send),
+		parameters: { ...body, ...extra },
+		info: infoOf(row.spec, images, started),
+	});
+};
+
+/** Runs a job for a waiting client. A job that was interrupted answers what was made before, as the web UI does. */
+const run = async (c: AppContext, body: Txt2Img, request: JobRequest, extra: object = {}): Promise<Response> => {
+	const labels = [...(request.labels ?? []), keyLabel(c)];
+	const row = await startJob(c, { request: { ...request, labels }, body, idempotencyKey: c.req.header('idempotency-key') });
+	c.header('Limner-Job', row.id);
+	for (const warning of row.warnings) warn(c, warning);
+	return answer(
+		c,
+		async (signal) => picturesOf(c, body, await waitForJob(c, row, { signal, keepCanceled: true }), extra),
+		(thrown) => refuse(c, thrown),
+	);
+};
+
+/** Model, size and remembered settings of a request. */
+const prepare = async (c: AppContext, body: Txt2Img) => {
+	const stored = await readOptions(c);
+	const settings = settingsOf({ ...stored, ...body.override_settings });
+	if (settings.ignored.length > 0) warn(c, `override_settings has no effect on ${settings.ignored.join(', ')}`);
+	const model = await modelFor(c, settings.model);
+	const size = sizeFor(c, model, wantedSize(body, model));
+	const format = settings.outputFormat === undefined ? {} : { outputFormat: settings.outputFormat };
+	return { model, size, format };
+};
+
+a1111Routes.openapi(
+	createRoute({
+		method: 'post',
+		path: '/txt2img',
+		operationId: 'a1111Txt2Img',
+		tags,
+		summary: 'Make pictures from a prompt (A1111)',
+		...securedPictureJson('jobs:write'),
+		request: { body: jsonRequest(Txt2Img) },
+		responses: { 200: jsonResponse(Generated, 'The pictures'), ...refusals },
+	}),
+	async (c) => {
+		const body = c.req.valid('json');
+		const { model, size, format } = await prepare(c, body);
+		return run(c, body, { ...txt2imgJob(body, model, size), ...format }) as never;
+	},
+);
+
+a1111Routes.openapi(
+	createRoute({
+		method: 'post',
+		path: '/img2img',
+		operationId: 'a1111Img2Img',
+		tags,
+		summary: 'Change a picture, or what a mask shows of it (A1111); white is repainted',
+		...securedPictureJson('jobs:write'),
+		request: { body: jsonRequest(Img2Img) },
+		responses: { 200: jsonResponse(Generated, 'The pictures'), ...refusals },
+	}),
+	async (c) => {
+		const body = c.req.valid('json');
+		const { model, size, format } = await prepare(c, body);
+		const init = await assetOf(c, decodeInline(body.init_images[0] ?? '', 'init_images'));
+		const mask = body.mask === null || body.mask === undefined ? undefined : await assetOf(c, decodeInline(body.mask, 'mask'));
+		const images = { init: { asset: init.id }, ...(mask === undefined ? {} : { mask: { asset: mask.id } }) };
+		const echo = body.include_init_images === true ? {} : { init_images: null, mask: null };
+		return run(c, body, { ...img2imgJob(body, model, size, images), ...format }, echo) as never;
+	},
+);
+
+a1111Routes.openapi(
+	createRoute({
+		method: 'get',
+		path: '/progress',
+		operationId: 'a1111Progress',
+		tags,
+		summary: 'Progress of this key’s job (A1111)',
+		...secured('jobs:read'),
+		request: { query: z.object({ skip_current_image: z.enum(['true', 'false', 'True', 'False', '1', '0']).optional() }) },
+		responses: { 200: jsonResponse(Progress, 'The progress; all zero when there is none'), ...refusals },
+	}),
+	async (c) => c.json(await progressOf(c, !/^(?:true|1)$/i.test(c.req.valid('query').skip_current_image ?? 'false')), 200),
+);
+
+const Empty = named(z.object({}), 'A1111Empty');
+
+/** Interrupt and skip are one here: every picture of a job may be on another node. */
+for (const [path, operationId] of [
+	['/interrupt', 'a1111Interrupt'],
+	['/skip', 'a1111Skip'],
+] as const) {
+	a1111Routes.openapi(
+		createRoute({
+			method: 'post',
+			path,
+			operationId,
+			tags,
+			summary: 'Cancel this key’s open jobs (A1111); pictures that are made stay',
+			...secured('jobs:write'),
+			responses: { 200: jsonResponse(Empty, 'Done'), ...refusals },
+		}),
+		async (c) => {
+			await Promise.all((await jobsOfKey(c, true)).map((row) => abandon(c, row.id)));
+			return c.json({}, 200);
+		},
+	);
+}
+
+const PngInfo = named(
+	z.object({ info: z.string(), items: z.record(z.string(), z.string()), parameters: z.record(z.string(), z.string()) }),
+	'A1111PngInfo',
+);
+
+a1111Routes.openapi(
+	createRoute({
+		method: 'post',
+		path: '/png-info',
+		operationId: 'a1111PngInfo',
+		tags,
+		summary: 'How a PNG was made, from its own text (A1111)',
+		...securedPictureJson('jobs:read'),
+		request: { body: jsonRequest(named(z.object({ image: z.string().min(1) }), 'A1111PngInfoRequest')) },
+		responses: { 200: jsonResponse(PngInfo, 'The text; empty when there is none'), ...refusals },
+	}),
+	async (c) => {
+		const items = await pngTexts(decodeInline(c.req.valid('json').image, 'image'));
+		const info = items['parameters'] ?? '';
+		if (info === '') return c.json({ info, items, parameters: {} }, 200);
+		const { prompt, negativePrompt, fields } = parseInfotext(info);
+		return c.json({ info, items, parameters: { Prompt: prompt, 'Negative prompt': negativePrompt ?? '', ...fields } }, 200);
+	},
+);
+
+addLists(a1111Routes, refusals);

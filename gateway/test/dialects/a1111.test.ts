@@ -1,0 +1,205 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import { call, cleanUp, KEY } from '../http/harness.ts';
+import { until } from '../pool/harness.ts';
+import { bytesOf, chunk, makePng } from '../storage/pictures.ts';
+import { base64, paint } from './harness.ts';
+
+afterEach(cleanUp);
+
+const sd = (path: string, json?: object) => call(`/sdapi/v1/${path}`, json === undefined ? {} : { json });
+const bodyOf = async <T>(response: Promise<Response>): Promise<T> => (await response).json();
+interface Made {
+	images: string[];
+	parameters: Record<string, unknown>;
+	info: string;
+}
+interface Progress {
+	progress: number;
+	state: Record<string, unknown>;
+	current_task: string | null;
+	current_image: string | null;
+}
+const PNG = base64(makePng({ width: 64, height: 64 }));
+
+describe('txt2img', () => {
+	it('answers pictures, the parameters, and info as a text of JSON', async () => {
+		const { tasks } = await paint();
+		const request = {
+			prompt: 'a (red:1.2) castle',
+			negative_prompt: 'fog',
+			seed: 5,
+			n_iter: 2,
+			steps: 3,
+			cfg_scale: 6,
+			width: 128,
+			height: 128,
+		};
+		const made = await bodyOf<Made>(
+			sd('txt2img', { ...request, sampler_name: 'DPM++ 2M', scheduler: 'Karras', styles: [], script_name: null }),
+		);
+		expect(made.images).toHaveLength(2);
+		expect(made.parameters).toMatchObject({ seed: 5, sampler_name: 'DPM++ 2M' });
+		const info = JSON.parse(made.info) as Record<string, unknown>;
+		expect(info).toMatchObject({
+			seed: 5,
+			all_seeds: [5, 6],
+			steps: 3,
+			cfg_scale: 6,
+			sampler_name: 'DPM++ 2M Karras',
+			sd_model_name: 'storybook',
+		});
+		expect((info['infotexts'] as string[])[1]).toContain(
+			'Negative prompt: fog\nSteps: 3, Sampler: DPM++ 2M Karras, CFG scale: 6, Seed: 6, Size: 128x128',
+		);
+		expect(tasks[0]!.spec).toMatchObject({ promptMode: 'weighted', scheduler: 'dpmpp_2m_karras' });
+	});
+
+	it('takes what webuiapi sends for a plain picture', async () => {
+		await paint();
+		const defaults = {
+			enable_hr: false,
+			hr_scale: 2,
+			hr_upscaler: 'Latent',
+			subseed: -1,
+			subseed_strength: 0,
+			seed: -1,
+			s_churn: 0,
+			s_noise: 1,
+		};
+		const response = await sd('txt2img', {
+			...defaults,
+			prompt: '',
+			width: 512,
+			height: 512,
+			alwayson_scripts: {},
+			script_args: [],
+			override_settings: {},
+		});
+		expect([response.status, response.headers.get('limner-warning')]).toEqual([
+			200,
+			expect.stringContaining('512x512 was changed to 128x128'),
+		]);
+		await response.arrayBuffer();
+	});
+
+	it.each([
+		[{ prompt: 'x <lora:anime:0.8>' }, 'lora:anime'],
+		[{ prompt: 'x', enable_hr: true }, 'enable_hr is not possible here'],
+		[{ prompt: 'x', alwayson_scripts: { controlnet: {} } }, 'alwayson_scripts'],
+		[{ prompt: 'x', sampler_name: 'Restart' }, 'the sampler Restart does not exist'],
+		[{ prompt: 'x', sampler_name: 'DDIM', scheduler: 'Karras' }, 'the schedule Karras does not exist for the sampler DDIM'],
+		[{ prompt: 'x', override_settings: { sd_model_checkpoint: 'nope' } }, 'nope does not exist'],
+		[{ prompt: 'x', batch_size: 5, n_iter: 5 }, 'at most 16'],
+		[{ prompt: 'x', foo: 1 }, 'is not a known field'],
+	])('refuses %j in words', async (json, words) => {
+		const response = await sd('txt2img', json);
+		expect(response.status).toBe(422);
+		expect(JSON.stringify(await response.json())).toContain(words);
+	});
+
+	it('takes a key as the password, and asks for one', async () => {
+		const asked = await call('/sdapi/v1/samplers', { key: null });
+		expect([asked.status, asked.headers.get('www-authenticate')]).toEqual([401, 'Basic realm="limner"']);
+		expect(await asked.json()).toMatchObject({ error: 'unauthorized' });
+		expect((await call('/sdapi/v1/samplers', { key: null, headers: { authorization: `Basic ${btoa(`user:${KEY}`)}` } })).status).toBe(200);
+	});
+});
+
+describe('img2img', () => {
+	it('repaints what the mask shows, with its blur, fill, padding and direction', async () => {
+		const { tasks } = await paint();
+		const mask = {
+			mask: PNG,
+			mask_blur: 8,
+			inpainting_fill: 0,
+			inpaint_full_res: true,
+			inpaint_full_res_padding: 16,
+			inpainting_mask_invert: 1,
+		};
+		const made = await bodyOf<Made>(sd('img2img', { prompt: 'snow', init_images: [PNG], denoising_strength: 0.6, ...mask }));
+		expect(made.parameters).toMatchObject({ init_images: null, mask: null });
+		expect(tasks[0]!.spec).toMatchObject({
+			task: 'inpaint',
+			strength: 0.6,
+			maskFeather: 8,
+			maskFill: 'around',
+			maskCropPadding: 16,
+			maskInvert: true,
+		});
+	});
+
+	it('needs one picture, and refuses what it cannot fill with', async () => {
+		expect((await sd('img2img', { prompt: 'x' })).status).toBe(422);
+		const response = await sd('img2img', { prompt: 'x', init_images: [PNG], mask: PNG, inpainting_fill: 2 });
+		expect(JSON.stringify(await response.json())).toContain('inpainting_fill must be 0 (fill) or 1 (original)');
+	});
+});
+
+describe('progress and interrupt', () => {
+	it('tells how far the job of a task is, and stops it', async () => {
+		const seen = Promise.withResolvers<void>();
+		const { node } = await paint((task) => {
+			node.progress(task, 2);
+			seen.resolve();
+			return false;
+		});
+		const idle = await bodyOf<Progress>(sd('progress'));
+		expect(idle).toMatchObject({ progress: 0, state: { job_count: 0 }, current_image: null });
+		const answer = sd('txt2img', { prompt: 'x', steps: 4, force_task_id: 'mine' });
+		await seen.promise;
+		await until(
+			async () => (await bodyOf<Progress>(sd('progress?skip_current_image=true'))).state['sampling_step'] === 2,
+			'the second step',
+		);
+		const progress = await bodyOf<Progress>(sd('progress?skip_current_image=true'));
+		expect(progress).toMatchObject({ current_task: 'mine', state: { sampling_steps: 4, job_count: 1, job: 'scripts_txt2img' } });
+		expect(progress.progress).toBeCloseTo(0.51);
+		const internal = (id: string) =>
+			bodyOf(call('/internal/progress', { json: { id_task: id, id_live_preview: -1, live_preview: false } }));
+		expect(await internal('mine')).toMatchObject({ active: true, completed: false, progress: progress.progress });
+		expect(await internal('other')).toMatchObject({ active: false, queued: false, completed: false });
+		expect(await bodyOf(call('/internal/pending-tasks'))).toEqual({ size: 1, tasks: ['mine'] });
+		expect(await bodyOf(sd('interrupt', {}))).toEqual({});
+		expect((await bodyOf<Made>(answer)).images).toEqual([]);
+		await until(async () => ((await internal('mine')) as { completed: boolean }).completed, 'the task is over');
+	});
+});
+
+describe('lists', () => {
+	it('tell only what is true', async () => {
+		expect(await bodyOf(sd('sd-models'))).toContainEqual(expect.objectContaining({ title: 'storybook', model_name: 'storybook' }));
+		const samplers = await bodyOf<{ name: string }[]>(sd('samplers'));
+		expect(samplers.map(({ name }) => name)).toContain('DPM++ 2M');
+		expect(samplers.map(({ name }) => name)).not.toContain('DPM++ 2M Karras');
+		expect((await bodyOf<{ name: string }[]>(sd('schedulers'))).map(({ name }) => name)).toEqual([
+			'automatic',
+			'karras',
+			'exponential',
+			'beta',
+		]);
+		for (const path of ['loras', 'hypernetworks', 'sd-vae', 'face-restorers', 'prompt-styles']) expect(await bodyOf(sd(path))).toEqual([]);
+		expect(await bodyOf(sd('memory'))).toMatchObject({ cuda: { error: expect.any(String) as string } });
+		expect(await bodyOf(sd('cmd-flags'))).toMatchObject({ api: true });
+	});
+
+	it('keep settings that mean something, and refuse the rest', async () => {
+		expect((await sd('options', { samples_format: 'webp', sd_model_checkpoint: 'storybook' })).status).toBe(200);
+		expect(await bodyOf(sd('options'))).toMatchObject({ samples_format: 'webp', sd_model_checkpoint: 'storybook' });
+		const { tasks } = await paint();
+		await bodyOf(sd('txt2img', { prompt: 'x' }));
+		expect(tasks[0]!.spec.outputFormat).toBe('webp');
+		expect((await sd('options', { sd_vae: 'other.pt' })).status).toBe(422);
+		expect((await sd('options', { samples_format: 'png' })).status).toBe(200);
+	});
+
+	it('read the text of a PNG', async () => {
+		const text = 'a fox\nNegative prompt: fog\nSteps: 4, Sampler: Euler a, Seed: 7';
+		const png = makePng({ width: 8, height: 8, before: [chunk('tEXt', bytesOf(`parameters\0${text}`))] });
+		expect(await bodyOf(sd('png-info', { image: base64(png) }))).toEqual({
+			info: text,
+			items: { parameters: text },
+			parameters: { Prompt: 'a fox', 'Negative prompt': 'fog', Steps: '4', Sampler: 'Euler a', Seed: '7' },
+		});
+		expect(await bodyOf(sd('png-info', { image: PNG }))).toEqual({ info: '', items: {}, parameters: {} });
+	});
+});
