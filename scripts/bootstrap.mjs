@@ -39,7 +39,7 @@ const wantedStamp = () => {
 
 /** A dependency whose folder has gone: somebody tidied up, or an installation was broken off. */
 const missingPackage = () => {
-	for (const folder of ['.', 'shared', 'gateway', 'node-agent', 'sdk']) {
+	for (const folder of ['.', 'shared', 'gateway', 'node-agent', 'sdk', 'web']) {
 		const { dependencies = {}, devDependencies = {} } = JSON.parse(readFileSync(join(ROOT, folder, 'package.json'), 'utf8'));
 		for (const name of Object.keys({ ...dependencies, ...devDependencies })) {
 			if (!existsSync(join(ROOT, folder, 'node_modules', name, 'package.json'))) return name;

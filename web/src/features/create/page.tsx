@@ -1,0 +1,136 @@
+import type { Model } from '@limner/sdk';
+import { SlidersHorizontal, Sparkles } from 'lucide-react';
+import { useState, type KeyboardEvent } from 'react';
+import { modelOf, useModels } from '../../lib/queries.ts';
+import { useValue } from '../../lib/value.ts';
+import { t } from '../../strings.ts';
+import { Button } from '../../ui/button.tsx';
+import { Modal } from '../../ui/dialog.tsx';
+import { INPUT } from '../../ui/field.tsx';
+import { JobTile } from '../jobs/tile.tsx';
+import { submit, useEntries } from '../jobs/store.ts';
+import { draft, effective, problems, toRequest } from './draft.ts';
+import { Recent } from './recent.tsx';
+import { SettingsPanel } from './settings.tsx';
+
+const EXAMPLES = [
+	'a red castle in the mountains in the snow',
+	'a lighthouse on a cliff at sunset',
+	'a yellow hot air balloon over the sea, with birds',
+	'a cottage in a forest at night under a full moon',
+];
+
+const send = (model: Model | undefined): void => {
+	const wanted = draft.get();
+	if (model === undefined || problems(wanted, model).length > 0) return;
+	void submit(toRequest(wanted, model, Math.random), effective(wanted, model));
+};
+
+const Prompt = ({ model }: { model: Model | undefined }) => {
+	const current = useValue(draft);
+	const why = problems(current, model);
+	const onKey = (event: KeyboardEvent): void => {
+		if (event.key !== 'Enter' || event.shiftKey) return;
+		event.preventDefault();
+		send(model);
+	};
+	return (
+		<form
+			onSubmit={(event) => {
+				event.preventDefault();
+				send(model);
+			}}
+			className="flex flex-col gap-2"
+		>
+			<label htmlFor="prompt" className="font-display text-xl">
+				{t.create.prompt}
+			</label>
+			<textarea
+				id="prompt"
+				rows={2}
+				maxLength={4000}
+				value={current.prompt}
+				placeholder={t.create.placeholder}
+				onChange={(event) => draft.set({ ...current, prompt: event.target.value })}
+				onKeyDown={onKey}
+				className={`${INPUT} resize-y text-base`}
+			/>
+			<div className="flex flex-wrap items-center gap-3">
+				<Button kind="primary" type="submit" icon={<Sparkles size={16} />} disabled={why.length > 0} aria-describedby="why-not" className="min-h-11 px-5">
+					{current.n > 1 ? t.create.go : t.create.goOne}
+				</Button>
+				<p id="why-not" className="text-sm text-muted">
+					{why.join(' ')}
+				</p>
+			</div>
+		</form>
+	);
+};
+
+const Examples = ({ model }: { model: Model | undefined }) => (
+	<div className="flex flex-col items-center gap-3 rounded-2xl border border-dashed border-line p-10 text-center">
+		<p className="font-display text-xl">{t.create.empty}</p>
+		<p className="text-sm text-muted">{t.create.example}</p>
+		<div className="flex flex-wrap justify-center gap-2">
+			{EXAMPLES.map((prompt) => (
+				<Button
+					key={prompt}
+					onClick={() => {
+						draft.set({ ...draft.get(), prompt });
+						send(model);
+					}}
+					disabled={model === undefined}
+				>
+					{prompt}
+				</Button>
+			))}
+		</div>
+	</div>
+);
+
+const Phone = ({ children }: { children: React.ReactNode }) => {
+	const [open, setOpen] = useState(false);
+	return (
+		<div className="lg:hidden">
+			<Button icon={<SlidersHorizontal size={16} />} onClick={() => setOpen(true)}>
+				{t.create.more}
+			</Button>
+			<Modal open={open} onOpenChange={setOpen} title={t.create.more}>
+				{children}
+			</Modal>
+		</div>
+	);
+};
+
+/** Prompt first; what is being made and what was made below it; the settings beside it, on a phone in a sheet. */
+export const CreatePage = () => {
+	const current = useValue(draft);
+	const { data: models = [], isSuccess } = useModels();
+	const entries = useEntries();
+	const model = modelOf(models, current.model);
+	const settings =
+		model === undefined ? (
+			<p className="text-muted">{isSuccess ? t.create.noModels : ''}</p>
+		) : (
+			<SettingsPanel draft={current} model={model} models={models} onChange={draft.set} />
+		);
+	return (
+		<div className="mx-auto flex max-w-7xl flex-col gap-6 p-4 sm:p-6 lg:flex-row">
+			<h1 className="sr-only">{t.create.title}</h1>
+			<section className="flex min-w-0 flex-1 flex-col gap-6">
+				<Prompt model={model} />
+				<Phone>{settings}</Phone>
+				{entries.length === 0 ? <Recent empty={<Examples model={model} />} /> : null}
+				<div className="grid grid-cols-1 gap-6 sm:grid-cols-2">
+					{entries.map((entry) => (
+						<JobTile key={entry.key} entry={entry} />
+					))}
+				</div>
+				{entries.length > 0 ? <Recent empty={null} /> : null}
+			</section>
+			<aside aria-label={t.create.more} className="hidden w-80 shrink-0 lg:block">
+				<div className="rounded-2xl border border-line bg-panel p-4 shadow-card">{settings}</div>
+			</aside>
+		</div>
+	);
+};

@@ -1,0 +1,156 @@
+import type { Model } from '@limner/sdk';
+import { Brush } from 'lucide-react';
+import { useEffect, useRef, useState, type FormEvent, type RefObject } from 'react';
+import { modelOf, useModels } from '../../lib/queries.ts';
+import { useValue } from '../../lib/value.ts';
+import { t } from '../../strings.ts';
+import { Button } from '../../ui/button.tsx';
+import { INPUT, Range, Select } from '../../ui/field.tsx';
+import { sayError } from '../../ui/toast.tsx';
+import { draft, effective, SEED_END } from '../create/draft.ts';
+import { submit, useEntries } from '../jobs/store.ts';
+import { Candidates } from './candidates.tsx';
+import { DropZone } from './drop.tsx';
+import { doOp, EMPTY_MASK, redo, undo, type Mask } from './mask.ts';
+import { isMarked, maskFromPicture, maskPng } from './paint.ts';
+import { source, type Source } from './source.ts';
+import { Stage } from './stage.tsx';
+import { Toolbar } from './toolbar.tsx';
+import { commandOf, DEFAULT_TOOLS, type Tools } from './tools.ts';
+
+const DEFAULT_STRENGTH = 0.75;
+/** Jobs of the editor carry it, so that results find back to it after a reload. */
+const LABEL = 'edit';
+
+interface Edit {
+	current: Source;
+	model: Model;
+	prompt: string;
+	strength: number;
+	feather: number;
+	canvas: HTMLCanvasElement;
+}
+
+const send = async ({ current, model, prompt, strength, feather, canvas }: Edit): Promise<void> => {
+	const marked = isMarked(canvas);
+	const wanted = draft.get();
+	const { steps, guidance, scheduler } = effective(wanted, model);
+	const { width, height } = current;
+	const mask = marked ? { maskImage: await maskPng(canvas), ...(feather > 0 ? { maskFeather: feather } : {}) } : {};
+	const request = {
+		prompt: prompt.trim(),
+		model: model.name,
+		task: marked ? ('inpaint' as const) : ('img2img' as const),
+		...{ width, height, steps, guidance, scheduler, strength },
+		n: wanted.n,
+		seed: wanted.seed ?? Math.floor(Math.random() * SEED_END),
+		labels: [LABEL],
+		initImage: current.picture,
+		...mask,
+	};
+	await submit(request, current);
+};
+
+/** A key that is typed into a text is no command. */
+const isTyping = (event: globalThis.KeyboardEvent): boolean => event.target instanceof HTMLElement && event.target.matches('input:not([type=range]), textarea, select');
+
+const useMask = (canvas: RefObject<HTMLCanvasElement | null>, size: Source) => {
+	const [mask, setMask] = useState<Mask>(EMPTY_MASK);
+	const [tools, setTools] = useState<Tools>(DEFAULT_TOOLS);
+	const change = (part: Partial<Tools>): void => setTools((had) => ({ ...had, ...part }));
+	useEffect(() => setMask(EMPTY_MASK), [size]);
+	useEffect(() => {
+		const key = (event: globalThis.KeyboardEvent): void => {
+			const command = isTyping(event) ? undefined : commandOf(event, tools);
+			if (command === undefined) return;
+			event.preventDefault();
+			if ('tools' in command) change(command.tools);
+			else setMask(command.history === 'undo' ? undo : redo);
+		};
+		addEventListener('keydown', key);
+		return () => removeEventListener('keydown', key);
+	}, [tools]);
+	const save = async (): Promise<void> => {
+		if (canvas.current === null) return;
+		const link = document.createElement('a');
+		link.href = URL.createObjectURL(await maskPng(canvas.current));
+		link.download = 'mask.png';
+		link.click();
+		URL.revokeObjectURL(link.href);
+	};
+	const act = (what: 'fill' | 'invert' | 'clear' | 'undo' | 'redo' | 'export' | 'close'): void => {
+		if (what === 'undo') setMask(undo);
+		else if (what === 'redo') setMask(redo);
+		else if (what === 'export') save().catch(sayError);
+		else if (what === 'close') source.set(undefined);
+		else setMask((had) => doOp(had, { kind: what }));
+	};
+	const load = async (file: File): Promise<void> => {
+		const image = maskFromPicture(await createImageBitmap(file), size.width, size.height);
+		setMask((had) => doOp(had, { kind: 'image', image }));
+	};
+	return { mask, setMask, tools, change, act, load };
+};
+
+const Editor = ({ current, models }: { current: Source; models: readonly Model[] }) => {
+	const able = models.filter(({ operations }) => operations.includes('img2img') || operations.includes('inpaint'));
+	const wanted = useValue(draft);
+	const model = modelOf(able, wanted.model);
+	const canvas = useRef<HTMLCanvasElement>(null);
+	const { mask, setMask, tools, change, act, load } = useMask(canvas, current);
+	const [prompt, setPrompt] = useState(current.prompt === '' ? wanted.prompt : current.prompt);
+	const [strength, setStrength] = useState(DEFAULT_STRENGTH);
+	const go = (event: FormEvent): void => {
+		event.preventDefault();
+		if (canvas.current === null || model === undefined || prompt.trim() === '') return;
+		send({ current, model, prompt, strength, feather: tools.feather, canvas: canvas.current }).catch(sayError);
+	};
+	return (
+		<div className="flex flex-col gap-4">
+			<Toolbar
+				tools={tools}
+				onTools={change}
+				canUndo={mask.done.length > 0}
+				canRedo={mask.undone.length > 0}
+				onAct={act}
+				onImport={(file) => void load(file).catch(sayError)}
+			/>
+			<Stage source={current} ops={mask.done} tools={tools} canvas={canvas} onDraw={(op) => setMask((had) => doOp(had, op))} />
+			<form onSubmit={go} className="flex flex-col gap-3 rounded-2xl border border-line bg-panel p-4">
+				<label htmlFor="edit-prompt" className="font-medium">
+					{t.create.prompt}
+				</label>
+				<textarea id="edit-prompt" rows={2} maxLength={4000} value={prompt} onChange={(event) => setPrompt(event.target.value)} className={INPUT} />
+				<div className="grid gap-4 sm:grid-cols-2">
+					<Range label={t.edit.strength} help={t.create.help.strength} min={0.05} max={1} step={0.05} value={strength} onChange={setStrength} show={(v) => v.toFixed(2)} />
+					<Select
+						label={t.create.model}
+						value={model?.name ?? ''}
+						options={able.map(({ name, displayName }) => ({ value: name, label: displayName }))}
+						onChange={(name) => draft.set({ ...wanted, model: name })}
+					/>
+				</div>
+				<div className="flex flex-wrap items-center gap-3">
+					<Button kind="primary" type="submit" icon={<Brush size={16} />} disabled={model === undefined || prompt.trim() === ''} className="min-h-11 px-5">
+						{mask.done.length > 0 ? t.edit.goMask : t.edit.go}
+					</Button>
+					<p className="text-sm text-muted">{model === undefined ? t.edit.notSupported : prompt.trim() === '' ? t.create.why.prompt : t.edit.maskHint}</p>
+				</div>
+			</form>
+		</div>
+	);
+};
+
+/** Draw parts of a picture anew, or all of it. */
+export const EditPage = () => {
+	const { data: models = [] } = useModels();
+	const current = useValue(source);
+	const entries = useEntries().filter(({ request, job }) => (request.labels ?? job?.request.labels ?? []).includes(LABEL));
+	return (
+		<div className="mx-auto flex max-w-5xl flex-col gap-6 p-4 sm:p-6">
+			<h1 className="font-display text-2xl">{t.edit.title}</h1>
+			{current === undefined ? <DropZone multiple={modelOf(models, undefined)?.sizeMultiple ?? 8} /> : <Editor key={current.url} current={current} models={models} />}
+			{current === undefined ? null : <Candidates entries={entries} source={current} />}
+		</div>
+	);
+};

@@ -1,0 +1,72 @@
+/**
+ * What the pages read from the gateway, and how often.
+ * @module
+ */
+import { ApiError, type Model } from '@limner/sdk';
+import { QueryClient, useInfiniteQuery, useQuery } from '@tanstack/react-query';
+import { useEffect } from 'react';
+import { onSettled, refresh } from '../features/jobs/store.ts';
+import { client, onFailure } from './session.ts';
+import { createValue } from './value.ts';
+
+const FLEET_MS = 2_000;
+const MODELS_MS = 10_000;
+const JOBS_MS = 1_000;
+const PAGE = 60;
+
+/** Whether the last call found a gateway. */
+export const reachable = createValue(true);
+
+export const queries = new QueryClient({
+	defaultOptions: {
+		queries: {
+			staleTime: 1_000,
+			// The client repeats by itself what may be repeated; a page that polls asks again anyway.
+			retry: false,
+			refetchOnWindowFocus: true,
+		},
+	},
+});
+
+queries.getQueryCache().subscribe((event) => {
+	if (event.type !== 'updated') return;
+	if (event.action.type === 'success') reachable.set(true);
+	if (event.action.type === 'error') {
+		onFailure(event.action.error);
+		reachable.set(event.action.error instanceof ApiError);
+	}
+});
+
+export const useModels = () => useQuery({ queryKey: ['models'], queryFn: ({ signal }) => client.models.list({ signal }), refetchInterval: MODELS_MS });
+export const useSchedulers = () =>
+	useQuery({ queryKey: ['schedulers'], queryFn: ({ signal }) => client.models.schedulers({ signal }), staleTime: Number.POSITIVE_INFINITY });
+export const useNodes = () => useQuery({ queryKey: ['nodes'], queryFn: ({ signal }) => client.nodes.list({}, { signal }), refetchInterval: FLEET_MS });
+export const useUsage = () => useQuery({ queryKey: ['usage'], queryFn: ({ signal }) => client.usage({ signal }) });
+
+/** Keeps the list of jobs true while a page is open. */
+export const useJobsFeed = (): void => {
+	useQuery({
+		queryKey: ['jobs'],
+		queryFn: async ({ signal }) => {
+			await refresh(signal);
+			return Date.now();
+		},
+		refetchInterval: JOBS_MS,
+	});
+};
+
+/** Finished pictures, newest first, page by page; fresh ones come in as jobs end. */
+export const useImages = () => {
+	const query = useInfiniteQuery({
+		queryKey: ['images'],
+		queryFn: ({ pageParam, signal }) => client.gallery.list({ limit: PAGE, ...(pageParam === undefined ? {} : { cursor: pageParam }) }, { signal }),
+		initialPageParam: undefined as string | undefined,
+		getNextPageParam: (last) => last.nextCursor ?? undefined,
+	});
+	useEffect(() => onSettled(() => void queries.invalidateQueries({ queryKey: ['images'] })), []);
+	return query;
+};
+
+/** The model that a request means: the named one, else the pool's default, else any. */
+export const modelOf = (models: readonly Model[], name: string | undefined): Model | undefined =>
+	models.find((model) => model.name === name) ?? models.find((model) => model.isDefault) ?? models[0];
