@@ -23,6 +23,20 @@ export default defineConfig({
 			},
 		},
 		projects: [
+			...(process.env['LIMNER_TEST_BROWSER'] === undefined
+				? []
+				: [
+						{
+							test: {
+								name: 'browser',
+								env: OWN_STATE,
+								include: ['tests/browser/**/*.test.ts'],
+								testTimeout: 180_000,
+								hookTimeout: 120_000,
+								fileParallelism: false,
+							},
+						},
+					]),
 			{ test: { name: 'shared', include: ['shared/src/**/*.test.ts'] } },
 			{ test: { name: 'sdk', include: ['sdk/src/**/*.test.ts'] } },
 			{
@@ -57,6 +71,7 @@ export default defineConfig({
 			},
 			{ test: { name: 'proof', include: ['tests/{chaos,load,conformance}/**/*.test.ts'], testTimeout: 60_000 } },
 			{ test: { name: 'reference', include: ['tests/reference/**/*.test.ts'], testTimeout: 120_000 } },
+			{ test: { name: 'web', include: ['web/src/**/*.test.ts'] } },
 			{
 				test: {
 					name: 'clients',

@@ -16,6 +16,7 @@ interface Step {
 	command: string;
 	args: string[];
 	cwd?: string;
+	env?: Record<string, string>;
 }
 
 const bin = (name: string, ...args: string[]): Step => ({ command: join(BIN, name), args });
@@ -26,8 +27,8 @@ const node = (file: string, ...args: string[]): Step => ({
 const titled = (title: string, step: Step): Step => ({ ...step, title });
 const vitest = (...args: string[]): Step => bin('vitest', 'run', '--root', ROOT, ...args);
 
-const PACKAGES = ['shared', 'gateway', 'node-agent', 'sdk', '.'];
-const LINTED = ['shared', 'gateway', 'node-agent', 'sdk', 'scripts', 'tests', 'vitest.config.ts'];
+const PACKAGES = ['shared', 'gateway', 'node-agent', 'sdk', 'web', '.'];
+const LINTED = ['shared', 'gateway', 'node-agent', 'sdk', 'web', 'scripts', 'tests', 'vitest.config.ts'];
 const FORMATTED = [...LINTED, 'package.json', 'tsconfig.json'];
 
 const lint = (): Step[] => [
@@ -41,21 +42,29 @@ const typecheck = (): Step[] => [
 const build = (): Step[] => [titled('gateway bundle', node('scripts/bundle-size.ts'))];
 const openapi = (...args: string[]): Step => titled('openapi.json and the types of the SDK', node('scripts/openapi.ts', ...args));
 
+/** Silent when the studio is up to date. */
+const web = (): Step => node('scripts/web-build.ts');
+
 const TASKS: Record<string, (args: string[]) => Step[]> = {
 	demo: (args) => [node(CLI, 'demo', ...args)],
-	start: (args) => [node(CLI, 'up', ...args)],
-	limner: (args) => [node(CLI, ...args)],
+	start: (args) => [web(), node(CLI, 'up', ...args)],
+	limner: (args) => [...(args[0] === 'up' ? [web()] : []), node(CLI, ...args)],
+	'build:web': () => [web()],
+	'dev:web': () => [{ ...bin('vite'), command: join(ROOT, 'web/node_modules/.bin/vite'), cwd: join(ROOT, 'web') }],
 	test: (args) => [vitest('--coverage', ...args)],
 	'test:all': (args) => [vitest('--coverage', ...args)],
 	'test:unit': (args) => [
 		vitest(
-			...(args.includes('--project') ? [] : ['--project', 'shared', '--project', 'gateway', '--project', 'node-agent', '--project', 'sdk']),
+			...(args.includes('--project')
+				? []
+				: ['--project', 'shared', '--project', 'gateway', '--project', 'node-agent', '--project', 'sdk', '--project', 'web']),
 			...args,
 		),
 	],
 	'test:workerd': (args) => [vitest('--project', 'gateway', '--project', 'workerd', ...args)],
 	'test:reference': (args) => [vitest('--project', 'reference', ...args)],
 	'test:pull': (args) => [vitest('--project', 'node-agent', 'models/pull.test', 'cli/models-pull.test', ...args)],
+	'test:browser': (args) => [web(), { ...vitest('--project', 'browser', ...args), env: { LIMNER_TEST_BROWSER: '1' } }],
 	'test:e2e': (args) => [vitest('--project', 'e2e', ...args)],
 	'test:sdk': (args) => [vitest('--project', 'sdk', '--project', 'sdk-e2e', ...args)],
 	sim: (args) => [node('gateway/src/pool/sim/cli.ts', ...args)],
@@ -82,7 +91,11 @@ const USER_TASKS = new Set(['demo', 'start', 'limner']);
 const runStep = (step: Step, cwd: string): Promise<number> =>
 	new Promise((resolve) => {
 		if (step.title !== undefined) console.error(`▸ ${step.title}`);
-		const child = spawn(step.command, step.args, { cwd, stdio: 'inherit', env: { ...process.env, WRANGLER_SEND_METRICS: 'false' } });
+		const child = spawn(step.command, step.args, {
+			cwd,
+			stdio: 'inherit',
+			env: { ...process.env, WRANGLER_SEND_METRICS: 'false', ...step.env },
+		});
 		// The terminal's Ctrl-C reaches the child by itself; this process waits for it to end in order.
 		process.on('SIGINT', () => {});
 		process.on('SIGTERM', () => child.kill('SIGTERM'));
@@ -102,7 +115,7 @@ const main = async (): Promise<number> => {
 	}
 	const cwd = USER_TASKS.has(name) ? (process.env['INIT_CWD'] ?? ROOT) : ROOT;
 	for (const step of task(args)) {
-		const code = await runStep(step, cwd);
+		const code = await runStep(step, step.cwd ?? cwd);
 		if (code !== 0) return code;
 	}
 	return 0;

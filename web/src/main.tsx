@@ -20,8 +20,7 @@ const takeKeyFromLink = (): void => {
 	signIn(decodeURIComponent(key)).catch(() => undefined);
 };
 
-const Studio = () =>
-	useValue(apiKey) === undefined ? <SignIn /> : <RouterProvider router={router} />;
+const Studio = () => (useValue(apiKey) === undefined ? <SignIn /> : <RouterProvider router={router} />);
 
 watchTheme();
 takeKeyFromLink();

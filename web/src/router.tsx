@@ -13,10 +13,22 @@ const page = <P extends string>(path: P, component: Parameters<typeof createRout
 
 const tree = root.addChildren([
 	page('/', CreatePage),
-	page('/edit', lazyRouteComponent(() => import('./features/edit/page.tsx'), 'EditPage')),
-	page('/gallery', lazyRouteComponent(() => import('./features/gallery/page.tsx'), 'GalleryPage')),
-	page('/pool', lazyRouteComponent(() => import('./features/pool/page.tsx'), 'PoolPage')),
-	page('/account', lazyRouteComponent(() => import('./features/account/page.tsx'), 'AccountPage')),
+	page(
+		'/edit',
+		lazyRouteComponent(() => import('./features/edit/page.tsx'), 'EditPage'),
+	),
+	page(
+		'/gallery',
+		lazyRouteComponent(() => import('./features/gallery/page.tsx'), 'GalleryPage'),
+	),
+	page(
+		'/pool',
+		lazyRouteComponent(() => import('./features/pool/page.tsx'), 'PoolPage'),
+	),
+	page(
+		'/account',
+		lazyRouteComponent(() => import('./features/account/page.tsx'), 'AccountPage'),
+	),
 ]);
 
 export const router = createRouter({ routeTree: tree, history: createHashHistory(), defaultPreload: 'intent', scrollRestoration: false });

@@ -148,6 +148,7 @@ export const t = {
 		warm: 'loaded',
 		cold: 'not loaded',
 		done: 'pictures made',
+		doneOne: 'picture made',
 		failed: 'failed',
 		actions: { pause: 'Pause', resume: 'Resume', drain: 'Drain', terminate: 'Remove' },
 		confirm: {

@@ -81,6 +81,10 @@ export const linkOf = (state: PoolState, now: number, node: PoolNode): NodeView[
 	return silent > TIMING.candidateSeenMs ? 'suspect' : 'online';
 };
 
+/** Whether a slot of the node has the model loaded: as the node said when it came, or as the pool has seen since. */
+const isWarm = (node: PoolNode, model: PoolNode['models'][number]): boolean =>
+	model.warm === true || [...node.slots.values()].some((slot) => slot.info.loaded === model.name);
+
 /** A node as its owner sees it. */
 export const nodeView = (state: PoolState, now: number, node: PoolNode): NodeView => {
 	const idle = idleReason(state, now, node);
@@ -97,7 +101,7 @@ export const nodeView = (state: PoolState, now: number, node: PoolNode): NodeVie
 		connectedAt: node.conn?.at ?? null,
 		agentVersion: node.agentVersion,
 		platform: node.platform,
-		models: node.models,
+		models: node.models.map((model) => ({ ...model, warm: isWarm(node, model) })),
 		slots: [...node.slots.values()].map((slot) => slotView(state, slot)),
 		completed: node.completed,
 		failed: node.failed,
@@ -121,7 +125,7 @@ export const modelsFor = (state: PoolState, ws: string): (ModelInfo & { nodes: n
 		const here = node.conn !== null && node.mode === 'active';
 		for (const model of node.models) {
 			const known = found.get(model.name);
-			const warm = here && (model.warm === true || [...node.slots.values()].some((slot) => slot.info.loaded === model.name));
+			const warm = here && isWarm(node, model);
 			if (known === undefined) found.set(model.name, { ...model, warm, nodes: here ? 1 : 0 });
 			else {
 				if (here) known.nodes++;

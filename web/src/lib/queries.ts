@@ -13,6 +13,8 @@ const FLEET_MS = 2_000;
 const MODELS_MS = 10_000;
 const JOBS_MS = 1_000;
 const PAGE = 60;
+/** A job's pictures come into the gallery when the pool has settled with the workspace: at once, or a little later under load. */
+const SETTLE_MS = [300, 2_000];
 
 /** Whether the last call found a gateway. */
 export const reachable = createValue(true);
@@ -37,10 +39,16 @@ queries.getQueryCache().subscribe((event) => {
 	}
 });
 
-export const useModels = () => useQuery({ queryKey: ['models'], queryFn: ({ signal }) => client.models.list({ signal }), refetchInterval: MODELS_MS });
+export const useModels = () =>
+	useQuery({ queryKey: ['models'], queryFn: ({ signal }) => client.models.list({ signal }), refetchInterval: MODELS_MS });
 export const useSchedulers = () =>
-	useQuery({ queryKey: ['schedulers'], queryFn: ({ signal }) => client.models.schedulers({ signal }), staleTime: Number.POSITIVE_INFINITY });
-export const useNodes = () => useQuery({ queryKey: ['nodes'], queryFn: ({ signal }) => client.nodes.list({}, { signal }), refetchInterval: FLEET_MS });
+	useQuery({
+		queryKey: ['schedulers'],
+		queryFn: ({ signal }) => client.models.schedulers({ signal }),
+		staleTime: Number.POSITIVE_INFINITY,
+	});
+export const useNodes = () =>
+	useQuery({ queryKey: ['nodes'], queryFn: ({ signal }) => client.nodes.list({}, { signal }), refetchInterval: FLEET_MS });
 export const useUsage = () => useQuery({ queryKey: ['usage'], queryFn: ({ signal }) => client.usage({ signal }) });
 
 /** Keeps the list of jobs true while a page is open. */
@@ -59,11 +67,16 @@ export const useJobsFeed = (): void => {
 export const useImages = () => {
 	const query = useInfiniteQuery({
 		queryKey: ['images'],
-		queryFn: ({ pageParam, signal }) => client.gallery.list({ limit: PAGE, ...(pageParam === undefined ? {} : { cursor: pageParam }) }, { signal }),
+		queryFn: ({ pageParam, signal }) =>
+			client.gallery.list({ limit: PAGE, ...(pageParam === undefined ? {} : { cursor: pageParam }) }, { signal }),
 		initialPageParam: undefined as string | undefined,
 		getNextPageParam: (last) => last.nextCursor ?? undefined,
+		refetchOnMount: 'always',
 	});
-	useEffect(() => onSettled(() => void queries.invalidateQueries({ queryKey: ['images'] })), []);
+	useEffect(
+		() => onSettled(() => SETTLE_MS.forEach((ms) => setTimeout(() => void queries.invalidateQueries({ queryKey: ['images'] }), ms))),
+		[],
+	);
 	return query;
 };
 

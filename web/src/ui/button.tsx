@@ -33,7 +33,13 @@ export const Button = ({ kind = 'plain', icon, className, children, ...rest }: B
 );
 
 /** A button of one icon; its label is read out and shown as a tip. */
-export const IconButton = ({ label, pressed, className, children, ...rest }: Omit<ButtonProps, 'icon'> & { label: string; pressed?: boolean }) => (
+export const IconButton = ({
+	label,
+	pressed,
+	className,
+	children,
+	...rest
+}: Omit<ButtonProps, 'icon'> & { label: string; pressed?: boolean }) => (
 	<Tip text={label}>
 		<button
 			type="button"

@@ -24,14 +24,20 @@ const Toast = ({ message }: { message: Message }) => {
 		return () => clearTimeout(timer);
 	}, [message.id]);
 	return (
-		<div className={`rounded-xl border bg-raised px-4 py-2.5 text-sm shadow-card ${message.bad ? 'border-bad text-bad' : 'border-line text-text'}`}>
+		<div
+			className={`rounded-xl border bg-raised px-4 py-2.5 text-sm shadow-card ${message.bad ? 'border-bad text-bad' : 'border-line text-text'}`}
+		>
 			{message.text}
 		</div>
 	);
 };
 
 export const Toasts = () => (
-	<div role="status" aria-live="polite" className="pointer-events-none fixed inset-x-0 bottom-20 z-50 flex flex-col items-center gap-2 px-4 sm:bottom-6">
+	<div
+		role="status"
+		aria-live="polite"
+		className="pointer-events-none fixed inset-x-0 bottom-20 z-50 flex flex-col items-center gap-2 px-4 sm:bottom-6"
+	>
 		{useValue(messages).map((message) => (
 			<Toast key={message.id} message={message} />
 		))}

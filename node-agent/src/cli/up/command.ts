@@ -40,6 +40,7 @@ const welcome = (stack: Stack, link: string | undefined): string => {
 	const { url, bundle } = stack.gateway;
 	return [
 		'',
+		`  Studio    ${url}/#key=${stack.state.apiKey}   (this link signs you in)`,
 		`  Gateway   ${url}   (API description: ${url}/docs)`,
 		`  API key   ${stack.state.apiKey}`,
 		...(link === undefined ? [] : [`  Owner     ${link}`, '            (makes the first account; good once, for a day)']),

@@ -56,7 +56,14 @@ const Prompt = ({ model }: { model: Model | undefined }) => {
 				className={`${INPUT} resize-y text-base`}
 			/>
 			<div className="flex flex-wrap items-center gap-3">
-				<Button kind="primary" type="submit" icon={<Sparkles size={16} />} disabled={why.length > 0} aria-describedby="why-not" className="min-h-11 px-5">
+				<Button
+					kind="primary"
+					type="submit"
+					icon={<Sparkles size={16} />}
+					disabled={why.length > 0}
+					aria-describedby="why-not"
+					className="min-h-11 px-5"
+				>
 					{current.n > 1 ? t.create.go : t.create.goOne}
 				</Button>
 				<p id="why-not" className="text-sm text-muted">

@@ -91,65 +91,90 @@ const Seed = ({ draft, onChange }: Omit<Props, 'model'>) => {
 	);
 };
 
-/** Every setting but the prompt; what the model would choose is shown as if it were chosen. */
-export const SettingsPanel = ({ draft, model, models, onChange }: Props & { models: readonly Model[] }) => {
+const More = ({ draft, model, onChange }: Props) => {
 	const { data: schedulers = [] } = useSchedulers();
 	const { steps, guidance, scheduler } = effective(draft, model);
 	const set = <K extends keyof Draft>(name: K, value: Draft[K]): void => onChange(withSetting(draft, name, value));
+	const known = schedulers.map(({ name, label }) => ({ value: name, label }));
+	const options = known.some(({ value }) => value === scheduler) ? known : [{ value: scheduler, label: scheduler }, ...known];
 	return (
-		<div className="flex flex-col gap-4">
-			<Select
-				label={t.create.model}
-				value={model.name}
-				options={models.map((one) => ({ value: one.name, label: `${one.displayName} (${one.warm ? t.create.warm : t.create.cold})` }))}
-				onChange={(name) => onChange({ prompt: draft.prompt, negative: draft.negative, n: draft.n, model: name })}
-			/>
-			{model.scope === undefined ? null : (
-				<details className="text-sm text-muted">
-					<summary>{t.create.scope}</summary>
-					<p className="mt-1">{model.scope}</p>
-				</details>
-			)}
-			<Size draft={draft} model={model} onChange={onChange} />
-			<Range label={t.create.count} help={t.create.help.count} min={1} max={16} value={draft.n} onChange={(value) => set('n', value)} />
-			<Seed draft={draft} onChange={onChange} />
-			<details open className="flex flex-col gap-4">
-				<summary className="mb-3 text-sm font-medium">{t.create.more}</summary>
-				<div className="flex flex-col gap-4">
-					<Field label={t.create.negative} help={t.create.help.negative}>
-						{(id) => (
-							<textarea id={id} rows={2} maxLength={4000} value={draft.negative} onChange={(event) => set('negative', event.target.value)} className={INPUT} />
-						)}
-					</Field>
-					<Range label={t.create.steps} help={t.create.help.steps} min={1} max={150} value={steps} onChange={(value) => set('steps', value)} />
-					<Range
-						label={t.create.guidance}
-						help={t.create.help.guidance}
-						min={0}
-						max={30}
-						step={0.5}
-						value={guidance}
-						onChange={(value) => set('guidance', value)}
-						show={(value) => value.toFixed(1)}
-					/>
-					<Select
-						label={t.create.scheduler}
-						help={t.create.help.scheduler}
-						value={scheduler}
-						options={(schedulers.some(({ name }) => name === scheduler) ? [] : [{ value: scheduler, label: scheduler }]).concat(
-							schedulers.map(({ name, label }) => ({ value: name, label })),
-						)}
-						onChange={(value) => set('scheduler', value)}
-					/>
-					<Button
-						kind="quiet"
-						icon={<RotateCcw size={16} />}
-						onClick={() => onChange({ prompt: draft.prompt, negative: '', n: draft.n, model: model.name })}
-					>
-						{t.create.reset}
-					</Button>
-				</div>
-			</details>
-		</div>
+		<details open>
+			<summary className="mb-3 text-sm font-medium">{t.create.more}</summary>
+			<div className="flex flex-col gap-4">
+				<Field label={t.create.negative} help={t.create.help.negative}>
+					{(id) => (
+						<textarea
+							id={id}
+							rows={2}
+							maxLength={4000}
+							value={draft.negative}
+							onChange={(event) => set('negative', event.target.value)}
+							className={INPUT}
+						/>
+					)}
+				</Field>
+				<Range
+					label={t.create.steps}
+					help={t.create.help.steps}
+					min={1}
+					max={150}
+					value={steps}
+					onChange={(value) => set('steps', value)}
+				/>
+				<Range
+					label={t.create.guidance}
+					help={t.create.help.guidance}
+					min={0}
+					max={30}
+					step={0.5}
+					value={guidance}
+					onChange={(value) => set('guidance', value)}
+					show={(value) => value.toFixed(1)}
+				/>
+				<Select
+					label={t.create.scheduler}
+					help={t.create.help.scheduler}
+					value={scheduler}
+					options={options}
+					onChange={(value) => set('scheduler', value)}
+				/>
+				<Button
+					kind="quiet"
+					icon={<RotateCcw size={16} />}
+					onClick={() => onChange({ prompt: draft.prompt, negative: '', n: draft.n, model: model.name })}
+				>
+					{t.create.reset}
+				</Button>
+			</div>
+		</details>
 	);
 };
+
+/** Every setting but the prompt; what the model would choose is shown as if it were chosen. */
+export const SettingsPanel = ({ draft, model, models, onChange }: Props & { models: readonly Model[] }) => (
+	<div className="flex flex-col gap-4">
+		<Select
+			label={t.create.model}
+			value={model.name}
+			options={models.map((one) => ({ value: one.name, label: `${one.displayName} (${one.warm ? t.create.warm : t.create.cold})` }))}
+			onChange={(name) => onChange({ prompt: draft.prompt, negative: draft.negative, n: draft.n, model: name })}
+		/>
+		{model.scope === undefined ? null : (
+			<details className="text-sm text-muted">
+				<summary>{t.create.scope}</summary>
+				<p className="mt-1">{model.scope}</p>
+			</details>
+		)}
+		<Size draft={draft} model={model} onChange={onChange} />
+		<Range
+			label={t.create.count}
+			help={t.create.help.count}
+			min={1}
+			max={16}
+			value={draft.n}
+			onChange={(value) => onChange(withSetting(draft, 'n', value))}
+		/>
+		<Seed draft={draft} onChange={onChange} />
+		<More draft={draft} model={model} onChange={onChange} />
+	</div>
+);

@@ -16,24 +16,27 @@ const PHASES: Record<string, string> = {
 	uploading: t.job.uploading,
 };
 
+const reasonOf = ({ progress, job }: Entry): string | undefined =>
+	progress?.reason ?? (job?.queue?.feasible === false ? job.queue.reason : undefined);
+
 const waiting = (entry: Entry): string => {
-	const position = entry.progress?.position ?? entry.job?.queue?.position;
-	const reason = entry.progress?.reason ?? (entry.job?.queue?.feasible === false ? entry.job.queue.reason : undefined);
-	if (reason !== undefined && (position ?? 0) <= 1) return reason;
-	if (position === undefined) return t.job.queued;
-	return position <= 1 ? t.job.next : `${t.job.place} ${position}`;
+	const position = entry.progress?.position ?? entry.job?.queue?.position ?? 0;
+	const reason = reasonOf(entry);
+	if (position > 1) return `${t.job.place} ${position}`;
+	return reason ?? (position === 1 ? t.job.next : t.job.queued);
 };
 
-/** One line: what happens, where, how far, how long still. */
+const working = ({ progress }: Entry): string => {
+	const { phase = '', step, steps, requeues = 0 } = progress ?? {};
+	const far = step === undefined || steps === undefined ? '' : ` ${step}/${steps}`;
+	return `${PHASES[phase] ?? t.job.denoising}${far}${requeues > 0 ? ` · ${t.job.moved}` : ''}`;
+};
+
+/** One line: what happens, how far, how long still. */
 export const statusLine = (entry: Entry): string => {
 	if (entry.status === 'submitting') return t.job.submitting;
 	if (entry.status === 'canceled') return t.job.canceled;
 	if (entry.status === 'failed') return `${t.job.failed}: ${entry.error ?? ''}`;
-	const { progress } = entry;
-	const eta = progress?.etaMs === undefined ? [] : [`${duration(progress.etaMs)} ${t.job.left}`];
-	if (entry.status === 'waiting') return [waiting(entry), ...eta].join(' · ');
-	const phase = PHASES[progress?.phase ?? ''] ?? t.job.denoising;
-	const step = progress?.step === undefined || progress.steps === undefined ? [] : [`${progress.step}/${progress.steps}`];
-	const moved = (progress?.requeues ?? 0) > 0 ? [t.job.moved] : [];
-	return [[phase, ...step].join(' '), ...moved, ...eta].join(' · ');
+	const eta = entry.progress?.etaMs;
+	return `${entry.status === 'waiting' ? waiting(entry) : working(entry)}${eta === undefined ? '' : ` · ${duration(eta)} ${t.job.left}`}`;
 };

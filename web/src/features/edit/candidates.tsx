@@ -18,7 +18,11 @@ const Candidate = ({ entry, image, source }: { entry: Entry; image: JobImage; so
 				<img src={image.url} alt={entry.request.prompt} data-testid="candidate" className="w-full rounded-xl border border-line" />
 			)}
 			<div className="flex gap-1">
-				<Button className="flex-1" icon={<Check size={16} />} onClick={() => fromGallery({ ...image, prompt: entry.request.prompt, jobId: entry.key })}>
+				<Button
+					className="flex-1"
+					icon={<Check size={16} />}
+					onClick={() => fromGallery({ ...image, prompt: entry.request.prompt, jobId: entry.key })}
+				>
 					{t.edit.accept}
 				</Button>
 				<IconButton label={t.edit.compare} pressed={comparing} onClick={() => setComparing(!comparing)}>

@@ -36,9 +36,29 @@ describe('the view', () => {
 
 	it('follows two fingers', () => {
 		const view = { scale: 1, x: 0, y: 0 };
-		const moved = pinch(view, [[0, 0], [10, 0]], [[5, 5], [15, 5]]);
+		const moved = pinch(
+			view,
+			[
+				[0, 0],
+				[10, 0],
+			],
+			[
+				[5, 5],
+				[15, 5],
+			],
+		);
 		expect(moved).toEqual({ scale: 1, x: 5, y: 5 });
-		const spread = pinch(view, [[10, 0], [20, 0]], [[5, 0], [25, 0]]);
+		const spread = pinch(
+			view,
+			[
+				[10, 0],
+				[20, 0],
+			],
+			[
+				[5, 0],
+				[25, 0],
+			],
+		);
 		expect(spread.scale).toBe(2);
 		expect(toPicture(spread, [15, 0])[0]).toBeCloseTo(15);
 	});

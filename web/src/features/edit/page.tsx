@@ -1,6 +1,6 @@
 import type { Model } from '@limner/sdk';
 import { Brush } from 'lucide-react';
-import { useEffect, useRef, useState, type FormEvent, type RefObject } from 'react';
+import { useEffect, useRef, useState, type RefObject } from 'react';
 import { modelOf, useModels } from '../../lib/queries.ts';
 import { useValue } from '../../lib/value.ts';
 import { t } from '../../strings.ts';
@@ -41,7 +41,12 @@ const send = async ({ current, model, prompt, strength, feather, canvas }: Edit)
 		prompt: prompt.trim(),
 		model: model.name,
 		task: marked ? ('inpaint' as const) : ('img2img' as const),
-		...{ width, height, steps, guidance, scheduler, strength },
+		width,
+		height,
+		steps,
+		guidance,
+		scheduler,
+		strength,
 		n: wanted.n,
 		seed: wanted.seed ?? Math.floor(Math.random() * SEED_END),
 		labels: [LABEL],
@@ -52,7 +57,8 @@ const send = async ({ current, model, prompt, strength, feather, canvas }: Edit)
 };
 
 /** A key that is typed into a text is no command. */
-const isTyping = (event: globalThis.KeyboardEvent): boolean => event.target instanceof HTMLElement && event.target.matches('input:not([type=range]), textarea, select');
+const isTyping = (event: globalThis.KeyboardEvent): boolean =>
+	event.target instanceof HTMLElement && event.target.matches('input:not([type=range]), textarea, select');
 
 const useMask = (canvas: RefObject<HTMLCanvasElement | null>, size: Source) => {
 	const [mask, setMask] = useState<Mask>(EMPTY_MASK);
@@ -92,6 +98,74 @@ const useMask = (canvas: RefObject<HTMLCanvasElement | null>, size: Source) => {
 	return { mask, setMask, tools, change, act, load };
 };
 
+interface FormProps {
+	model: Model | undefined;
+	able: readonly Model[];
+	prompt: string;
+	onPrompt: (prompt: string) => void;
+	strength: number;
+	onStrength: (strength: number) => void;
+	marked: boolean;
+	onGo: () => void;
+}
+
+const hint = (model: Model | undefined, prompt: string): string => {
+	if (model === undefined) return t.edit.notSupported;
+	return prompt.trim() === '' ? t.create.why.prompt : t.edit.maskHint;
+};
+
+const EditForm = ({ model, able, prompt, onPrompt, strength, onStrength, marked, onGo }: FormProps) => (
+	<form
+		onSubmit={(event) => {
+			event.preventDefault();
+			onGo();
+		}}
+		className="flex flex-col gap-3 rounded-2xl border border-line bg-panel p-4"
+	>
+		<label htmlFor="edit-prompt" className="font-medium">
+			{t.create.prompt}
+		</label>
+		<textarea
+			id="edit-prompt"
+			rows={2}
+			maxLength={4000}
+			value={prompt}
+			onChange={(event) => onPrompt(event.target.value)}
+			className={INPUT}
+		/>
+		<div className="grid gap-4 sm:grid-cols-2">
+			<Range
+				label={t.edit.strength}
+				help={t.create.help.strength}
+				min={0.05}
+				max={1}
+				step={0.05}
+				value={strength}
+				onChange={onStrength}
+				show={(value) => value.toFixed(2)}
+			/>
+			<Select
+				label={t.create.model}
+				value={model?.name ?? ''}
+				options={able.map(({ name, displayName }) => ({ value: name, label: displayName }))}
+				onChange={(name) => draft.set({ ...draft.get(), model: name })}
+			/>
+		</div>
+		<div className="flex flex-wrap items-center gap-3">
+			<Button
+				kind="primary"
+				type="submit"
+				icon={<Brush size={16} />}
+				disabled={model === undefined || prompt.trim() === ''}
+				className="min-h-11 px-5"
+			>
+				{marked ? t.edit.goMask : t.edit.go}
+			</Button>
+			<p className="text-sm text-muted">{hint(model, prompt)}</p>
+		</div>
+	</form>
+);
+
 const Editor = ({ current, models }: { current: Source; models: readonly Model[] }) => {
 	const able = models.filter(({ operations }) => operations.includes('img2img') || operations.includes('inpaint'));
 	const wanted = useValue(draft);
@@ -100,8 +174,7 @@ const Editor = ({ current, models }: { current: Source; models: readonly Model[]
 	const { mask, setMask, tools, change, act, load } = useMask(canvas, current);
 	const [prompt, setPrompt] = useState(current.prompt === '' ? wanted.prompt : current.prompt);
 	const [strength, setStrength] = useState(DEFAULT_STRENGTH);
-	const go = (event: FormEvent): void => {
-		event.preventDefault();
+	const go = (): void => {
 		if (canvas.current === null || model === undefined || prompt.trim() === '') return;
 		send({ current, model, prompt, strength, feather: tools.feather, canvas: canvas.current }).catch(sayError);
 	};
@@ -116,27 +189,13 @@ const Editor = ({ current, models }: { current: Source; models: readonly Model[]
 				onImport={(file) => void load(file).catch(sayError)}
 			/>
 			<Stage source={current} ops={mask.done} tools={tools} canvas={canvas} onDraw={(op) => setMask((had) => doOp(had, op))} />
-			<form onSubmit={go} className="flex flex-col gap-3 rounded-2xl border border-line bg-panel p-4">
-				<label htmlFor="edit-prompt" className="font-medium">
-					{t.create.prompt}
-				</label>
-				<textarea id="edit-prompt" rows={2} maxLength={4000} value={prompt} onChange={(event) => setPrompt(event.target.value)} className={INPUT} />
-				<div className="grid gap-4 sm:grid-cols-2">
-					<Range label={t.edit.strength} help={t.create.help.strength} min={0.05} max={1} step={0.05} value={strength} onChange={setStrength} show={(v) => v.toFixed(2)} />
-					<Select
-						label={t.create.model}
-						value={model?.name ?? ''}
-						options={able.map(({ name, displayName }) => ({ value: name, label: displayName }))}
-						onChange={(name) => draft.set({ ...wanted, model: name })}
-					/>
-				</div>
-				<div className="flex flex-wrap items-center gap-3">
-					<Button kind="primary" type="submit" icon={<Brush size={16} />} disabled={model === undefined || prompt.trim() === ''} className="min-h-11 px-5">
-						{mask.done.length > 0 ? t.edit.goMask : t.edit.go}
-					</Button>
-					<p className="text-sm text-muted">{model === undefined ? t.edit.notSupported : prompt.trim() === '' ? t.create.why.prompt : t.edit.maskHint}</p>
-				</div>
-			</form>
+			<EditForm
+				{...{ model, able, prompt, strength }}
+				onPrompt={setPrompt}
+				onStrength={setStrength}
+				marked={mask.done.length > 0}
+				onGo={go}
+			/>
 		</div>
 	);
 };
@@ -149,7 +208,11 @@ export const EditPage = () => {
 	return (
 		<div className="mx-auto flex max-w-5xl flex-col gap-6 p-4 sm:p-6">
 			<h1 className="font-display text-2xl">{t.edit.title}</h1>
-			{current === undefined ? <DropZone multiple={modelOf(models, undefined)?.sizeMultiple ?? 8} /> : <Editor key={current.url} current={current} models={models} />}
+			{current === undefined ? (
+				<DropZone multiple={modelOf(models, undefined)?.sizeMultiple ?? 8} />
+			) : (
+				<Editor key={current.url} current={current} models={models} />
+			)}
 			{current === undefined ? null : <Candidates entries={entries} source={current} />}
 		</div>
 	);

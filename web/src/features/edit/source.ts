@@ -39,7 +39,13 @@ export const fromFile = async (file: Blob, multiple: number): Promise<void> => {
 
 /** Takes a picture of the gallery: the gateway has its bytes already. */
 export const fromGallery = (image: Pick<GalleryImage, 'url' | 'width' | 'height' | 'index' | 'prompt'> & { jobId: string }): void =>
-	source.set({ url: image.url, width: image.width, height: image.height, picture: { job: image.jobId, index: image.index }, prompt: image.prompt });
+	source.set({
+		url: image.url,
+		width: image.width,
+		height: image.height,
+		picture: { job: image.jobId, index: image.index },
+		prompt: image.prompt,
+	});
 
 /** Bytes of a finished picture, for a comparison that outlives its signed address. */
 export const bytesOf = (id: string): Promise<Blob> => client.gallery.blob(id);

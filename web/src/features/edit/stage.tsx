@@ -18,7 +18,8 @@ const WHEEL_ZOOM = 0.0015;
 const opOf = (tools: Tools, points: readonly Point[]): Op => {
 	const erase = tools.tool === 'eraser';
 	const [first, last] = [points[0], points.at(-1)];
-	if (tools.tool === 'rectangle' && first !== undefined && last !== undefined) return { kind: 'area', erase, points: rectangle(first, last) };
+	if (tools.tool === 'rectangle' && first !== undefined && last !== undefined)
+		return { kind: 'area', erase, points: rectangle(first, last) };
 	if (tools.tool === 'lasso') return { kind: 'area', erase, points };
 	return { kind: 'stroke', erase, size: tools.size, softness: tools.softness, points };
 };
@@ -97,7 +98,9 @@ export const Stage = (props: Props) => {
 		const wheel = (event: WheelEvent): void => {
 			event.preventDefault();
 			const box = element?.getBoundingClientRect();
-			setView((had) => zoom(had, Math.exp(-event.deltaY * WHEEL_ZOOM), [event.clientX - (box?.left ?? 0), event.clientY - (box?.top ?? 0)]));
+			setView((had) =>
+				zoom(had, Math.exp(-event.deltaY * WHEEL_ZOOM), [event.clientX - (box?.left ?? 0), event.clientY - (box?.top ?? 0)]),
+			);
 		};
 		element?.addEventListener('wheel', wheel, { passive: false });
 		return () => element?.removeEventListener('wheel', wheel);
@@ -118,7 +121,14 @@ export const Stage = (props: Props) => {
 				className="absolute top-0 left-0 origin-top-left"
 				style={{ width: source.width, height: source.height, transform: `translate(${view.x}px, ${view.y}px) scale(${view.scale})` }}
 			>
-				<img src={source.url} alt={source.prompt} width={source.width} height={source.height} draggable={false} className="absolute inset-0 max-w-none" />
+				<img
+					src={source.url}
+					alt={source.prompt}
+					width={source.width}
+					height={source.height}
+					draggable={false}
+					className="absolute inset-0 max-w-none"
+				/>
 				<canvas
 					ref={canvas}
 					width={source.width}

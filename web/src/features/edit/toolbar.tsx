@@ -46,6 +46,38 @@ const Import = ({ onImport }: Pick<Props, 'onImport'>) => {
 	);
 };
 
+const Sliders = ({ tools, onTools }: Pick<Props, 'tools' | 'onTools'>) => (
+	<div className="grid grid-cols-2 gap-x-6 gap-y-1 sm:grid-cols-4">
+		<Range label={t.edit.tools.size} min={MIN_SIZE} max={MAX_SIZE} value={tools.size} onChange={(size) => onTools({ size })} />
+		<Range
+			label={t.edit.tools.softness}
+			min={0}
+			max={1}
+			step={0.05}
+			value={tools.softness}
+			onChange={(softness) => onTools({ softness })}
+			show={percent}
+		/>
+		<Range
+			label={t.edit.tools.opacity}
+			min={0.1}
+			max={1}
+			step={0.05}
+			value={tools.opacity}
+			onChange={(opacity) => onTools({ opacity })}
+			show={percent}
+		/>
+		<Range
+			label={t.edit.tools.feather}
+			min={0}
+			max={64}
+			value={tools.feather}
+			onChange={(feather) => onTools({ feather })}
+			show={(value) => `${value} px`}
+		/>
+	</div>
+);
+
 /** Tools of the mask, as buttons and sliders. */
 export const Toolbar = ({ tools, onTools, canUndo, canRedo, onAct, onImport }: Props) => (
 	<div className="flex flex-col gap-3 rounded-2xl border border-line bg-panel p-3">
@@ -79,11 +111,6 @@ export const Toolbar = ({ tools, onTools, canUndo, canRedo, onAct, onImport }: P
 				<X size={18} />
 			</IconButton>
 		</div>
-		<div className="grid grid-cols-2 gap-x-6 gap-y-1 sm:grid-cols-4">
-			<Range label={t.edit.tools.size} min={MIN_SIZE} max={MAX_SIZE} value={tools.size} onChange={(size) => onTools({ size })} />
-			<Range label={t.edit.tools.softness} min={0} max={1} step={0.05} value={tools.softness} onChange={(softness) => onTools({ softness })} show={percent} />
-			<Range label={t.edit.tools.opacity} min={0.1} max={1} step={0.05} value={tools.opacity} onChange={(opacity) => onTools({ opacity })} show={percent} />
-			<Range label={t.edit.tools.feather} min={0} max={64} value={tools.feather} onChange={(feather) => onTools({ feather })} show={(value) => `${value} px`} />
-		</div>
+		<Sliders tools={tools} onTools={onTools} />
 	</div>
 );

@@ -47,7 +47,7 @@ export const download = async (images: readonly GalleryImage[]): Promise<void> =
 		files[name in files ? `${image.id}-${name}` : name] = await client.gallery.bytes(image.id);
 	}
 	const zip = zipSync(files, { level: 0 });
-	saveBlob(new Blob([zip as Uint8Array<ArrayBuffer>], { type: 'application/zip' }), 'limner.zip');
+	saveBlob(new Blob([zip], { type: 'application/zip' }), 'limner.zip');
 };
 
 /** Deletes for good. */

@@ -21,9 +21,19 @@ const Tile = memo(({ image, selected, starred, onOpen }: TileProps) => (
 		{...(selected === undefined ? {} : { 'aria-pressed': selected })}
 		className={`relative block aspect-square w-full overflow-hidden rounded-xl border ${selected === true ? 'border-accent ring-2 ring-accent' : 'border-line'}`}
 	>
-		<img src={image.url} alt="" loading="lazy" decoding="async" width={image.width} height={image.height} className="size-full object-cover" />
+		<img
+			src={image.url}
+			alt=""
+			loading="lazy"
+			decoding="async"
+			width={image.width}
+			height={image.height}
+			className="size-full object-cover"
+		/>
 		{starred ? <Star size={16} fill="currentColor" aria-hidden className="absolute top-2 right-2 text-amber-300 drop-shadow" /> : null}
-		{selected === true ? <Check size={20} aria-hidden className="absolute top-2 left-2 rounded-full bg-accent p-0.5 text-on-accent" /> : null}
+		{selected === true ? (
+			<Check size={20} aria-hidden className="absolute top-2 left-2 rounded-full bg-accent p-0.5 text-on-accent" />
+		) : null}
 	</button>
 ));
 Tile.displayName = 'Tile';

@@ -34,7 +34,11 @@ const useArrows = ({ onPrevious, onNext }: Props): void => {
 };
 
 const Facts = ({ image }: { image: GalleryImage }) => {
-	const { data } = useQuery({ queryKey: ['metadata', image.id], queryFn: ({ signal }) => client.gallery.get(image.id, { signal }), staleTime: 60_000 });
+	const { data } = useQuery({
+		queryKey: ['metadata', image.id],
+		queryFn: ({ signal }) => client.gallery.get(image.id, { signal }),
+		staleTime: 60_000,
+	});
 	const request = data?.request;
 	const facts: [string, string | undefined][] = [
 		[t.create.model, image.model],

@@ -110,7 +110,11 @@ export const GalleryPage = () => {
 				<IconButton label={t.gallery.onlyStarred} pressed={onlyStarred} onClick={() => setOnlyStarred(!onlyStarred)}>
 					<Star size={18} />
 				</IconButton>
-				<IconButton label={t.gallery.select} pressed={selection.on} onClick={() => setSelection(selection.on ? NONE : { on: true, ids: new Set() })}>
+				<IconButton
+					label={t.gallery.select}
+					pressed={selection.on}
+					onClick={() => setSelection(selection.on ? NONE : { on: true, ids: new Set() })}
+				>
 					<CheckSquare size={18} />
 				</IconButton>
 				{selection.on ? <SelectionBar chosen={images.filter(({ id }) => selection.ids.has(id))} onDone={() => setSelection(NONE)} /> : null}

@@ -5,6 +5,8 @@ import { layout, matches, select, toRows } from './rows.ts';
 const image = (id: string, createdAt: string): GalleryImage =>
 	({ id, createdAt, prompt: 'A Red castle', model: 'storybook', seed: 42, width: 128, height: 64 }) as GalleryImage;
 
+const at = (day: number, hour: number): string => new Date(2026, 0, day, hour).toISOString();
+
 describe('the gallery', () => {
 	it('finds by every word, in any field', () => {
 		const one = image('a', '2026-01-01T00:00:00Z');
@@ -16,9 +18,14 @@ describe('the gallery', () => {
 
 	it('begins a new row with each day', () => {
 		const now = new Date(2026, 0, 10, 12);
-		const at = (day: number, hour: number): string => new Date(2026, 0, day, hour).toISOString();
 		const rows = toRows([image('a', at(10, 11)), image('b', at(10, 10)), image('c', at(10, 9)), image('d', at(9, 23))], 2, now);
-		expect(rows.map((row) => (row.kind === 'day' ? row.label : row.images.map(({ id }) => id).join('')))).toEqual(['Today', 'ab', 'c', 'Yesterday', 'd']);
+		expect(rows.map((row) => (row.kind === 'day' ? row.label : row.images.map(({ id }) => id).join('')))).toEqual([
+			'Today',
+			'ab',
+			'c',
+			'Yesterday',
+			'd',
+		]);
 	});
 
 	it('fills the width', () => {

@@ -50,7 +50,13 @@ export const layout = (width: number): { columns: number; rowHeight: number } =>
 };
 
 /** The selection after a click on `id`; with `range` everything between the last clicked one and it. */
-export const select = (ids: readonly string[], selected: ReadonlySet<string>, id: string, last: string | undefined, range: boolean): ReadonlySet<string> => {
+export const select = (
+	ids: readonly string[],
+	selected: ReadonlySet<string>,
+	id: string,
+	last: string | undefined,
+	range: boolean,
+): ReadonlySet<string> => {
 	const next = new Set(selected);
 	const [a, b] = [last === undefined ? -1 : ids.indexOf(last), ids.indexOf(id)];
 	if (range && a >= 0 && b >= 0) for (const one of ids.slice(Math.min(a, b), Math.max(a, b) + 1)) next.add(one);

@@ -32,26 +32,37 @@ const statusOf = (job: Job): EntryStatus => {
 	return job.state === 'running' ? 'running' : 'waiting';
 };
 
-/** A job as it is read from the gateway; what was watched of it before stays. */
-export const withJob = (entry: Entry | undefined, job: Job): Entry => ({
-	previews: {},
-	...entry,
+const EXPIRED = 'It was not finished before its deadline.';
+
+const errorOf = (job: Job): Pick<Entry, 'error'> => {
+	const error = job.error?.message ?? (job.state === 'expired' ? EXPIRED : undefined);
+	return error === undefined ? {} : { error };
+};
+
+const fresh = (job: Job): Entry => ({
 	key: job.id,
-	request: entry?.request ?? asRequest(job),
+	request: asRequest(job),
 	n: job.request.n,
 	width: job.request.width,
 	height: job.request.height,
 	status: statusOf(job),
-	job,
-	images: job.images.length >= (entry?.images.length ?? 0) ? job.images : (entry?.images ?? []),
-	at: entry?.at ?? new Date(job.createdAt).getTime(),
-	...(job.error === undefined ? {} : { error: job.error.message }),
-	...(job.state === 'expired' ? { error: job.error?.message ?? 'It was not finished before its deadline.' } : {}),
+	previews: {},
+	images: [],
+	at: new Date(job.createdAt).getTime(),
 });
+
+/** A job as it is read from the gateway; what was watched of it before stays. */
+export const withJob = (entry: Entry | undefined, job: Job): Entry => {
+	const before = entry ?? fresh(job);
+	// A list that is older than the event stream must not take pictures away again.
+	const images = job.images.length >= before.images.length ? job.images : before.images;
+	return { ...before, status: statusOf(job), job, images, ...errorOf(job) };
+};
 
 /** The request that would make the same pictures again: what the gateway settled on, seed included. */
 export const asRequest = (job: Job): Entry['request'] => {
-	const { prompt, negativePrompt, model, task, width, height, steps, guidance, scheduler, seed, n, strength, initImage, maskImage } = job.request;
+	const { prompt, negativePrompt, model, task, width, height, steps, guidance, scheduler, seed, n, strength, initImage, maskImage } =
+		job.request;
 	return {
 		prompt,
 		negativePrompt,
@@ -74,7 +85,11 @@ export const withProgress = (entry: Entry, progress: Progress): Entry => ({
 	...entry,
 	progress,
 	// The last event's phase is the job's final state; the job itself is read right after it.
-	status: ['queued', 'waiting'].includes(progress.phase) ? 'waiting' : entry.status === 'waiting' || entry.status === 'submitting' ? 'running' : entry.status,
+	status: ['queued', 'waiting'].includes(progress.phase)
+		? 'waiting'
+		: entry.status === 'waiting' || entry.status === 'submitting'
+			? 'running'
+			: entry.status,
 });
 
 export const withPreview = (entry: Entry, preview: Preview): Entry => ({

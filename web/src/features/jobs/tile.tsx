@@ -11,7 +11,10 @@ const Frame = ({ entry, index }: { entry: Entry; index: number }) => {
 	const image = entry.images.find((one) => one.index === index);
 	const source = image?.url ?? entry.previews[index];
 	return (
-		<div className="checkered relative overflow-hidden rounded-xl border border-line" style={{ aspectRatio: `${entry.width} / ${entry.height}` }}>
+		<div
+			className="checkered relative overflow-hidden rounded-xl border border-line"
+			style={{ aspectRatio: `${entry.width} / ${entry.height}` }}
+		>
 			{source === undefined ? null : (
 				<img
 					src={source}
@@ -26,13 +29,47 @@ const Frame = ({ entry, index }: { entry: Entry; index: number }) => {
 	);
 };
 
-/** Everything of one job: its pictures or their previews, one line of status, and what can be done about it. */
-export const JobTile = ({ entry, large = false }: { entry: Entry; large?: boolean }) => {
-	const open = isOpen(entry);
-	const again = entry.error !== undefined && entry.job === undefined;
+const Actions = ({ entry }: { entry: Entry }) => {
+	const refused = entry.error !== undefined && entry.job === undefined;
+	const again = (): void => {
+		dismiss(entry.key);
+		void submit(entry.request, entry);
+	};
+	if (isOpen(entry)) {
+		return (
+			<Button icon={<X size={16} />} onClick={() => void cancel(entry.key).catch(sayError)}>
+				{t.job.cancel}
+			</Button>
+		);
+	}
 	return (
-		<article aria-label={entry.request.prompt} aria-busy={open} data-job={entry.key} data-status={entry.status} className="flex flex-col gap-2">
-			<div className={`grid gap-2 ${entry.n > 1 ? 'grid-cols-2' : 'grid-cols-1'} ${large && entry.n > 4 ? 'sm:grid-cols-4' : ''}`}>
+		<>
+			{refused ? (
+				<Button icon={<RotateCw size={16} />} onClick={again}>
+					{t.job.retry}
+				</Button>
+			) : null}
+			<IconButton label={t.job.dismiss} onClick={() => dismiss(entry.key)}>
+				<X size={16} />
+			</IconButton>
+		</>
+	);
+};
+
+const columns = (n: number): string => (n > 1 ? 'grid-cols-2' : 'grid-cols-1');
+
+/** Everything of one job: its pictures or their previews, one line of status, and what can be done about it. */
+export const JobTile = ({ entry }: { entry: Entry }) => {
+	const open = isOpen(entry);
+	return (
+		<article
+			aria-label={entry.request.prompt}
+			aria-busy={open}
+			data-job={entry.key}
+			data-status={entry.status}
+			className="flex flex-col gap-2"
+		>
+			<div className={`grid gap-2 ${columns(entry.n)}`}>
 				{Array.from({ length: entry.n }, (_, index) => (
 					<Frame key={index} entry={entry} index={index} />
 				))}
@@ -42,27 +79,7 @@ export const JobTile = ({ entry, large = false }: { entry: Entry; large?: boolea
 				<p className={`min-w-0 flex-1 text-sm ${entry.status === 'failed' ? 'text-bad' : 'text-muted'}`}>
 					{entry.status === 'succeeded' ? entry.request.prompt : statusLine(entry)}
 				</p>
-				{open ? (
-					<Button icon={<X size={16} />} onClick={() => void cancel(entry.key).catch(sayError)}>
-						{t.job.cancel}
-					</Button>
-				) : null}
-				{again ? (
-					<Button
-						icon={<RotateCw size={16} />}
-						onClick={() => {
-							dismiss(entry.key);
-							void submit(entry.request, entry);
-						}}
-					>
-						{t.job.retry}
-					</Button>
-				) : null}
-				{open ? null : (
-					<IconButton label={t.job.dismiss} onClick={() => dismiss(entry.key)}>
-						<X size={16} />
-					</IconButton>
-				)}
+				<Actions entry={entry} />
 			</div>
 			{(entry.job?.warnings ?? []).map((warning) => (
 				<p key={warning} className="text-sm text-warn">

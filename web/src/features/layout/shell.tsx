@@ -33,7 +33,9 @@ const Navigation = () => {
 					<Icon size={20} aria-hidden />
 					{label}
 					{to === '/' && open > 0 ? (
-						<span className="absolute top-1 right-1/4 rounded-full bg-accent px-1.5 text-[11px] leading-4 text-on-accent sm:right-3">{open}</span>
+						<span className="absolute top-1 right-1/4 rounded-full bg-accent px-1.5 text-[11px] leading-4 text-on-accent sm:right-3">
+							{open}
+						</span>
 					) : null}
 				</Link>
 			))}

@@ -19,9 +19,14 @@ const SlotRow = ({ slot }: { slot: Slot }) => (
 		<div className="flex items-center gap-2">
 			<Cpu size={14} aria-hidden className="text-muted" />
 			<span className="min-w-0 flex-1 truncate">{slot.device}</span>
-			<span className="text-muted tabular-nums">{slot.task === undefined ? slot.state.toLowerCase() : `${slot.task.phase} ${slot.task.step}/${slot.task.steps}`}</span>
+			<span className="text-muted tabular-nums">
+				{slot.task === undefined ? slot.state.toLowerCase() : `${slot.task.phase} ${slot.task.step}/${slot.task.steps}`}
+			</span>
 		</div>
-		<Bar value={slot.task === undefined ? 0 : slot.task.step / Math.max(1, slot.task.steps)} label={`${slot.device} ${slot.task?.phase ?? slot.state}`} />
+		<Bar
+			value={slot.task === undefined ? 0 : slot.task.step / Math.max(1, slot.task.steps)}
+			label={`${slot.device} ${slot.task?.phase ?? slot.state}`}
+		/>
 	</li>
 );
 
@@ -35,7 +40,11 @@ const Actions = ({ node }: { node: Node }) => {
 	return (
 		<div className="flex flex-wrap gap-2">
 			{actionsOf(node).map((action) => (
-				<Button key={action} kind={action === 'terminate' ? 'danger' : 'plain'} onClick={() => (action === 'resume' ? act(action) : setAsking(action))}>
+				<Button
+					key={action}
+					kind={action === 'terminate' ? 'danger' : 'plain'}
+					onClick={() => (action === 'resume' ? act(action) : setAsking(action))}
+				>
 					{t.pool.actions[action]}
 				</Button>
 			))}
@@ -56,7 +65,12 @@ const Actions = ({ node }: { node: Node }) => {
 
 /** One machine: how it is, what its slots do, which models it has. */
 export const NodeCard = ({ node }: { node: Node }) => (
-	<article data-node={node.id} data-link={node.link} data-mode={node.mode} className="flex flex-col gap-3 rounded-2xl border border-line bg-panel p-4 shadow-card">
+	<article
+		data-node={node.id}
+		data-link={node.link}
+		data-mode={node.mode}
+		className="flex flex-col gap-3 rounded-2xl border border-line bg-panel p-4 shadow-card"
+	>
 		<header className="flex items-center gap-2">
 			<span aria-hidden className={`size-2.5 rounded-full ${DOTS[toneOf(node)]}`} />
 			<h3 className="min-w-0 flex-1 truncate font-display text-lg">{node.name}</h3>
@@ -72,13 +86,16 @@ export const NodeCard = ({ node }: { node: Node }) => (
 		</ul>
 		<ul className="flex flex-wrap gap-1.5 text-xs">
 			{node.models.map((model) => (
-				<li key={model.name} className={`rounded-full border px-2 py-0.5 ${model.warm ? 'border-good text-good' : 'border-line text-muted'}`}>
+				<li
+					key={model.name}
+					className={`rounded-full border px-2 py-0.5 ${model.warm ? 'border-good text-good' : 'border-line text-muted'}`}
+				>
 					{model.name} · {model.warm ? t.pool.warm : t.pool.cold}
 				</li>
 			))}
 		</ul>
 		<p className="text-sm text-muted">
-			{node.completed} {t.pool.done} · {node.failed} {t.pool.failed} · {node.platform}
+			{node.completed} {node.completed === 1 ? t.pool.doneOne : t.pool.done} · {node.failed} {t.pool.failed} · {node.platform}
 		</p>
 		{node.recentErrors.slice(0, 2).map((error) => (
 			<p key={`${error.at}${error.jobId}`} className="text-sm text-bad">

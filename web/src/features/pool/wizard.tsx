@@ -13,7 +13,15 @@ const makeToken = async (): Promise<string> => {
 };
 
 /** Gives the command that lets a machine join, and waits until it has. */
-export const AddNode = ({ open, onOpenChange, nodes }: { open: boolean; onOpenChange: (open: boolean) => void; nodes: readonly Node[] }) => {
+export const AddNode = ({
+	open,
+	onOpenChange,
+	nodes,
+}: {
+	open: boolean;
+	onOpenChange: (open: boolean) => void;
+	nodes: readonly Node[];
+}) => {
 	const [command, setCommand] = useState<string>();
 	const [known, setKnown] = useState<ReadonlySet<string>>(new Set());
 	const joined = command === undefined ? undefined : nodes.find(({ id, link }) => link === 'online' && !known.has(id));
@@ -43,7 +51,12 @@ export const AddNode = ({ open, onOpenChange, nodes }: { open: boolean; onOpenCh
 					<div className="flex items-center gap-3">
 						<Button
 							icon={<Copy size={16} />}
-							onClick={() => void navigator.clipboard.writeText(command).then(() => say(t.gallery.copy.done)).catch(sayError)}
+							onClick={() =>
+								void navigator.clipboard
+									.writeText(command)
+									.then(() => say(t.gallery.copy.done))
+									.catch(sayError)
+							}
 						>
 							{t.pool.wizard.copy}
 						</Button>

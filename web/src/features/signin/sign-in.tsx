@@ -29,7 +29,10 @@ export const SignIn = () => {
 	};
 	return (
 		<main className="flex min-h-full items-center justify-center p-6">
-			<form onSubmit={(event) => void submit(event)} className="flex w-full max-w-md flex-col gap-4 rounded-2xl border border-line bg-panel p-8 shadow-card">
+			<form
+				onSubmit={(event) => void submit(event)}
+				className="flex w-full max-w-md flex-col gap-4 rounded-2xl border border-line bg-panel p-8 shadow-card"
+			>
 				<h1 className="font-display text-3xl">{t.app}</h1>
 				<p className="text-muted">{t.signIn.lead}</p>
 				<Field label={t.signIn.key}>
