@@ -14,6 +14,7 @@ describe('BatchPolicy', () => {
 	it('takes as many whole pictures as memory holds, and single rows when not even one fits', async () => {
 		const memory = gauge(8 * GIB);
 		const policy = new BatchPolicy({ gauge: memory, maxBatch: 16 });
+		policy.rows('s', 4096, 2, 16);
 		await policy.measured('s', 2, async () => {
 			memory.state.used += 1 * GIB;
 			return Promise.resolve();
@@ -42,6 +43,19 @@ describe('BatchPolicy', () => {
 		policy.rows('s', 100, 2, 16);
 		// half of 8 GiB at 2 GiB for the two rows of 100 cells
 		expect(policy.maxBatchPx(64)).toBe(2 * 100 * 64);
+	});
+
+	it('does not believe that a shape is small because it ran where a larger one had been', async () => {
+		const memory = gauge(8 * GIB);
+		const policy = new BatchPolicy({ gauge: memory, maxBatch: 16 });
+		const run = async (shape: string, cells: number, grown: number): Promise<void> => {
+			policy.rows(shape, cells, 1, 1);
+			await policy.measured(shape, 1, async () => Promise.resolve(void (memory.state.used += grown)));
+		};
+		await run('large', 4096, GIB);
+		await run('medium', 2048, 8192);
+		expect(policy.rows('medium', 2048, 1, 16)).toBe(8);
+		expect(policy.rows('huge', 8192, 1, 16)).toBe(2);
 	});
 
 	it('never goes above what was asked for, what the owner allows, and what ran out before', () => {

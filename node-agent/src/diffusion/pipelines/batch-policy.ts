@@ -75,7 +75,7 @@ export class BatchPolicy {
 		const notes = this.#notes(shape);
 		const { rowBytes, tooMany } = notes;
 		Object.assign(notes, { cells, pictureBytes: (rowBytes ?? 0) * perPicture });
-		const fit = Math.floor((this.#gauge.free() * SHARE) / (rowBytes ?? cells * ASSUMED_CELL_BYTES));
+		const fit = Math.floor((this.#gauge.free() * SHARE) / this.#rowBytes(cells));
 		const most = Math.min(fit, tooMany - 1, pictures * perPicture, this.maxBatch * perPicture);
 		return Math.max(1, most < perPicture ? most : most - (most % perPicture));
 	}
@@ -118,6 +118,14 @@ export class BatchPolicy {
 		const measured = [...this.#shapes.values()].flatMap(({ pictureBytes, cells }) => (pictureBytes > 0 ? [pictureBytes / cells] : []));
 		if (measured.length === 0) return undefined;
 		return Math.max(1, Math.floor((this.#gauge.free() * SHARE * cellPx) / Math.max(...measured)));
+	}
+
+	/**
+	 * Bytes of a row, from the shape that was seen to take most for a cell: one that ran after a larger one hardly grew.
+	 */
+	#rowBytes(cells: number): number {
+		const perCell = [...this.#shapes.values()].flatMap((notes) => (notes.rowBytes === null ? [] : [notes.rowBytes / notes.cells]));
+		return cells * (perCell.length === 0 ? ASSUMED_CELL_BYTES : Math.max(...perCell));
 	}
 
 	#notes(shape: string): ShapeNotes {
