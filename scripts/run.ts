@@ -81,6 +81,7 @@ const TASKS: Record<string, (args: string[]) => Step[]> = {
 	typecheck,
 	build,
 	openapi: (args) => [openapi(...args)],
+	'audit:deps': () => [node('scripts/audit-deps.ts')],
 	'docs:run': () => [node('scripts/docs-run.ts')],
 	check: () => [...lint(), ...typecheck(), ...build(), openapi('--check')],
 };

@@ -7,6 +7,7 @@ import { LimnerError } from '@limner/shared';
 import { methodNotAllowed } from 'hono/method-not-allowed';
 import { mountDialects } from './dialects/index.ts';
 import type { AppContext, AppEnv } from './lib/context.ts';
+import { cors } from './lib/cors.ts';
 import { perRequest } from './lib/middleware.ts';
 import { newApp } from './lib/openapi.ts';
 import { onError, problemResponse } from './lib/problem.ts';
@@ -53,6 +54,7 @@ export const createApp = (): OpenAPIHono<AppEnv> => {
 	const app = newApp();
 	app.use(aliases(() => app));
 	app.use(perRequest);
+	app.use(cors);
 	app.use(methodNotAllowed({ app, onMethodNotAllowed: (c, methods) => notAllowed(c as AppContext, methods) }));
 	app.onError(onError);
 	app.notFound((c) => problemResponse(c, new LimnerError('not_found', { detail: 'there is nothing at this path; see /openapi.json' })));

@@ -313,6 +313,17 @@ export interface UsagePoint {
 	failed: number;
 }
 
+/** What is known of a request with an Idempotency-Key. */
+export type BegunRequest = { kind: 'new' } | { kind: 'in_flight'; retryAfterS: number } | { kind: 'done'; reply: string };
+
+/** Idempotency of requests other than submits. */
+export interface RepliesRpc {
+	/** @param name hash of the caller and the Idempotency-Key */
+	beginRequest(name: string, bodyHash: string): Promise<Result<BegunRequest>>;
+	/** @param reply encrypted answer; `null` frees the key */
+	endRequest(name: string, reply: string | null): Promise<void>;
+}
+
 /** Quotas, usage and reservations of a workspace. */
 export interface ResourcesRpc {
 	/** @param keyId to tell what is left of the limits of a key too */
@@ -456,7 +467,7 @@ export interface WorkspaceHealth {
 	quotas: { name: string; used: number; limit: number }[];
 }
 
-export interface WorkspaceRpc extends TenancyRpc, ResourcesRpc {
+export interface WorkspaceRpc extends TenancyRpc, ResourcesRpc, RepliesRpc {
 	/** Looks the key up by its SHA-256 (hex over the whole key text). Takes the bootstrap key the first time. */
 	authenticate(ws: string, keyId: string, keyHash: string): Promise<Result<{ principal: Principal }>>;
 	submit(ws: string, input: SubmitInput): Promise<Result<SubmitOutput>>;

@@ -10,9 +10,9 @@ const REQUEST_ID = /^[\w.:-]{1,128}$/;
 const TRACEPARENT = /^[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?$/;
 const ZEROS = /^0+$/;
 
-/** The caller's request id when it is harmless, else a new one. */
+/** The caller's request id when it is harmless, else a new one. It stands in every log line, so it must hold no secret. */
 export const requestIdOf = (given: string | undefined, make: () => string): string =>
-	given !== undefined && REQUEST_ID.test(given) ? given : make();
+	given !== undefined && REQUEST_ID.test(given) && redact(given) === given ? given : make();
 
 /** Trace id of a W3C `traceparent`, else a new one. */
 export const traceIdOf = (traceparent: string | undefined, make: () => string): string => {

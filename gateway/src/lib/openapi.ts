@@ -10,6 +10,7 @@ import { requireScope } from './auth.ts';
 import type { AppEnv } from './context.ts';
 import { readJsonText } from './json-body.ts';
 import { PROBLEM_TYPE, validationHook } from './problem.ts';
+import { replayed } from './replay.ts';
 
 /** An empty app with the context of this gateway. One per feature, mounted by `app.ts`. */
 export const newApp = (): OpenAPIHono<AppEnv> => new OpenAPIHono<AppEnv>({ defaultHook: validationHook });
@@ -74,10 +75,17 @@ export const pageQuery = {
 };
 
 /** Security requirement and middleware of a route that needs a scope. */
-export const secured = (scope: string) => ({
+export const secured = (scope: string, options: SecuredOptions = {}) => ({
 	security: [{ ApiKey: [scope] }],
-	middleware: [requireScope(scope)],
+	middleware: [requireScope(scope), ...replayOf(options)],
 });
+
+export interface SecuredOptions {
+	/** `own`: the route treats Idempotency-Key itself. Otherwise the first answer is kept and given again. */
+	replay?: 'own';
+}
+
+const replayOf = ({ replay }: SecuredOptions) => (replay === 'own' ? [] : [replayed]);
 
 /**
  * Middleware that reads a JSON body within the limits of size and depth, and leaves its text for the validator. It
@@ -97,7 +105,7 @@ export const jsonBodyUpTo = (maxBytes: number) =>
 export const jsonBody = jsonBodyUpTo(BODY_LIMITS.jsonBytes);
 
 /** `secured` for a route that takes a JSON body: the key is checked before a byte of the body is read. */
-export const securedJson = (scope: string) => ({
+export const securedJson = (scope: string, options: SecuredOptions = {}) => ({
 	security: [{ ApiKey: [scope] }],
-	middleware: [requireScope(scope), jsonBody],
+	middleware: [requireScope(scope), jsonBody, ...replayOf(options)],
 });

@@ -10,7 +10,7 @@ import type { Store } from './store.ts';
 /** Objects deleted in one step. */
 const OBJECTS = 1000;
 /** Emptied at the end. The ledger goes too: it names people. */
-const TABLES = ['keys', 'jobs', 'idem', 'ledger', 'assets', 'members', 'invitations', 'usage_days', 'allocations'] as const;
+const TABLES = ['keys', 'jobs', 'idem', 'ledger', 'assets', 'members', 'invitations', 'usage_days', 'allocations', 'replies'] as const;
 
 type Objects = Pick<R2Bucket, 'delete' | 'list'>;
 

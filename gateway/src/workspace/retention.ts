@@ -110,14 +110,22 @@ const removeJobs = (store: Store, beforeMs: number): boolean => {
 	return written >= SWEEP_LIMITS.rows;
 };
 
+/** Rows of buckets that have ended, of submits and of other requests. */
 const removeIdem = (store: Store, nowMs: number): boolean => {
+	const before = idemBucket(nowMs) - 1;
 	const written = store.sql.write(
 		'idem',
 		'DELETE FROM idem WHERE (bucket, key) IN (SELECT bucket, key FROM idem WHERE bucket < ? ORDER BY bucket, key LIMIT ?)',
-		idemBucket(nowMs) - 1,
+		before,
 		SWEEP_LIMITS.rows,
 	);
-	return written >= SWEEP_LIMITS.rows;
+	const replies = store.sql.write(
+		'replies',
+		'DELETE FROM replies WHERE (bucket, name) IN (SELECT bucket, name FROM replies WHERE bucket < ? ORDER BY bucket, name LIMIT ?)',
+		before,
+		SWEEP_LIMITS.rows,
+	);
+	return written >= SWEEP_LIMITS.rows || replies >= SWEEP_LIMITS.rows;
 };
 
 const removeAssets = async (store: Store, pictures: ObjectStore, nowMs: number): Promise<boolean> => {
@@ -186,6 +194,7 @@ export const retentionDueAt = (store: Store, ttlMs: number, nowMs: number): numb
 		),
 		// A bucket is removed when the bucket after it has ended too.
 		time('SELECT (bucket + 2) * ? AS at FROM idem ORDER BY bucket LIMIT 1', REQUEST_LIMITS.idempotencyTtlMs),
+		time('SELECT (bucket + 2) * ? AS at FROM replies ORDER BY bucket LIMIT 1', REQUEST_LIMITS.idempotencyTtlMs),
 		time('SELECT min(expires_at) AS at FROM assets'),
 	];
 	const due = times.filter((at) => at !== null);

@@ -75,6 +75,15 @@ CREATE TABLE allocations (
 	used_images INTEGER NOT NULL, used_milli_steps INTEGER NOT NULL, released_at INTEGER
 ) WITHOUT ROWID;`,
 	},
+	{
+		// `reply`: encrypted; NULL while the request is being worked on.
+		name: '0004-replies',
+		sql: `
+CREATE TABLE replies (
+	bucket INTEGER NOT NULL, name TEXT NOT NULL, at INTEGER NOT NULL, body_hash TEXT NOT NULL, reply TEXT,
+	PRIMARY KEY (bucket, name)
+) WITHOUT ROWID;`,
+	},
 ];
 
 export type JobSql = {

@@ -9,6 +9,7 @@ import {
 	hasScope,
 	isTerminal,
 	refuse,
+	REQUEST_LIMITS,
 	shardOfJob,
 	TIMING,
 	type JobState,
@@ -57,6 +58,7 @@ import { settleEntry, type LedgerAction, type LedgerEntry } from './ledger.ts';
 import { listImages, listJobs } from './listing.ts';
 import { Resources } from './resources.ts';
 import { backupSlice, beginRestore, finishRestore, isRestoring, restoreBatch } from './restore.ts';
+import { beginRequest, endRequest } from './replies.ts';
 import { retain, retentionDueAt } from './retention.ts';
 import { Store } from './store.ts';
 import { deleteStep } from './deletion.ts';
@@ -540,6 +542,17 @@ export class Workspace extends DurableObject<Cloudflare.Env> implements Workspac
 
 	#alarmIsLost(): boolean {
 		return this.#armedAt !== null && this.#armedAt <= Date.now() - ALARM_LATE_MAX_MS;
+	}
+
+	async beginRequest(name: string, bodyHash: string) {
+		const begun = this.#commit(() => beginRequest(this.#mustStore(), name, bodyHash, Date.now()));
+		// The row must go in time even when nothing else happens here.
+		if (begun.ok && begun.kind === 'new') await this.#arm(Date.now() + 2 * REQUEST_LIMITS.idempotencyTtlMs);
+		return begun;
+	}
+
+	async endRequest(name: string, reply: string | null): Promise<void> {
+		this.#commit(() => endRequest(this.#mustStore(), name, reply, Date.now()));
 	}
 
 	async quotas(keyId?: string) {

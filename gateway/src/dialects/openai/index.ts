@@ -101,7 +101,7 @@ openaiRoutes.openapi(
 		operationId: 'openaiGenerateImages',
 		tags,
 		summary: 'Make pictures from a prompt (OpenAI)',
-		...securedJson('jobs:write'),
+		...securedJson('jobs:write', { replay: 'own' }),
 		request: { body: { required: true, content: { 'application/json': { schema: GenerationBody } } } },
 		responses,
 	}),

@@ -116,7 +116,7 @@ jobsRoutes.openapi(
 		summary: 'Make pictures from a prompt, or look after the pool',
 		description:
 			'Without `taskType` it makes pictures. RESEARCH (benchmark), INGEST (model pull), DISCOVERY (capability probe), MIGRATION (move a model) and HEARTBEAT (canary picture) also need the scope supervisor:write, and run on nodes of the workspace only. `dependsOn` names jobs that must end first.',
-		...securedJson('jobs:write'),
+		...securedJson('jobs:write', { replay: 'own' }),
 		request: { body: jsonRequest(AnyJobSchema), headers: SubmitHeaders, query: WaitQuery },
 		responses: { ...accepted, ...problems(400, 401, 403, 409, 413, 415, 422, 429) },
 	}),
@@ -220,7 +220,7 @@ jobsRoutes.openapi(
 		operationId: 'retryJob',
 		tags: ['jobs'],
 		summary: 'Submit a finished job again, as a new job',
-		...secured('jobs:write'),
+		...secured('jobs:write', { replay: 'own' }),
 		request: { params: JobPath, headers: IdempotencyHeader, query: WaitQuery },
 		responses: { ...accepted, ...problems(401, 403, 404, 409, 422, 429) },
 	}),

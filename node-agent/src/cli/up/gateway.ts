@@ -86,7 +86,12 @@ const bindingsOf = (options: GatewayOptions): Record<string, string> => {
 		const value = options.vars?.[name] ?? process.env[name];
 		if (value !== undefined) bindings[name] = value;
 	}
-	return { ...bindings, LIMNER_SECRET: options.state.secret, BOOTSTRAP_KEY_SHA256: options.state.apiKeySha256 };
+	return {
+		...bindings,
+		ALLOW_LOOPBACK_ORIGINS: 'true',
+		LIMNER_SECRET: options.state.secret,
+		BOOTSTRAP_KEY_SHA256: options.state.apiKeySha256,
+	};
 };
 
 interface Launched {
