@@ -5,47 +5,23 @@
 import { mkdirSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { NODE_LIMITS, type Device } from '@limner/shared';
+import { NODE_LIMITS } from '@limner/shared';
 import type { Command } from 'commander';
 import { settings } from '../config/settings.ts';
-import type { EngineConfig } from '../engines/create.ts';
-import type { OnnxOptions } from '../engines/onnx/engine.ts';
-import { coreCount, threadsPerSlot, type DevicePlan } from '../engines/devices.ts';
-import { fallbackWarning, limitMemory, planDevice } from '../engines/plan.ts';
 import { fileLog, type Logger } from '../lib/log.ts';
 import { defaultStateDir, userPath } from '../lib/paths.ts';
 import { takeLock, type LockResult } from '../lib/process-lock.ts';
 import { errorCode, EXIT, messageOf, UserError } from '../lib/user-error.ts';
-import { ModelShelf } from '../models/shelf.ts';
-import { defaultModelDirs, mockModel, type StoredModel } from '../models/store.ts';
-import { deviceOf, NodeAgent, type AgentOptions } from '../node/agent.ts';
+import { fetchStore, ModelFetcher, pictureShare } from '../models/fetcher.ts';
+import type { StoredModel } from '../models/store.ts';
+import { NodeAgent, type AgentOptions } from '../node/agent.ts';
 import { parseSchedule } from '../node/hours.ts';
 import { MOCK_MODEL } from '../node/mock.ts';
-import { forkWorkers, inProcessWorkers, type WorkerConfig } from '../slots/workers.ts';
+import { forkWorkers, inProcessWorkers } from '../slots/workers.ts';
+import { mockSetup, onnxSetup, type EngineSetup, type NodeFlags } from './node-setup.ts';
 import { byteSize, collect, deviceList, gatewayAddress, oneOf, whole } from './parse.ts';
 import { StatusLine } from './status-line.ts';
 import { endWithParent } from './up/supervised.ts';
-
-export interface NodeFlags {
-	gateway?: string;
-	token?: string;
-	name?: string;
-	stateDir?: string;
-	slots?: number;
-	maxBatch?: number;
-	device?: string;
-	trust?: 'own' | 'shared';
-	maxDisk?: number;
-	schedule?: string;
-	maxVram?: number;
-	cacheLimit?: number;
-	models?: string[];
-	engine: 'onnx' | 'mock';
-	mockStepMs: number;
-	mockLoadMs: number;
-	mockModel: string;
-	inProcess?: boolean;
-}
 
 const MOCK_MAX_MS = 600_000;
 
@@ -60,76 +36,6 @@ const makeStateDir = (path: string | undefined): string => {
 		);
 	}
 	return dir;
-};
-
-/** What a node needs that depends on its engine. */
-interface EngineSetup {
-	workers: WorkerConfig;
-	devices: AgentOptions['devices'];
-	slots: number;
-	models: StoredModel[];
-	/** Pictures that a slot takes at a time. */
-	maxBatch: number;
-	/** Sentences about devices that do not work and models that are left out. */
-	notes: string[];
-	lookForModels?: AgentOptions['lookForModels'];
-}
-
-const mockSetup = (flags: NodeFlags): EngineSetup => ({
-	workers: {
-		engine: { kind: 'mock', options: { stepMs: flags.mockStepMs, loadMs: flags.mockLoadMs, maxBatch: flags.maxBatch ?? 1 } },
-	},
-	devices: [{ kind: 'mock', name: 'mock' }],
-	maxBatch: flags.maxBatch ?? 1,
-	slots: flags.slots ?? NODE_LIMITS.slotsDefault,
-	models: [mockModel(flags.mockModel)],
-	notes: [],
-});
-
-const openShelf = async (flags: NodeFlags, stateDir: string): Promise<{ shelf: ModelShelf; models: StoredModel[]; notes: string[] }> => {
-	const dirs = flags.models?.map(userPath) ?? settings().models?.map(userPath) ?? defaultModelDirs(stateDir);
-	const shelf = new ModelShelf({ dirs, cacheFile: join(stateDir, 'model-hashes.json') });
-	const { models, broken } = await shelf.open();
-	if (models.length > 0) return { shelf, models, notes: broken.map((model) => model.sentence) };
-	const why =
-		broken.length === 0 ? `There is no model in ${dirs.join(' or ')}` : broken.map((model) => model.sentence.replace(/\.$/, '')).join('; ');
-	throw new UserError(
-		`${why}; give a folder of models with --models, or restore the one that ships with Limner with \`git checkout models/\`.`,
-	);
-};
-
-/** Engine and variables of each slot: GPUs are shared out in turn. */
-const onnxWorkers = (plan: DevicePlan, slots: number, limits: Pick<OnnxOptions, 'maxBatch' | 'modelBytes'>): WorkerConfig => {
-	const intraOpNumThreads = threadsPerSlot(plan.device.kind, coreCount(), slots);
-	const engineOn = (device: Device): EngineConfig => ({
-		kind: 'onnx',
-		options: { device, executionProviders: plan.executionProviders, intraOpNumThreads, ...limits },
-	});
-	const warning = fallbackWarning(plan);
-	return {
-		engine: engineOn(plan.device),
-		engineOf: (slotId) => engineOn(deviceOf(plan.devices, slotId)),
-		env: (slotId) => ({ ...plan.env, ...plan.deviceEnv[Number(slotId) % Math.max(1, plan.deviceEnv.length)] }),
-		...(warning === undefined ? {} : { warnings: [warning] }),
-	};
-};
-
-const onnxSetup = async (flags: NodeFlags, stateDir: string): Promise<EngineSetup> => {
-	const { shelf, models, notes } = await openShelf(flags, stateDir);
-	const plan = limitMemory(await planDevice(flags.device ?? settings().device), flags.maxVram ?? settings().maxVram);
-	const slots = flags.slots ?? Math.min(NODE_LIMITS.slotsMax, plan.defaultSlots);
-	const { maxBatch = NODE_LIMITS.batchDefault } = flags;
-	const modelBytes = flags.cacheLimit ?? settings().cacheLimit;
-	const warning = fallbackWarning(plan);
-	return {
-		workers: onnxWorkers(plan, slots, { maxBatch, ...(modelBytes === undefined ? {} : { modelBytes }) }),
-		maxBatch,
-		devices: plan.devices,
-		slots,
-		models,
-		notes: [...(warning === undefined ? [] : [warning.replace(/^Made/, 'Pictures are made')]), ...notes],
-		lookForModels: async () => (await shelf.look())?.models,
-	};
 };
 
 /** Trust is part of the certificate; the flag says what its owner expects of it. */
@@ -207,6 +113,37 @@ const hoursOf = (flags: NodeFlags): AgentOptions['hours'] => {
 	return text === undefined ? undefined : { schedule: parseSchedule(text) };
 };
 
+/** What a node does about models while it runs: it sees those that come and go, and fetches those that the pool asks for. */
+const modelParts = (
+	flags: NodeFlags,
+	{ shelf }: EngineSetup,
+	stateDir: string,
+	log: Logger,
+	agent: () => NodeAgent | undefined,
+): Pick<AgentOptions, 'lookForModels' | 'fetchModel' | 'onModelUsed' | 'maxDiskBytes'> => {
+	const maxBytes = flags.maxDisk ?? settings().maxDisk;
+	if (shelf === undefined) return { maxDiskBytes: maxBytes };
+	const lookForModels = async (): Promise<StoredModel[] | undefined> => (await shelf.look())?.models;
+	if (flags.autoPull === false || !settings().autoPull) return { lookForModels, maxDiskBytes: maxBytes };
+	const forPictures = pictureShare(maxBytes);
+	const fetcher = new ModelFetcher({
+		store: fetchStore(stateDir),
+		maxBytes,
+		waitingBytes: () => Math.max(forPictures ?? 0, agent()?.waitingBytes ?? 0),
+		loaded: () => agent()?.loadedModels ?? new Set(),
+		onNote: (sentence) => log.info({ note: sentence }, 'models'),
+	});
+	return {
+		lookForModels,
+		maxDiskBytes: forPictures,
+		onModelUsed: (name) => fetcher.used(name),
+		fetchModel: async (source, name) => {
+			await fetcher.fetch(source, name);
+			return (await shelf.refresh()).models;
+		},
+	};
+};
+
 const startAgent = async (flags: NodeFlags, { stateDir, log, line, onHalt }: NodeShell): Promise<NodeAgent> => {
 	const setup = flags.engine === 'mock' ? mockSetup(flags) : await onnxSetup(flags, stateDir);
 	for (const note of setup.notes) {
@@ -214,6 +151,7 @@ const startAgent = async (flags: NodeFlags, { stateDir, log, line, onHalt }: Nod
 		log.warn({ note }, 'at the start');
 	}
 	const workers = flags.inProcess === true && flags.engine === 'mock' ? inProcessWorkers : forkWorkers;
+	const running: { agent?: NodeAgent } = {};
 	const agent = await NodeAgent.start({
 		gateway: flags.gateway ?? settings().url,
 		stateDir,
@@ -229,13 +167,13 @@ const startAgent = async (flags: NodeFlags, { stateDir, log, line, onHalt }: Nod
 			onOutput: (slotId, text) => log.info({ slotId, text: text.trimEnd() }, 'engine output'),
 		}),
 		models: setup.models,
-		lookForModels: setup.lookForModels,
+		...modelParts(flags, setup, stateDir, log, () => running.agent),
 		hours: hoursOf(flags),
-		maxDiskBytes: flags.maxDisk,
 		log,
 		onStatus: (status) => line.update(status),
 		onHalt,
 	});
+	running.agent = agent;
 	try {
 		checkTrust(agent.certificate, flags.trust);
 	} catch (error) {
@@ -290,7 +228,8 @@ export const registerNode = (program: Command): void => {
 		.option('--max-vram <size>', 'how much memory of the device models and pictures may take, like 8GB', byteSize)
 		.option('--cache-limit <size>', 'how much memory loaded models may take in a slot, like 12GB', byteSize)
 		.option('--trust <whose>', 'refuse to start unless the join token is for this: own or shared', oneOf('own', 'shared'))
-		.option('--max-disk <size>', 'how much disk finished pictures may take, like 20GB', byteSize)
+		.option('--max-disk <size>', 'how much disk waiting pictures and fetched models may take, like 20GB', byteSize)
+		.option('--no-auto-pull', 'do not fetch models that the pool asks for')
 		.option('--schedule <hours>', 'when to work, like "22:00-07:00" or "Mon-Fri 18:00-08:00, Sat-Sun 00:00-24:00"')
 		.option('--models <folder>', 'a model, or a folder of models; may be repeated', collect)
 		.option('--engine <name>', 'onnx, or mock: noise instead of pictures, for tests', oneOf('onnx', 'mock'), 'onnx')

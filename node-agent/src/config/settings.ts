@@ -39,6 +39,8 @@ const size = z
 	.transform(parseSize)
 	.refine((bytes) => bytes >= SIZE_MIN_BYTES, 'must be a size of at least 1 MB, like 20GB');
 
+const yesNo = z.union([z.boolean(), z.enum(['true', 'false'], 'must be true or false').transform((text) => text === 'true')]);
+
 const LogLevel = z.enum(['debug', 'info', 'warn', 'error', 'silent'], 'choose one of debug, info, warn, error and silent');
 
 /** Every setting. The keys are those of `limner.config.json`. */
@@ -53,6 +55,8 @@ export const Settings = z.strictObject({
 	schedule: z.string().min(1).optional(),
 	device: z.string().min(1).optional(),
 	maxVram: size.optional(),
+	maxDisk: size.optional(),
+	autoPull: yesNo.default(true),
 	cacheLimit: size.optional(),
 	gpuDir: z.string().min(1).optional(),
 	port: wholeNumber(0, 65_535).optional(),
@@ -83,6 +87,8 @@ export const ENVIRONMENT: Readonly<Record<SettingKey, string>> = {
 	schedule: 'LIMNER_SCHEDULE',
 	device: 'LIMNER_DEVICE',
 	maxVram: 'LIMNER_MAX_VRAM',
+	maxDisk: 'LIMNER_MAX_DISK',
+	autoPull: 'LIMNER_AUTO_PULL',
 	cacheLimit: 'LIMNER_CACHE_LIMIT',
 	gpuDir: 'LIMNER_GPU_DIR',
 	port: 'PORT',
@@ -127,7 +133,7 @@ export interface SettingSource {
 
 export interface EffectiveSetting {
 	key: SettingKey;
-	value: string | number | string[] | undefined;
+	value: string | number | boolean | string[] | undefined;
 	/** Where the value comes from. */
 	origin: string;
 }

@@ -44,6 +44,8 @@ export interface PullOptions {
 	connections?: number;
 	/** Makes copies where links are allowed, too. */
 	copies?: boolean;
+	/** A node fetches it by itself. A model that a person pulled stays theirs. */
+	auto?: boolean;
 	pieceBytes?: number;
 	retryFirstMs?: number;
 	/** Free bytes of the disk that holds a folder. */
@@ -194,6 +196,7 @@ export const pullModel = async (options: PullOptions): Promise<StoredModel> => {
 			hub,
 			files,
 			...(info.licence === undefined ? {} : { licence: info.licence }),
+			...(options.auto === true ? { auto: true } : {}),
 		});
 		await placeModel(cache.snapshot(info.commit), join(store, entry), blobs, !links);
 	} finally {

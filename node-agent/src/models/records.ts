@@ -25,6 +25,8 @@ export const ModelRecord = z.discriminatedUnion('kind', [
 		hub: z.string(),
 		files: z.array(RecordFile),
 		licence: z.string().optional(),
+		/** The node fetched it by itself, and may remove it to make room. */
+		auto: z.boolean().optional(),
 	}),
 	z.object({ kind: z.literal('import'), entry: z.string(), from: z.string(), copied: z.boolean() }),
 ]);

@@ -70,6 +70,11 @@ export class ModelShelf {
 		return identity(list) === before ? undefined : list;
 	}
 
+	/** Reads all folders now, without waiting for them to be still: something was just put there as a whole. */
+	async refresh(): Promise<ModelList> {
+		return this.open();
+	}
+
 	async #load(): Promise<ModelList> {
 		this.#read = this.#seen;
 		this.list = await listModels(this.#options.dirs, this.#cache);

@@ -5,13 +5,14 @@
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ModelName, NODE_LIMITS, REQUEST_LIMITS, SCHEDULER_NAMES, type ModelInfo } from '@limner/shared';
 import type { EngineModel } from '../engines/types.ts';
 import { realFs, writeAtomic } from '../lib/durable-fs.ts';
 import { defaultStateDir } from '../lib/paths.ts';
 import { messageOf } from '../lib/user-error.ts';
+import { readRecord } from './records.ts';
 import { inspectModelFolder, type HashCache, type ModelFolderInfo } from './layout.ts';
 
 export interface StoredModel extends EngineModel {
@@ -110,7 +111,10 @@ export const readModel = async (
 		const folder = await inspectModelFolder(dir, cache === undefined ? {} : { hashCache: cache });
 		const problem = cardProblem(folder);
 		if (problem !== undefined) return { ok: false, broken: { dir, sentence: `The model in ${dir} cannot be used: ${problem}.` } };
-		return { ok: true, model: { name: folder.name, dir: folder.dir, sha256: folder.sha256, info: toModelInfo(folder), folder } };
+		const record = readRecord(dirname(dir), basename(dir));
+		const source = record?.kind === 'pull' ? { source: `${record.repo}@${record.commit}` } : {};
+		const info = { ...toModelInfo(folder), ...source };
+		return { ok: true, model: { name: folder.name, dir: folder.dir, sha256: folder.sha256, info, folder } };
 	} catch (error) {
 		const why = messageOf(error).replace(/\.$/, '');
 		return { ok: false, broken: { dir, sentence: `The model in ${dir} cannot be used: ${why}.` } };

@@ -137,7 +137,7 @@ describe('a node and its gateway', () => {
 			batch: [of(1), of(2), other],
 		} as const;
 		gateway.send({ ...frame, batch: [...frame.batch] });
-		await until('runs', () => running(agent) === 4);
+		await until('runs', () => running(agent) === 4 && gateway.of('ack').length >= 4);
 		expect(gateway.of('ack').map(({ jobId, index }) => `${jobId} ${index}`)).toEqual(['job_a 0', 'job_a 1', 'job_a 2', 'job_b 0']);
 		gateway.send({ ...frame, batch: [...frame.batch] });
 		gateway.send({ t: 'cancel', jobId: 'job_a', index: 1, epoch: 1, reason: 'r' });
@@ -379,5 +379,34 @@ describe('models of a running node', () => {
 		gateway.socket?.terminate();
 		await until('back', () => gateway.of('hello').length === 2 && agent.online);
 		await until('told', () => JSON.stringify([...gateway.of('telemetry'), ...gateway.of('hello')]).includes('"late"'));
+	});
+});
+
+describe('a model that the pool asks for', () => {
+	it('is fetched and offered, once; a failure costs nothing', async () => {
+		const asked: string[] = [];
+		const used: string[] = [];
+		const agent = await start({
+			fetchModel: (source, name) => {
+				asked.push(`${source} ${name}`);
+				return name === 'bad' ? Promise.reject(new Error('no')) : Promise.resolve([mockModel('storybook'), mockModel(name)]);
+			},
+			onModelUsed: (name) => used.push(name),
+		});
+		gateway.send({ t: 'prefetch', model: 'bad', source: 'a/bad@1' });
+		gateway.send({ t: 'prefetch', model: 'storybook', source: 'a/storybook@1' });
+		gateway.send({ t: 'prefetch', model: 'new', source: 'a/new@1' });
+		await until('told', () => gateway.of('telemetry').some((frame) => frame.models?.length === 2));
+		expect(asked).toEqual(['a/bad@1 bad', 'a/new@1 new']);
+		grant('job_a', { spec: { model: 'new' } });
+		await until('made', () => agent.status().done === 1);
+		expect(used).toEqual(['new']);
+	});
+	it('is not fetched where the owner does not want it', async () => {
+		const agent = await start();
+		gateway.send({ t: 'prefetch', model: 'new', source: 'a/new@1' });
+		grant('job_a');
+		await until('made', () => agent.status().done === 1);
+		expect(gateway.of('telemetry').every((frame) => frame.models === undefined)).toBe(true);
 	});
 });

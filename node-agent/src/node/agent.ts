@@ -52,6 +52,10 @@ export interface AgentOptions {
 	models: StoredModel[];
 	/** Looks for models again; answers the new list, or nothing when it is the old one. */
 	lookForModels?: (() => Promise<StoredModel[] | undefined>) | undefined;
+	/** Fetches a model that the pool asks for, and answers the models then; absent when the owner does not want that. */
+	fetchModel?: ((source: string, name: string) => Promise<StoredModel[]>) | undefined;
+	/** A task uses a model. */
+	onModelUsed?: ((name: string) => void) | undefined;
 	/** How often, in milliseconds. */
 	lookEveryMs?: number;
 	/** Hours in which the node works; always when absent. */
@@ -150,6 +154,16 @@ export class NodeAgent {
 
 	get online(): boolean {
 		return this.#link.online;
+	}
+
+	/** Bytes of pictures that wait for their upload. */
+	get waitingBytes(): number {
+		return this.#outbox.list().reduce((sum, record) => sum + record.bytes, 0);
+	}
+
+	/** Names of models that some slot holds. */
+	get loadedModels(): Set<string> {
+		return new Set(this.#work.slots.states().flatMap(({ loaded }) => (loaded === undefined ? [] : [loaded])));
 	}
 
 	get certificate(): string {
@@ -310,6 +324,19 @@ export class NodeAgent {
 		}
 	}
 
+	/** A hint of the pool, which waits for nothing: taken while the node stands idle. */
+	async #prefetch(source: string, name: string): Promise<void> {
+		const { fetchModel, log } = this.#options;
+		if (fetchModel === undefined || this.#stopping || this.#models.some((model) => model.name === name)) return;
+		log.info({ source, model: name }, 'fetching a model that the pool asks for');
+		try {
+			this.#models = await fetchModel(source, name);
+			this.#modelsTold = this.#link.send({ t: 'telemetry', models: this.#models.map(({ info }) => info) });
+		} catch (error) {
+			log.warn({ err: error, model: name }, 'a model that the pool asks for was not fetched');
+		}
+	}
+
 	#slotInfos(): SlotInfo[] {
 		return this.#work.slots
 			.states()
@@ -362,7 +389,9 @@ export class NodeAgent {
 				break;
 			case 'task':
 				// After the goodbye the gateway does not count on this node: the unanswered task goes elsewhere.
-				if (!this.#stopping && this.#duty?.phase !== 'draining') this.#work.accept(frame);
+				if (this.#stopping || this.#duty?.phase === 'draining') break;
+				this.#options.onModelUsed?.(frame.spec.model);
+				this.#work.accept(frame);
 				break;
 			case 'cancel':
 				this.#work.cancel(frame, frame.reason);
@@ -376,7 +405,8 @@ export class NodeAgent {
 	}
 
 	#onOrder(frame: GatewayFrame): void {
-		if (frame.t === 'mode') {
+		if (frame.t === 'prefetch') void this.#prefetch(frame.source, frame.model);
+		else if (frame.t === 'mode') {
 			this.#mode = frame.mode;
 			this.#modeReason = frame.mode === 'active' ? '' : frame.reason;
 		} else if (frame.t === 'status') this.#reason = frame.text;

@@ -32,6 +32,8 @@ export interface MockNodeOptions {
 	hours?: AgentOptions['hours'];
 	lookForModels?: AgentOptions['lookForModels'];
 	lookEveryMs?: number;
+	fetchModel?: AgentOptions['fetchModel'];
+	onModelUsed?: AgentOptions['onModelUsed'];
 	onHalt?: (sentence: string) => void;
 }
 
@@ -59,6 +61,8 @@ export const startMockNode = async (options: MockNodeOptions): Promise<NodeAgent
 		log: silentLog(),
 		hours: options.hours,
 		lookForModels: options.lookForModels,
+		fetchModel: options.fetchModel,
+		onModelUsed: options.onModelUsed,
 		...(options.lookEveryMs === undefined ? {} : { lookEveryMs: options.lookEveryMs }),
 		...(options.onHalt === undefined ? {} : { onHalt: options.onHalt }),
 	});
