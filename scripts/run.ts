@@ -66,6 +66,7 @@ const TASKS: Record<string, (args: string[]) => Step[]> = {
 	'test:pull': (args) => [vitest('--project', 'node-agent', 'models/pull.test', 'cli/models-pull.test', ...args)],
 	'test:browser': (args) => [web(), { ...vitest('--project', 'browser', ...args), env: { LIMNER_TEST_BROWSER: '1' } }],
 	'test:e2e': (args) => [vitest('--project', 'e2e', ...args)],
+	'test:conformance': (args) => [node('tests/conformance/mcp/run.ts', ...args)],
 	'test:sdk': (args) => [vitest('--project', 'sdk', '--project', 'sdk-e2e', ...args)],
 	sim: (args) => [node('gateway/src/pool/sim/cli.ts', ...args)],
 	modelcheck: (args) => [node('gateway/src/pool/modelcheck/cli.ts', ...args)],

@@ -16,6 +16,7 @@ import { registerGenerate } from './generate.ts';
 import { registerGpu } from './gpu.ts';
 import { registerKeys } from './keys.ts';
 import { registerLogin } from './login.ts';
+import { registerMcp } from './mcp/command.ts';
 import { registerModels } from './models.ts';
 import { registerNode } from './node.ts';
 import { registerPrune } from './prune.ts';
@@ -31,6 +32,7 @@ const REGISTER = [
 	registerLogin,
 	registerDoctor,
 	registerGpu,
+	registerMcp,
 	registerModels,
 	registerConfig,
 	registerPrune,

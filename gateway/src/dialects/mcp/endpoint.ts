@@ -3,7 +3,7 @@
  * @module
  */
 import { MCP_LIMITS } from '@limner/shared';
-import { createMcpHandler, type McpServerFactory } from '@modelcontextprotocol/server';
+import { createMcpHandler, type McpServerFactory, type ServerEventBus } from '@modelcontextprotocol/server';
 import { baseUrl, type AppContext } from '../../lib/context.ts';
 import { describeError } from '../../lib/log.ts';
 import { hostAllowed, originAllowed } from './address.ts';
@@ -50,14 +50,25 @@ export const preflight = (c: AppContext): Response =>
 		}),
 	);
 
+export interface ServeOptions {
+	/**
+	 * Whether a call of this tool streams from its first byte on. Only a write tells that a client has gone, so that what
+	 * takes long must stream; what does not may still answer an HTTP status of its own.
+	 */
+	streams: (tool: string) => boolean;
+	/** Change events, for a server that has any. */
+	bus?: ServerEventBus;
+}
+
 /** Serves one request of either protocol era with a server of its own. */
-export const serveMcp = (c: AppContext, factory: McpServerFactory): Promise<Response> => {
+export const serveMcp = (c: AppContext, factory: McpServerFactory, { streams, bus }: ServeOptions): Promise<Response> => {
 	const log = c.get('log');
 	const handler = createMcpHandler(factory, {
-		// A stream from the first byte on: only a write tells that the client has gone.
-		responseMode: 'sse',
+		// The handler checks that the header says what the body says.
+		responseMode: streams(c.req.header('mcp-name') ?? '') ? 'sse' : 'auto',
 		keepAliveMs: MCP_LIMITS.keepAliveMs,
 		maxRequestBodySize: MCP_LIMITS.bodyBytes,
+		...(bus === undefined ? {} : { bus }),
 		onerror: (error) => log.info('an MCP request was refused', describeError(error)),
 	});
 	return handler.fetch(c.req.raw);

@@ -15,6 +15,10 @@ import { buildServer } from './server.ts';
 const METADATA = '/.well-known/oauth-protected-resource';
 const SCOPES = ['jobs:read', 'jobs:write', 'images:read', 'images:write', 'resources:read'];
 
+/** Tools that may wait for a job. */
+const WAITING: ReadonlySet<string> = new Set(['generate_image', 'regenerate', 'get_generation']);
+const waits = (tool: string): boolean => WAITING.has(tool);
+
 const base = (c: AppContext): string => baseUrl(c.env.PUBLIC_URL, c.req.url);
 
 /** The 401 or 403 that tells a client where to learn what it needs. */
@@ -57,7 +61,7 @@ export const mcpRoutes = (app: () => Hono<AppEnv>): Hono<AppEnv> => {
 	});
 	routes.use('/mcp', withKey);
 	routes.on(['POST', 'GET', 'DELETE'], '/mcp', async (c) =>
-		withCors(c, await serveMcp(c, (request) => buildServer(c, app, routesOf(), request))),
+		withCors(c, await serveMcp(c, (request) => buildServer(c, app, routesOf(), request), { streams: waits })),
 	);
 	routes.on('OPTIONS', '/mcp', preflight);
 	// The path's own document, and the one of clients that look at the root only.
