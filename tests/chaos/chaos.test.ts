@@ -168,6 +168,16 @@ describe('time to the next grant', () => {
 		expect(after('n1', 150)).toEqual([]);
 		expect(after('n2', 100)).toEqual([]);
 	});
+	it('is not charged to a fault when another one came in between', () => {
+		const faults = [
+			{ kind: 'drop' as const, nodeId: 'n1', at: 50 },
+			{ kind: 'kill' as const, nodeId: 'n1', at: 100 },
+		];
+		expect(regrants([{ id: 'job_a', hist }], faults).map(({ fault, mixed }) => [fault.kind, mixed])).toEqual([
+			['drop', true],
+			['kill', false],
+		]);
+	});
 	it('tells a holder that finished in spite of it', () => {
 		expect(after('n2', 150)).toEqual([null]);
 	});

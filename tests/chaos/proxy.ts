@@ -100,6 +100,11 @@ export class Proxy {
 		gateway.pause();
 	}
 
+	/** Number of open WebSockets. */
+	get sockets(): number {
+		return this.#pairs.size;
+	}
+
 	/** Ends all WebSockets of this node, now. */
 	drop(reset: boolean): number {
 		const dropped = this.#pairs.size;

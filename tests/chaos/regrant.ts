@@ -22,7 +22,12 @@ export interface Regrant {
 	index: number;
 	/** Milliseconds from the fault to the next grant; `null` = the holder kept its grant. */
 	afterMs: number | null;
+	/** Something else hit the same node, or the gateway, before the next grant: the time says nothing about this fault. */
+	mixed: boolean;
 }
+
+/** A gateway that has just started waits this long for the nodes of before. */
+const REBUILD_MS = 15_000;
 
 interface Holding {
 	nodeId: string;
@@ -44,6 +49,12 @@ const holderAt = (hist: readonly HistEntry[], at: number): Holding | undefined =
 const ofTask = (hist: readonly HistEntry[], index: number): HistEntry[] =>
 	hist.filter((entry) => entry.index === undefined || entry.index === index);
 
+/** Whether another fault had a part in how long it took. */
+const interferes = (other: AppliedFault, fault: AppliedFault, afterMs: number): boolean => {
+	if (other.kind === 'gateway') return other.at > fault.at - REBUILD_MS && other.at < fault.at + afterMs;
+	return other.nodeId === fault.nodeId && other.at > fault.at && other.at < fault.at + afterMs;
+};
+
 /** All tasks that a fault caught at work, and what became of them. */
 export const regrants = (jobs: readonly { id: string; hist: HistEntry[] }[], faults: readonly AppliedFault[]): Regrant[] =>
 	jobs.flatMap((job) =>
@@ -53,7 +64,9 @@ export const regrants = (jobs: readonly { id: string; hist: HistEntry[] }[], fau
 				const holding = fault.nodeId === undefined ? undefined : holderAt(hist, fault.at);
 				if (holding === undefined || holding.nodeId !== fault.nodeId) return [];
 				const next = hist.slice(holding.place + 1).find((entry) => entry.type !== 'requeued');
-				return [{ fault, jobId: job.id, index, afterMs: next?.type === 'assigned' ? next.at - fault.at : null }];
+				const afterMs = next?.type === 'assigned' ? next.at - fault.at : null;
+				const mixed = afterMs !== null && faults.some((other) => other !== fault && interferes(other, fault, afterMs));
+				return [{ fault, jobId: job.id, index, afterMs, mixed }];
 			});
 		}),
 	);

@@ -16,6 +16,7 @@ export interface Tenant {
 
 const RETRY_MS = 200;
 const ANSWER_MS = 20_000;
+const SOCKET_WAIT_MS = 20_000;
 /** As an operator would who looks now and then: a node that failed five times waits for a person. */
 const RESUME_EVERY_MS = 10_000;
 
@@ -100,8 +101,16 @@ export class Storm {
 		}
 	}
 
+	/** There must be a socket to drop: it may be down for another reason. */
+	async #drop(machine: Machine, reset: boolean): Promise<void> {
+		for (let waited = 0; machine.proxy.sockets === 0 && waited < SOCKET_WAIT_MS; waited += RETRY_MS) await sleep(RETRY_MS);
+		const { nodeId } = machine;
+		const at = Date.now();
+		if (machine.proxy.drop(reset) === 0) this.notes.push('a socket to be dropped was down');
+		else this.applied.push({ kind: 'drop', at, ...(nodeId === undefined ? {} : { nodeId }) });
+	}
+
 	#prick(fault: Fault, machine: Machine): void {
-		if (fault.kind === 'drop' && machine.proxy.drop(fault.reset) === 0) this.notes.push('a socket to be dropped was down already');
 		if (fault.kind === 'badUploads') machine.proxy.spoil(fault.uploads, fault.how);
 		if (fault.kind === 'clock') machine.jumpClock(fault.byMs);
 	}
@@ -115,6 +124,7 @@ export class Storm {
 		}
 		const machine = this.#machines[fault.node];
 		if (machine === undefined) return;
+		if (fault.kind === 'drop') return this.#track(this.#drop(machine, fault.reset));
 		const { nodeId } = machine;
 		const downMs = 'downMs' in fault ? { downMs: fault.downMs } : {};
 		this.applied.push({ kind: fault.kind, at: Date.now(), ...(nodeId === undefined ? {} : { nodeId }), ...downMs });
