@@ -80,8 +80,8 @@ export const BUGS: readonly Bug[] = [
 		name: 'known-job',
 		what: 'a hand-over that comes again starts the job again',
 		file: `${POOL}/jobs.ts`,
-		from: 'if (known === undefined && !state.settled.has(input.id)) {',
-		to: 'if (true) {',
+		from: 'if (state.jobs.has(input.id) || state.settled.has(input.id)) return undefined;',
+		to: '',
 	},
 	{
 		name: 'cancel-tombstone',
@@ -150,7 +150,7 @@ export const BUGS: readonly Bug[] = [
 		name: 'double-booking',
 		what: 'a task that comes back takes a slot that was given away',
 		file: `${POOL}/nodes.ts`,
-		from: 'if (slot === undefined || (slot.grant !== null && slot.grant !== key)) return false;',
+		from: 'if (slot === undefined || (slot.grant !== null && !isMate(ctx, slot, key, task))) return false;',
 		to: 'if (slot === undefined) return false;',
 	},
 	{
@@ -180,5 +180,33 @@ export const BUGS: readonly Bug[] = [
 		file: `${POOL}/ending.ts`,
 		from: 'if (jobIsOver(job) || job.tasks.some((task) => !isTerminal',
 		to: 'if (jobIsOver(job) || job.tasks.every((task) => !isTerminal',
+	},
+	{
+		name: 'dependents-rebuild',
+		what: 'after a restart nobody finds the jobs that wait for one that ends',
+		file: `${POOL}/rows.ts`,
+		from: '		indexDependents(state, job);\n',
+		to: '',
+	},
+	{
+		name: 'dependency-end',
+		what: 'the end of a job does not start those that wait for it',
+		file: `${POOL}/ending.ts`,
+		from: '	settleDependents(ctx, job);\n',
+		to: '',
+	},
+	{
+		name: 'dependency-all',
+		what: 'a job starts when the first of those that it waits for has ended',
+		file: `${POOL}/dependencies.ts`,
+		from: "	if (job.deps.some((dep) => dep.state === 'open')) return;\n",
+		to: '',
+	},
+	{
+		name: 'batch-bound',
+		what: 'a slot is given more pictures than it takes at a time',
+		file: `${POOL}/grants.ts`,
+		from: 'Math.min(share, maxBatch, room, NODE_LIMITS.batchMax) - 1',
+		to: 'Math.min(share, maxBatch + 1, room, NODE_LIMITS.batchMax) - 1',
 	},
 ];

@@ -210,8 +210,21 @@ export const grant = (ctx: Ctx, job: Job, task: Task, slot: Slot, mates: readonl
 
 /** Of a queue so many tasks behind the first are looked at for a batch. */
 const MATES_LOOK = 64;
+/** Free slots that are looked at while counting them. */
+const FREE_LOOK = 256;
 
 const isPlain = ({ job, task }: QueueItem): boolean => typeOf(job) === 'GENERAL' && task.fails.length === 0 && task.losses === 0;
+
+/** Number of free slots for a job, as far as it matters: a decision in a large pool must not count all of them. */
+const freeUpTo = (state: PoolState, job: Job, enough: number): number => {
+	let free = 0;
+	let looks = 0;
+	for (const slot of state.freeFor.get(job.spec.model) ?? []) {
+		if (worksFor(slot.node, job.ws)) free++;
+		if (free >= enough || ++looks >= FREE_LOOK) break;
+	}
+	return free;
+};
 
 /**
  * Tasks that go into the slot together with the first of its workspace's queue. Pictures are spread over the free slots
@@ -225,8 +238,8 @@ const matesFor = (ctx: Ctx, first: QueueItem, at: number, slot: Slot): QueueItem
 	const same = (state.queues.get(first.job.ws) ?? [])
 		.slice(at + 1, at + 1 + MATES_LOOK)
 		.filter((item) => isPlain(item) && batchKey(item.job.spec) === shape && worksFor(slot.node, item.job.ws));
-	const free = [...(state.freeFor.get(first.job.spec.model) ?? [])].filter((other) => worksFor(other.node, first.job.ws)).length;
-	const share = Math.ceil((same.length + 1) / Math.max(1, free));
+	if (same.length === 0) return [];
+	const share = Math.ceil((same.length + 1) / Math.max(1, freeUpTo(state, first.job, same.length + 1)));
 	const px = first.job.spec.width * first.job.spec.height;
 	const room = maxBatchPx === undefined ? Number.POSITIVE_INFINITY : Math.max(1, Math.floor(maxBatchPx / px));
 	return same.slice(0, Math.min(share, maxBatch, room, NODE_LIMITS.batchMax) - 1);

@@ -4,7 +4,7 @@
  * @module
  */
 import { isTerminal, type ImageRecord, type JobState } from '@limner/shared';
-import type { CompleteOutcome, JobRow, PoolJob, Settlement } from '../../rpc.ts';
+import type { CompleteOutcome, JobRow, KnownDependency, PoolJob, Settlement } from '../../rpc.ts';
 import { isUnwanted, leftover } from '../../storage/upload.ts';
 import { decideSettle } from '../../workspace/jobs.ts';
 
@@ -23,6 +23,12 @@ export class Cloud {
 		const { id, ws, spec, createdAt, warnings } = job;
 		this.rows.set(id, { id, ws, state: 'queued', spec, createdAt, images: [], hist: [], warnings });
 		this.open.set(ws, (this.open.get(ws) ?? 0) + 1);
+	}
+
+	/** What a hand-over tells of a job that another one depends on. */
+	known(jobId: string): KnownDependency[] {
+		const row = this.rows.get(jobId);
+		return row === undefined ? [] : [{ id: jobId, state: row.state, images: row.images.map(({ index, key }) => ({ index, key })) }];
 	}
 
 	isOpen(jobId: string): boolean {

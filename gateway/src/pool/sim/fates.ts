@@ -18,7 +18,7 @@ export const FAULTS = {
 	kill: 'node processes die',
 	failures: 'engines fail, uploads are refused',
 	deadlines: 'some jobs have a deadline that may not be met',
-	modes: 'owners pause, drain, resume and terminate nodes',
+	modes: 'owners pause, drain, resume, resize and terminate nodes',
 } as const;
 export type FaultName = keyof typeof FAULTS;
 export const ALL_FAULTS: ReadonlySet<FaultName> = new Set(Object.keys(FAULTS) as FaultName[]);

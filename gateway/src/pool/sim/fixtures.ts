@@ -37,8 +37,8 @@ export const modelOf = (name: string): ModelInfo => ({
 	defaults: { steps: 4, guidance: 2, scheduler: 'ddim' },
 });
 
-export const slotsOf = (count: number): SlotInfo[] =>
-	Array.from({ length: count }, (_, i) => ({ id: `s${i}`, device: { kind: 'mock', name: 'mock' }, engine: 'mock', maxBatch: 1 }));
+export const slotsOf = (count: number, maxBatch = 1): SlotInfo[] =>
+	Array.from({ length: count }, (_, i) => ({ id: `s${i}`, device: { kind: 'mock', name: 'mock' }, engine: 'mock', maxBatch }));
 
 /** What a node says first; the signature is checked by the shell, not by the core. */
 export const helloOf = (identity: NodeIdentity, connId: string, change: Partial<HelloFrame> = {}): HelloFrame => ({

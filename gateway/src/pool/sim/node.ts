@@ -4,9 +4,10 @@
  */
 import type { GatewayFrame, GrantRef, ProgressItem } from '@limner/shared';
 import type { CompleteOutcome } from '../../rpc.ts';
-import type { NodeIdentity, Send, WorkFrame } from '../model.ts';
+import type { Job, NodeIdentity, Send, WorkFrame } from '../model.ts';
 import { taskKey } from '../model.ts';
 import type { Fates } from './fates.ts';
+import { slotsOf } from './fixtures.ts';
 import type { Clock } from './random.ts';
 
 export interface Ports {
@@ -31,6 +32,8 @@ export interface NodeTraits {
 	/** Short name in scripts. */
 	label: string;
 	slots: number;
+	/** Pictures that a slot makes at a time. */
+	maxBatch: number;
 	models: string[];
 	/** How fast its clock runs. */
 	rate: number;
@@ -40,11 +43,13 @@ const PROGRESS_MS = 1500;
 const RECONNECT_MAX_MS = 3000;
 const UPLOAD_SLOW_MS = 30_000;
 
+const placeOf = (work: Work): string => `${work.slotId}|${taskKey(work.jobId, work.index)}`;
 const bare = (ref: GrantRef): GrantRef => ({ jobId: ref.jobId, index: ref.index, epoch: ref.epoch });
 
 export class SimNode {
 	readonly identity: NodeIdentity;
 	readonly traits: NodeTraits;
+	/** By slot and task: a slot may make several pictures at a time. */
 	readonly running = new Map<string, Work>();
 	readonly outbox = new Map<string, GrantRef>();
 	connId: string | null = null;
@@ -82,26 +87,32 @@ export class SimNode {
 		if (this.connId !== null && this.frozenAt === null && this.deafAt === null) this.#ports.say(this, this.connId, frame);
 	}
 
+	/** A slot ends what it does when it is given something else. */
 	onTask(task: Extract<Send, { kind: 'task' }>): void {
-		const { fates } = this.#ports;
-		const ref = { jobId: task.job.id, index: task.index, epoch: task.epoch };
+		for (const [key, work] of this.running) if (work.slotId === task.slotId) this.running.delete(key);
+		for (const each of [task, ...(task.batch ?? [])]) this.#begin(each, task.slotId);
+	}
+
+	#begin({ job, index, epoch }: { job: Job; index: number; epoch: number }, slotId: string): void {
+		const { clock, fates } = this.#ports;
+		const ref = { jobId: job.id, index, epoch };
 		const name = this.#name('work');
-		const work = { ...ref, slotId: task.slotId, startedAt: this.#ports.clock.now, name };
-		this.running.set(task.slotId, work);
-		this.#say({ t: 'ack', ...ref, slotId: task.slotId });
-		this.#workOn(work, fates.between(name, 100, 6000), 0, task.job.spec.steps);
+		const work = { ...ref, slotId, startedAt: clock.now, name };
+		this.running.set(placeOf(work), work);
+		this.#say({ t: 'ack', ...ref, slotId });
+		this.#workOn(work, fates.between(name, 100, 6000), 0, job.spec.steps);
 	}
 
 	#workOn(work: Work, leftMs: number, step: number, steps: number): void {
 		this.#after(Math.min(leftMs, PROGRESS_MS), () => {
-			if (this.running.get(work.slotId) !== work || this.frozenAt !== null) return;
+			if (this.running.get(placeOf(work)) !== work || this.frozenAt !== null) return;
 			if (leftMs > PROGRESS_MS) {
 				const item: ProgressItem = { ...bare(work), phase: 'denoising', step: Math.min(step + 1, steps), steps };
 				this.#say({ t: 'progress', items: [item] });
 				this.#workOn(work, leftMs - PROGRESS_MS, step + 1, steps);
 				return;
 			}
-			this.running.delete(work.slotId);
+			this.running.delete(placeOf(work));
 			if (this.#ports.fates.fault('failures', `${work.name} fails`, 0.12)) this.#fail(work);
 			else this.#finish(work);
 		});
@@ -135,13 +146,18 @@ export class SimNode {
 
 	onFrame(frame: GatewayFrame): void {
 		if (frame.t === 'cancel') this.#stop(frame, true);
+		if (frame.t === 'resize') {
+			this.traits.slots = frame.slots;
+			this.#say({ t: 'telemetry', slots: slotsOf(frame.slots, this.traits.maxBatch) });
+		}
 		if (frame.t === 'welcome') for (const ref of frame.drop) this.#stop(ref, false);
 	}
 
 	#stop(ref: GrantRef, tell: boolean): void {
-		for (const [slotId, work] of this.running) {
+		for (const [key, work] of this.running) {
 			if (work.jobId !== ref.jobId || work.index !== ref.index || work.epoch !== ref.epoch) continue;
-			this.running.delete(slotId);
+			this.running.delete(key);
+			const { slotId } = work;
 			if (tell && this.#ports.fates.roll(`${work.name} tells`) < 0.7)
 				this.#say({ t: 'failed', ...bare(ref), slotId, class: 'engine', message: 'canceled' });
 		}

@@ -14,10 +14,10 @@ describe('policies', () => {
 				expect(Math.min(...waits)).toBeGreaterThan(0);
 			}
 		}
-	});
+	}, 60_000);
 
 	it('tie where there is nothing to choose, and the pool knows fast from slow and cold from warm', () => {
-		const comparisons = comparePolicies(5).filter(({ against }) => against === 'puller');
+		const comparisons = comparePolicies(3).filter(({ against }) => against === 'puller');
 		const of = (name: string) => comparisons.find(({ workload }) => workload.name === name);
 		expect(of('homogeneous')?.wait.median).toBeCloseTo(1, 1);
 		expect(of('homogeneous')?.makespan.median).toBeCloseTo(1, 1);
@@ -25,5 +25,5 @@ describe('policies', () => {
 		expect(of('warm-cold')?.wait.median).toBeLessThan(0.9);
 		expect(of('crowd')?.guestWait?.median).toBeLessThan(0.2);
 		expect(policyTable(comparisons)).toHaveLength(2 + WORKLOADS.length);
-	});
+	}, 60_000);
 });

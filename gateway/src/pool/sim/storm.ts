@@ -46,6 +46,10 @@ const flap = (world: World, node: SimNode, name: string): void => {
 
 const setMode = (world: World, node: SimNode, name: string): void => {
 	const { nodeId, ws } = node.identity;
+	if (world.fates.roll(`${name} resizes`) < 0.25) {
+		world.shell.run(`resize ${name}`, 'resize', { ws, nodeId, slots: 1 + Math.floor(world.fates.roll(`${name} to`) * 4) });
+		return;
+	}
 	const modes: NodeMode[] = ['paused', 'draining', 'active', 'active', 'paused', 'terminated'];
 	const mode = world.fates.pick(`${name} mode`, modes);
 	// The node that can do everything stays.

@@ -11,6 +11,9 @@ const START = 1_800_000_000_000;
 export const MODELS = ['storybook', 'sdxl'] as const;
 const WORKSPACES = ['acme', 'bolt', 'cork'] as const;
 const LARGE = 100;
+const DEPEND_SHARE = 0.35;
+/** Jobs are wired to one of so many before them. */
+const NEAR = 12;
 const CANCEL_SHARE = 0.05;
 /** Longer than any storm and the calm after it. */
 const DEADLINE_MS = 3_600_000;
@@ -22,6 +25,8 @@ export interface PlannedJob {
 	atMs: number;
 	deadlineMs: number;
 	cancelAfterMs?: number;
+	/** Ids of jobs that it would like to wait for. */
+	dependsOn: string[];
 }
 
 export const bytesOf = (fates: Fates, name: string): Uint8Array =>
@@ -33,6 +38,12 @@ export const workspacesFor = (nodes: number): readonly string[] =>
 
 /** One weight for each workspace, as its limits say. */
 const weightOf = (fates: Fates, ws: string): number => fates.pick(`weight of ${ws}`, [1, 1, 2]);
+
+const dependencies = (fates: Fates, label: string, before: readonly PlannedJob[]): string[] => {
+	if (before.length === 0 || fates.roll(`${label} depends`) >= DEPEND_SHARE) return [];
+	const near = before.slice(-NEAR);
+	return [...new Set([fates.pick(`${label} on`, near).job.id, fates.pick(`${label} and on`, near).job.id])];
+};
 
 /** Jobs until the wanted number of pictures is reached. */
 export const planJobs = (fates: Fates, options: { nodes: number; tasks: number; stormMs: number }): PlannedJob[] => {
@@ -56,7 +67,7 @@ export const planJobs = (fates: Fates, options: { nodes: number; tasks: number; 
 		const job = { id, ws, weight: weightOf(fates, ws), spec, createdAt: START, warnings: [], keyId: 'k' };
 		const cancels = fates.roll(`${label} cancels`) < CANCEL_SHARE;
 		const more = cancels ? { cancelAfterMs: fates.between(`${label} cancel at`, 0, 5000) } : {};
-		planned.push({ label, job, atMs, deadlineMs: DEADLINE_MS, ...more });
+		planned.push({ label, job, atMs, deadlineMs: DEADLINE_MS, dependsOn: dependencies(fates, label, planned), ...more });
 	}
 	return planned;
 };

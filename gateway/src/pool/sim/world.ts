@@ -2,10 +2,10 @@
  * The simulator: the production core under virtual time, with nodes, Workspaces, callers and faults around it.
  * @module
  */
-import { CLOSE, TIMING, newNodeId, resultKey, type GrantRef } from '@limner/shared';
+import { CLOSE, TIMING, isTerminal, newNodeId, resultKey, type GrantRef } from '@limner/shared';
 import type { CompleteInput, CompleteOutcome, PoolJob, Settlement } from '../../rpc.ts';
 import { toReconcile } from '../../workspace/sweep.ts';
-import { taskKey, type Send, type StepResult, type WorkFrame } from '../model.ts';
+import { taskKey, type Job, type Send, type StepResult, type WorkFrame } from '../model.ts';
 import type { Survivors } from '../rows.ts';
 import { Cloud } from './cloud.ts';
 import { Fates, type FaultName } from './fates.ts';
@@ -41,6 +41,8 @@ export class World {
 	readonly submitted = new Map<string, PlannedJob>();
 	readonly canceled = new Set<string>();
 	grants = 0;
+	/** Grants of several pictures at a time. */
+	batches = 0;
 	readonly conns = new Map<string, SimNode>();
 	/** Keys that the pool has taken as results. */
 	readonly accepted = new Map<string, string>();
@@ -87,9 +89,10 @@ export class World {
 			const identity = { nodeId: newNodeId(START + i, bytesOf(fates, label)), ws, trust, name: label };
 			const models = i === 0 || fates.roll(`${label} models`) < 0.5 ? [...MODELS] : [MODELS[0]];
 			const slots = 1 + Math.floor(fates.roll(`${label} slots`) * 3);
-			if (i > 0 && !fates.action(`node ${label}`, `${slots} slots, ${models.join(' and ')}, ${trust} of ${ws}`)) continue;
+			const maxBatch = fates.pick(`${label} batch`, [1, 1, 2, 4]);
+			if (i > 0 && !fates.action(`node ${label}`, `${slots} slots of ${maxBatch}, ${models.join(' and ')}, ${trust} of ${ws}`)) continue;
 			const rate = fates.has('clock') ? fates.between(`${label} rate`, 0.9, 1.1) : 1;
-			this.nodes.push(new SimNode(identity, { label, slots, models, rate }, ports));
+			this.nodes.push(new SimNode(identity, { label, slots, maxBatch, models, rate }, ports));
 		}
 		for (const node of this.nodes) node.reconnectSoon();
 	}
@@ -121,14 +124,24 @@ export class World {
 	#committed(result: StepResult): void {
 		for (const send of result.sends) {
 			if (send.kind !== 'task') continue;
-			const key = taskKey(send.job.id, send.index);
-			if (this.canceled.has(send.job.id)) throw new Error(`invariant: ${key} was canceled and is granted`);
-			if (!this.cloud.isOpen(send.job.id)) throw new Error(`invariant: ${key} is granted after its job was settled`);
-			if (this.accepted.has(key)) throw new Error(`invariant: ${key} has its picture and is granted again`);
-			if (send.epoch !== (this.#epochs.get(key) ?? 0) + 1) throw new Error(`invariant: ${key} jumps to epoch ${send.epoch}`);
-			this.#epochs.set(key, send.epoch);
-			this.grants++;
+			if (send.batch !== undefined) this.batches++;
+			for (const each of [send, ...(send.batch ?? [])]) this.#granted(each);
 		}
+	}
+
+	#granted({ job, index, epoch }: { job: Job; index: number; epoch: number }): void {
+		const key = taskKey(job.id, index);
+		if (this.canceled.has(job.id)) throw new Error(`invariant: ${key} was canceled and is granted`);
+		if (!this.cloud.isOpen(job.id)) throw new Error(`invariant: ${key} is granted after its job was settled`);
+		if (this.accepted.has(key)) throw new Error(`invariant: ${key} has its picture and is granted again`);
+		if (epoch !== (this.#epochs.get(key) ?? 0) + 1) throw new Error(`invariant: ${key} jumps to epoch ${epoch}`);
+		for (const id of job.spec.dependsOn ?? []) {
+			const live = this.shell.state.jobs.get(id);
+			const open = live === undefined ? this.cloud.isOpen(id) && !this.shell.knows(id) : !isTerminal('job', live.state);
+			if (open) throw new Error(`invariant: ${key} is granted before ${id}, which it depends on, has ended`);
+		}
+		this.#epochs.set(key, epoch);
+		this.grants++;
 	}
 
 	// ---- what the pool sends ----
@@ -212,7 +225,7 @@ export class World {
 			const running = [...node.running.values()].map(({ jobId, index, epoch, slotId }) => ({ jobId, index, epoch, slotId }));
 			const frame = helloOf(node.identity, connId, {
 				bootId: String(node.boot),
-				slots: slotsOf(node.traits.slots),
+				slots: slotsOf(node.traits.slots, node.traits.maxBatch),
 				models: node.traits.models.map(modelOf),
 				running,
 				finished: [...node.outbox.values()],
@@ -287,6 +300,7 @@ export class World {
 		job.spec.deadlineAt = this.shell.now + planned.deadlineMs;
 		if (fates.fault('deadlines', label, 0.1))
 			job.spec.deadlineAt = Math.round(this.shell.now + fates.between(`due ${label}`, 1000, 20_000));
+		this.#connectGraph(planned);
 		this.submitted.set(job.id, planned);
 		this.cloud.submit(job);
 		if (cancelAfterMs !== undefined) clock.after(cancelAfterMs, () => this.#cancel(planned));
@@ -294,8 +308,19 @@ export class World {
 		this.#sweepLater(job, label);
 	}
 
+	/** Only what was submitted before can be depended on: a Workspace refuses the rest. */
+	#connectGraph({ job, label, dependsOn }: PlannedJob): void {
+		const known = dependsOn.filter((id) => this.submitted.has(id) && this.submitted.get(id)?.job.ws === job.ws);
+		if (known.length === 0) return;
+		job.spec.dependsOn = known;
+		if (this.fates.roll(`${label} runs anyway`) < 0.3) job.spec.onDependencyFailure = 'run';
+		if (this.fates.roll(`${label} takes the picture`) < 0.5) job.spec.initImage = { job: known[0] ?? '', index: 0 };
+	}
+
 	#handOver({ job, label }: PlannedJob): void {
 		const { fates, clock, shell } = this;
+		// What the Workspace knows at this moment goes with it; the shard may have forgotten it.
+		if (job.spec.dependsOn !== undefined) job.deps = job.spec.dependsOn.flatMap((id) => this.cloud.known(id));
 		const name = this.serial(`hand-over ${label}`);
 		const notAfter = shell.now + TIMING.enqueueNotAfterMs;
 		const deliver = (ms: number, what: string): void =>
@@ -321,7 +346,12 @@ export class World {
 
 	#cancel({ job, label }: PlannedJob): void {
 		if (!this.fates.action(`cancel ${label}`, job.ws)) return;
-		const reply = this.shell.run(`cancel ${label}`, 'cancel', { ws: job.ws, jobId: job.id, who: 'key:k' });
+		const reply = this.shell.run(`cancel ${label}`, 'cancel', {
+			ws: job.ws,
+			jobId: job.id,
+			who: 'key:k',
+			subtree: this.fates.roll(`cancel ${label} subtree`) < 0.3,
+		});
 		if (reply?.ok === true && reply.state === 'canceled') this.canceled.add(job.id);
 	}
 }
