@@ -2,17 +2,18 @@
  * What the pages read from the gateway, and how often.
  * @module
  */
-import { ApiError, type Model } from '@limner/sdk';
+import { ApiError, type GalleryImage, type Model } from '@limner/sdk';
 import { QueryClient, useInfiniteQuery, useQuery } from '@tanstack/react-query';
 import { useEffect } from 'react';
 import { onSettled, refresh } from '../features/jobs/store.ts';
+import { withFirstPage, withoutIds, type Pages } from './pages.ts';
 import { client, onFailure } from './session.ts';
 import { createValue } from './value.ts';
 
 const FLEET_MS = 2_000;
 const MODELS_MS = 10_000;
 const JOBS_MS = 1_000;
-const PAGE = 60;
+const PAGE = 100;
 /** A job's pictures come into the gallery when the pool has settled with the workspace: at once, or a little later under load. */
 const SETTLE_MS = [300, 2_000];
 
@@ -63,20 +64,37 @@ export const useJobsFeed = (): void => {
 	});
 };
 
+const IMAGES = ['images'];
+
+/** Reads the newest page only: a gallery of thousands must not be read again for each new picture. */
+const freshenImages = async (): Promise<void> => {
+	const first = await client.gallery.list({ limit: PAGE });
+	queries.setQueryData<Pages<GalleryImage>>(IMAGES, (had) => (had === undefined ? undefined : withFirstPage(had, first)));
+};
+
+/** A failure here shows as one of the page's own queries soon enough. */
+const freshenQuietly = (): void => void freshenImages().catch(() => undefined);
+
+export const forgetImages = (ids: ReadonlySet<string>): void => {
+	queries.setQueryData<Pages<GalleryImage>>(IMAGES, (had) => (had === undefined ? undefined : withoutIds(had, ids)));
+};
+
 /** Finished pictures, newest first, page by page; fresh ones come in as jobs end. */
 export const useImages = () => {
 	const query = useInfiniteQuery({
-		queryKey: ['images'],
+		queryKey: IMAGES,
 		queryFn: ({ pageParam, signal }) =>
 			client.gallery.list({ limit: PAGE, ...(pageParam === undefined ? {} : { cursor: pageParam }) }, { signal }),
 		initialPageParam: undefined as string | undefined,
 		getNextPageParam: (last) => last.nextCursor ?? undefined,
-		refetchOnMount: 'always',
+		staleTime: Number.POSITIVE_INFINITY,
 	});
-	useEffect(
-		() => onSettled(() => SETTLE_MS.forEach((ms) => setTimeout(() => void queries.invalidateQueries({ queryKey: ['images'] }), ms))),
-		[],
-	);
+	useEffect(() => {
+		freshenQuietly();
+		return onSettled(() => {
+			for (const ms of SETTLE_MS) setTimeout(freshenQuietly, ms);
+		});
+	}, []);
 	return query;
 };
 

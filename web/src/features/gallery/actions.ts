@@ -4,7 +4,7 @@
  */
 import type { GalleryImage, ImageMetadata } from '@limner/sdk';
 import { zipSync } from 'fflate';
-import { queries } from '../../lib/queries.ts';
+import { forgetImages } from '../../lib/queries.ts';
 import { client } from '../../lib/session.ts';
 import { createStored } from '../../lib/value.ts';
 
@@ -54,7 +54,7 @@ export const download = async (images: readonly GalleryImage[]): Promise<void> =
 export const remove = async (images: readonly GalleryImage[]): Promise<void> => {
 	for (const image of images) await client.gallery.delete(image.id);
 	stars.set(stars.get().filter((id) => !images.some((image) => image.id === id)));
-	await queries.invalidateQueries({ queryKey: ['images'] });
+	forgetImages(new Set(images.map(({ id }) => id)));
 };
 
 /** The request that makes a picture again. */
