@@ -1,6 +1,8 @@
 /**
  * The real engine in its real process: models that are broken in every way that people meet, and what becomes of the slot.
  */
+import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
 import { cp, mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -160,6 +162,24 @@ describe('a slot with the real engine', () => {
 		await until('told', () => manager.states()[0]?.capabilities?.held.at(-1) === MODEL);
 		expect(manager.states()[0]?.capabilities?.maxBatch).toBe(4);
 	});
+
+	it.skipIf(!existsSync('/usr/bin/prlimit'))(
+		'runs out of memory for real: class oom, no model held, the same process goes on',
+		async () => {
+			const { model } = task(MODEL);
+			const pid = manager.pidOf('0') ?? 0;
+			expect((await outcomeOf({ ...task(MODEL), model }))[0]?.kind).toBe('done');
+			const size = Number(/VmSize:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) * 1024;
+			execFileSync('/usr/bin/prlimit', ['--pid', String(pid), `--as=${size + 1024 ** 3}:`]);
+			const large = task(MODEL);
+			const [outcome] = await outcomeOf({ ...large, model, request: { ...large.request, width: 1024, height: 1024 } });
+			execFileSync('/usr/bin/prlimit', ['--pid', String(pid), '--as=unlimited:']);
+			expect(outcome).toMatchObject({ kind: 'failed', failure: 'oom', message: expect.stringContaining('ran out of memory') as string });
+			await until('told', () => manager.states()[0]?.capabilities?.held.length === 0);
+			expect((await outcomeOf({ ...task(MODEL), model }))[0]?.kind).toBe('done');
+			expect(manager.pidOf('0')).toBe(pid);
+		},
+	);
 
 	it('loads a model while the inputs are on their way', async () => {
 		await until('free', () => manager.accepts('0'));
