@@ -18,6 +18,7 @@ import { auditRoutes } from './routes/audit/index.ts';
 import { accountsRoutes } from './routes/accounts/index.ts';
 import { authRoutes, jwksRoutes } from './routes/auth/index.ts';
 import { backupRoutes } from './routes/backup/index.ts';
+import { poolRoutes } from './routes/pool/index.ts';
 import { dashboardRoutes } from './routes/dashboard/index.ts';
 import { eventsRoutes } from './routes/events/index.ts';
 import { healthRoutes } from './routes/health/index.ts';
@@ -82,6 +83,7 @@ export const createApp = (): OpenAPIHono<AppEnv> => {
 	app.route('/api/v1/audit', auditRoutes);
 	app.route('/api/v1/webhooks', webhooksRoutes);
 	app.route('/api/v1/alerts', alertsRoutes);
+	app.route('/api/v1/pool', poolRoutes);
 	app.route('/api/v1/backup', backupRoutes);
 	app.route('/api/v1', dashboardRoutes);
 	app.route('/api/v1/auth', authRoutes);

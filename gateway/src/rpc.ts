@@ -4,7 +4,7 @@
  * `ws` and answers as if the job did not exist when it belongs to somebody else.
  * @module
  */
-import type { TelemetrySample } from './pool/model.ts';
+import type { IsolationRecord, TelemetrySample } from './pool/model.ts';
 import type {
 	FailureClass,
 	HistEntry,
@@ -30,7 +30,7 @@ import type {
 	WorkspaceLimits,
 } from '@limner/shared';
 
-export type { TelemetrySample } from './pool/model.ts';
+export type { IsolationRecord, TelemetrySample } from './pool/model.ts';
 
 export type Scope = string;
 
@@ -450,6 +450,11 @@ export interface WorkspaceActivity {
 	/** Pictures that the ended jobs asked for, and those that were made. */
 	tasks: number;
 	tasksDone: number;
+	/** Pictures that failed or expired jobs did not get. */
+	tasksFailed: number;
+	/** First grants of the ended jobs, and the milliseconds that they waited for them in all. */
+	assigned: number;
+	assignmentMs: number;
 	/** Ended jobs that changed hands, and those of them that succeeded. */
 	handoffs: number;
 	handoffsOk: number;
@@ -657,6 +662,8 @@ export interface PoolOperationsRpc {
 	/** Fails what a slot (`<nodeId>/<slotId>`) works on: the task is tried elsewhere. */
 	failAgent(ws: string, agentId: string, reason: string, who: string): Promise<Result<{ node: NodeView; task?: PoolTaskView }>>;
 	overview(ws: string): Promise<PoolOverview>;
+	/** What the last tasks of the workspace, and those on its nodes, used. */
+	isolation(ws: string): Promise<IsolationRecord[]>;
 	/** Tasks of the workspace's open jobs, oldest job first. The cursor is `<jobId>/<index>`. */
 	tasks(ws: string, query: { limit: number; cursor?: string; taskType?: TaskType }): Promise<Page<PoolTaskView>>;
 	/** What the shard's nodes have done, by kind of work and model. Includes shared nodes, without naming them. */

@@ -96,6 +96,21 @@ export const Progress = z.looseObject({
 	t: z.literal('progress'),
 	items: z.array(ProgressItem).max(NODE_LIMITS.slotsMax * NODE_LIMITS.batchMax),
 });
+/** What a task used on its node, on the node's own clock: for the isolation report. */
+export const Isolation = z.looseObject({
+	/** Engine process; absent when it had gone. */
+	pid: z.int().optional(),
+	/** Name of its temporary folder. */
+	folder: z.string().max(200),
+	startedMs: z.number(),
+	endedMs: z.number(),
+	/** Files that could not be wiped. */
+	leftovers: z.int().min(0),
+	/** Names the pictures that the slot began with it in one turn. */
+	batch: z.string().max(100).optional(),
+});
+export type Isolation = z.infer<typeof Isolation>;
+
 /** The picture exists; the slot is free while the upload goes on. */
 export const Generated = z.looseObject({
 	t: z.literal('generated'),
@@ -105,6 +120,7 @@ export const Generated = z.looseObject({
 	loadMs: z.number().nonnegative().optional(),
 	denoiseMs: z.number().nonnegative().optional(),
 	totalMs: z.number().nonnegative(),
+	isolation: Isolation.optional(),
 });
 export const Failed = z.looseObject({
 	t: z.literal('failed'),
@@ -114,6 +130,7 @@ export const Failed = z.looseObject({
 	message: z.string().max(500),
 	/** What was missing outside the node: the task waits for it, and no attempt is counted. */
 	need: z.enum(['model-source']).optional(),
+	isolation: Isolation.optional(),
 });
 /** One graphics card as its driver tells. */
 export const GpuReading = z.looseObject({

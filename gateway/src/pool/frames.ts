@@ -86,12 +86,40 @@ const measure = (ctx: Ctx, node: PoolNode, job: Job, frame: FrameOf<'generated'>
 	if (slot !== undefined) slot.info = { ...slot.info, loaded: spec.model };
 };
 
+const ISOLATION_RECORDS = 500;
+
+/** For the isolation report; written with the next change of the node that is, at most once a minute. */
+const noteIsolation = (node: PoolNode, job: Job, frame: FrameOf<'generated'> | FrameOf<'failed'>): void => {
+	const { isolation, jobId, index, epoch, slotId } = frame;
+	if (isolation === undefined || slotId === undefined) return;
+	const { pid, folder, startedMs, endedMs, leftovers, batch } = isolation;
+	const record = {
+		nodeId: node.id,
+		bootId: node.conn?.bootId ?? '',
+		ws: job.ws,
+		jobId,
+		index,
+		epoch,
+		slotId,
+		folder,
+		startedMs,
+		endedMs,
+		leftovers,
+		...(pid === undefined ? {} : { pid }),
+		...(batch === undefined ? {} : { batch }),
+	};
+	node.isolation.push(record);
+	if (node.isolation.length > ISOLATION_RECORDS) node.isolation.splice(0, node.isolation.length - ISOLATION_RECORDS);
+	node.dirty = true;
+};
+
 const onGenerated = (ctx: Ctx, node: PoolNode, frame: FrameOf<'generated'>): void => {
 	noteStopped(node, frame);
 	const held = current(ctx, node, frame, frame.slotId);
 	const run = held?.task.run;
 	if (held === undefined || !run || run.generated) return;
 	run.acked = true;
+	noteIsolation(node, held.job, frame);
 	measure(ctx, node, held.job, frame);
 	markGenerated(ctx, held.job, held.task);
 	offerProgress(ctx, held.job, held.task);
@@ -102,6 +130,7 @@ const onFailed = (ctx: Ctx, node: PoolNode, frame: FrameOf<'failed'>): void => {
 	const held = heldTask(ctx, node.id, frame);
 	if (held === undefined) return;
 	const { job, task } = held;
+	noteIsolation(node, job, frame);
 	if (frame.need === 'model-source') {
 		sourceFailed(ctx, frame.message);
 		if (mayWaitForSource(job, task)) {

@@ -11,6 +11,7 @@ import type {
 	GpuReading,
 	HistEntry,
 	ImageRecord,
+	Isolation,
 	JobError,
 	JobSpec,
 	JobState,
@@ -154,6 +155,18 @@ export interface Slot {
 	stopping: { key: string; epoch: number; until: number } | null;
 }
 
+/** What a task used, as its node told. */
+export interface IsolationRecord extends Isolation {
+	nodeId: string;
+	bootId: string;
+	/** Workspace of the job. */
+	ws: string;
+	jobId: string;
+	index: number;
+	epoch: number;
+	slotId: string;
+}
+
 /** A reading that a node sent, on the gateway's clock. */
 export interface TelemetrySample {
 	at: number;
@@ -170,6 +183,8 @@ export interface PoolNode {
 	keyVersion: number;
 	/** Newest last. */
 	telemetry: TelemetrySample[];
+	/** What its last tasks used, newest last. */
+	isolation: IsolationRecord[];
 	id: string;
 	name: string;
 	ws: string;

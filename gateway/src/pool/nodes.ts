@@ -56,6 +56,7 @@ export const createNode = (identity: NodeIdentity): PoolNode => ({
 	labels: identity.labels ?? [],
 	keyVersion: identity.keyVersion ?? 1,
 	telemetry: [],
+	isolation: [],
 	mode: identity.pending === true ? 'paused' : 'active',
 	modeReason: identity.pending === true ? 'It waits for the approval of an operator.' : null,
 	agentVersion: '',

@@ -24,6 +24,7 @@ import {
 import { createLogger, describeError, type Logger } from '../lib/log.ts';
 import { withTimeout } from '../lib/timeout.ts';
 import type {
+	IsolationRecord,
 	CompleteInput,
 	CompleteOutcome,
 	LiveJob,
@@ -197,6 +198,12 @@ export class Pool extends DurableObject<Env> implements PoolRpc {
 	async modelHistory(ws: string): Promise<ModelHistory[]> {
 		this.#wakeups.call++;
 		return modelHistory(this.#state, ws);
+	}
+
+	async isolation(ws: string): Promise<IsolationRecord[]> {
+		this.#wakeups.call++;
+		const all = [...this.#state.nodes.values()].flatMap((node) => node.isolation.filter((record) => node.ws === ws || record.ws === ws));
+		return all;
 	}
 
 	async metrics(): Promise<PoolMetrics> {

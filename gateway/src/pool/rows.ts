@@ -168,6 +168,7 @@ type NodeData = Pick<
 	| 'labels'
 	| 'keyVersion'
 	| 'telemetry'
+	| 'isolation'
 	| 'trust'
 	| 'modeReason'
 	| 'agentVersion'
@@ -188,6 +189,7 @@ type NodeData = Pick<
 
 /** Readings that outlive the object's memory. */
 const TELEMETRY_KEPT = 10;
+const ISOLATION_KEPT = 20;
 
 /** A node as its row: what it offers, what was measured, what its owner wants. Nothing of its connection. */
 export const packNode = (node: PoolNode): NodeRowData => {
@@ -198,6 +200,7 @@ export const packNode = (node: PoolNode): NodeRowData => {
 		labels: node.labels,
 		keyVersion: node.keyVersion,
 		telemetry: node.telemetry.slice(-TELEMETRY_KEPT),
+		isolation: node.isolation.slice(-ISOLATION_KEPT),
 		trust,
 		modeReason,
 		agentVersion,

@@ -36,11 +36,22 @@ export const healthOf = (store: Store, sinceMs: number, maxQueueDepth: number): 
 /** Another node had to take over, or one job's result became another's beginning. */
 const changedHands = (job: JobRow): boolean => job.hist.some((entry) => entry.type === 'requeued' || entry.type === 'handoff');
 
+/** How long the job waited for its first grant. */
+const countAssignment = (activity: WorkspaceActivity, { hist }: JobRow): void => {
+	const queued = hist.find((entry) => entry.type === 'queued');
+	const assigned = hist.find((entry) => entry.type === 'assigned');
+	if (queued === undefined || assigned === undefined) return;
+	activity.assigned++;
+	activity.assignmentMs += Math.max(0, assigned.at - queued.at);
+};
+
 const count = (activity: WorkspaceActivity, job: JobRow): void => {
 	const { state } = job;
 	if (state === 'succeeded' || state === 'failed' || state === 'canceled' || state === 'expired') activity[state]++;
 	activity.tasks += job.spec.n;
 	activity.tasksDone += job.usage?.images ?? job.images.length;
+	if (state === 'failed' || state === 'expired') activity.tasksFailed += Math.max(0, job.spec.n - job.images.length);
+	countAssignment(activity, job);
 	if (!changedHands(job)) return;
 	activity.handoffs++;
 	if (state === 'succeeded') activity.handoffsOk++;
@@ -55,6 +66,9 @@ export const activityOf = (store: Store, sinceMs: number): WorkspaceActivity => 
 		expired: 0,
 		tasks: 0,
 		tasksDone: 0,
+		tasksFailed: 0,
+		assigned: 0,
+		assignmentMs: 0,
 		handoffs: 0,
 		handoffsOk: 0,
 	};

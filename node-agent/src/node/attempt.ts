@@ -25,6 +25,10 @@ export interface Attempt {
 	cancelled: boolean;
 	/** Handed back: the gateway is told by `bye`, not by `failed`. */
 	abandoned: boolean;
+	/** When its slot began, on this machine's clock; 0 before. */
+	startedMs: number;
+	/** Names the tasks that its slot began with it. */
+	batch?: string;
 	/** Could not be told while the link was down. */
 	untold?: FailedFrame;
 }
@@ -38,6 +42,7 @@ export const newAttempt = (frame: Task, log: Logger): Attempt => {
 		slotId: frame.slotId,
 		frame,
 		stage: 'fetching',
+		startedMs: 0,
 		abort: new AbortController(),
 		log: log.child({ jobId, index, epoch, traceId }),
 		cancelled: false,

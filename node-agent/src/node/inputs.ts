@@ -2,7 +2,7 @@
  * Fetches the input pictures of a task into its own folder, which is wiped when the task has ended.
  * @module
  */
-import { createWriteStream } from 'node:fs';
+import { createWriteStream, readdirSync, rmSync } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
@@ -64,7 +64,7 @@ export const fetchInputs = async (
 	signal: AbortSignal,
 ): Promise<EngineInputs> => {
 	const paths: EngineInputs = {};
-	if (inputs.length === 0) return paths;
+	// Each task has a folder of its own, also one without inputs: what an engine may put there is wiped with it.
 	await mkdir(folder, { recursive: true, mode: 0o700 });
 	for (const input of inputs) {
 		const file = join(folder, input.role);
@@ -72,6 +72,24 @@ export const fetchInputs = async (
 		paths[input.role] = file;
 	}
 	return paths;
+};
+
+const countFiles = (folder: string): number => {
+	try {
+		return readdirSync(folder, { recursive: true }).length + 1;
+	} catch {
+		return 0;
+	}
+};
+
+/** Removes a task's folder at once; answers how many files and folders are left. */
+export const wipeNow = (folder: string): number => {
+	try {
+		rmSync(folder, { recursive: true, force: true, maxRetries: 1 });
+	} catch {
+		// What is left is counted.
+	}
+	return countFiles(folder);
 };
 
 /** Removes a task's folder. */

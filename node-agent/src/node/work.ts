@@ -2,8 +2,8 @@
  * The life of a node's tasks: granted, inputs fetched, made in a slot, kept in the outbox, uploaded.
  * @module
  */
-import { join } from 'node:path';
-import type { FailureClass, GrantRef, NodeFrame, PreviewHeader, Task } from '@limner/shared';
+import { basename, join } from 'node:path';
+import type { FailureClass, GrantRef, Isolation, NodeFrame, PreviewHeader, Task } from '@limner/shared';
 import { EngineError, type EngineInputs, type EngineModel } from '../engines/types.ts';
 import type { Logger } from '../lib/log.ts';
 import { messageOf } from '../lib/user-error.ts';
@@ -13,7 +13,7 @@ import { Uploader, type UploadVerdict } from '../outbox/uploader.ts';
 import { SlotManager } from '../slots/manager.ts';
 import type { SlotTask, StartWorker } from '../slots/messages.ts';
 import type { SlotOutcome, SlotRun } from '../slots/state.ts';
-import { fetchInputs, wipeFolder } from './inputs.ts';
+import { fetchInputs, wipeFolder, wipeNow } from './inputs.ts';
 import { newAttempt, outboxRecord, reportItem, type Attempt, type FailedFrame } from './attempt.ts';
 import type { ReportItem } from './reporter.ts';
 import { attemptKey, grantOf, isSuperseded, outputOf, tasksOf, toEngineRequest } from './requests.ts';
@@ -35,6 +35,7 @@ export interface WorkOptions {
 	log: Logger;
 }
 
+const BATCH_NAME_CHARS = 100;
 const MESSAGE_CHARS = 500;
 
 /** What an engine needs of a model. */
@@ -44,6 +45,11 @@ const engineModel = ({ name, dir, sha256, folder }: StoredModel): EngineModel =>
 	sha256,
 	...(folder === undefined ? {} : { folder }),
 });
+
+/** Pictures that a slot begins in one turn bear one name: they share it on purpose. */
+const nameBatch = ([first, ...more]: readonly Attempt[]): void => {
+	if (first !== undefined && more.length > 0) for (const attempt of [first, ...more]) attempt.batch = first.key.slice(0, BATCH_NAME_CHARS);
+};
 
 export class Work {
 	readonly #options: WorkOptions;
@@ -224,10 +230,12 @@ export class Work {
 			if (attempt.cancelled) this.#ended(attempt);
 			else {
 				attempt.stage = 'slot';
+				attempt.startedMs = Date.now();
 				begun.push(attempt);
 				tasks.push(this.#slotTask(attempt, model, fetched));
 			}
 		}
+		nameBatch(begun);
 		const [first, ...more] = tasks;
 		if (lead === undefined || first === undefined) return;
 		const refusal = this.slots.run(lead.slotId, first, ...more);
@@ -280,11 +288,22 @@ export class Work {
 		const { loadMs, totalMs } = outcome;
 		const denoiseMs = meta.timings['denoiseMs'];
 		const timings = { loadMs, totalMs, ...(denoiseMs === undefined ? {} : { denoiseMs }) };
-		this.#options.send({ t: 'generated', ...attempt.grant, slotId: attempt.slotId, ...timings });
+		this.#options.send({ t: 'generated', ...attempt.grant, slotId: attempt.slotId, ...timings, ...this.#isolation(attempt) });
 		attempt.log.info({ ...meta.timings, bytes: png.length }, 'picture made');
 		this.uploader.add(record, png);
 		this.#wipe(attempt);
 		return this.#options.onChange();
+	}
+
+	/** Wipes what the task had, and says what it used. Nothing of a task that never came into a slot. */
+	#isolation(attempt: Attempt): { isolation?: Isolation } {
+		const folder = this.#folder(attempt);
+		const leftovers = wipeNow(folder);
+		if (attempt.startedMs === 0) return {};
+		const pid = this.slots.pidOf(attempt.slotId);
+		const { startedMs, batch } = attempt;
+		const used = { folder: basename(folder), startedMs, endedMs: Date.now(), leftovers };
+		return { isolation: { ...used, ...(pid === undefined ? {} : { pid }), ...(batch === undefined ? {} : { batch }) } };
 	}
 
 	#uploaded(record: OutboxRecord, verdict: UploadVerdict, tries: number): void {
@@ -310,6 +329,7 @@ export class Work {
 			slotId: attempt.slotId,
 			class: failure,
 			message: sentence.slice(0, MESSAGE_CHARS),
+			...this.#isolation(attempt),
 		};
 		this.failed++;
 		attempt.log.warn({ class: failure, message: sentence }, 'task failed');

@@ -13,7 +13,7 @@ import { aliasOf } from './paths.ts';
  */
 export const aliases = (app: () => Pick<OpenAPIHono<AppEnv>, 'fetch'>) =>
 	createMiddleware<AppEnv>(async (c, next) => {
-		const path = aliasOf(c.req.path);
+		const path = aliasOf(c.req.path, c.req.method);
 		if (path === undefined) return next();
 		const url = new URL(c.req.url);
 		url.pathname = path;

@@ -23,6 +23,11 @@ describe('aliasOf', () => {
 		['/api/coordination/presence', '/api/v1/presence'],
 		['/api/coordination', '/api/v1/pool'],
 	])('%s → %s', (from, to) => expect(aliasOf(from)).toBe(to));
+	it('submits tasks as jobs', () => {
+		expect(aliasOf('/api/v1/pool/tasks', 'POST')).toBe('/api/v1/jobs');
+		expect(aliasOf('/api/coordination/tasks', 'POST')).toBe('/api/v1/jobs');
+		expect(aliasOf('/api/v1/pool/tasks', 'GET')).toBeUndefined();
+	});
 	it.each(['/api/v1/jobs', '/v1/models', '/v1/images/generations', '/api/jobsx', '/api/coordination/nothing', '/', '/api', '/v2/jobs'])(
 		'%s is none',
 		(path) => expect(aliasOf(path)).toBeUndefined(),

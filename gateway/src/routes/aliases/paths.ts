@@ -15,8 +15,10 @@ const RULES: readonly (readonly [RegExp, string])[] = [
 	[/^\/api\/coordination\/?$/, '/api/v1/pool'],
 ];
 
-/** What a path stands for; `undefined` for one that is no alias. */
-export const aliasOf = (path: string): string | undefined => {
+/** What a path (asked for with a method) stands for; `undefined` for one that is no alias. */
+export const aliasOf = (path: string, method = 'GET'): string | undefined => {
+	// A task is a job of the caller's; reading one shows the pool's side of it.
+	if (method === 'POST' && /^\/api\/(?:v1\/pool|coordination(?:\/pool)?)\/tasks\/?$/.test(path)) return '/api/v1/jobs';
 	const rule = RULES.find(([pattern]) => pattern.test(path));
 	return rule === undefined ? undefined : path.replace(rule[0], rule[1]).replace(/(.)\/$/, '$1');
 };

@@ -44,6 +44,9 @@ const activity: WorkspaceActivity = {
 	expired: 0,
 	tasks: 0,
 	tasksDone: 0,
+	tasksFailed: 0,
+	assigned: 0,
+	assignmentMs: 0,
 	handoffs: 0,
 	handoffsOk: 0,
 };

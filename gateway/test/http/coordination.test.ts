@@ -1,0 +1,119 @@
+import { POOL_LIMITS } from '@limner/shared';
+import { afterEach, describe, expect, it } from 'vitest';
+import { refOf, until } from '../pool/harness.ts';
+import { addKey, call, cleanUp, joinNode, submit } from './harness.ts';
+
+afterEach(cleanUp);
+
+interface Task {
+	taskId: string;
+	taskType: string;
+	state: string;
+	agentId?: string;
+	attemptCount: number;
+	failedAgentIds: string[];
+	assignmentLatencyMs?: number;
+}
+interface Report {
+	ok: boolean;
+	tasks: number;
+	violations: { kind: string; tasks: string[] }[];
+}
+
+const get = async <T>(path: string): Promise<T> => (await call(`/api/v1/pool${path}`)).json<T>();
+const post = (path: string, json: object = {}): Promise<Response> => call(`/api/v1/pool${path}`, { json });
+const task = (id: string): Promise<Task> => get(`/tasks/${id}`);
+const isolation = (folder: string, startedMs: number, endedMs: number, leftovers = 0, pid = 7) => ({
+	pid,
+	folder,
+	startedMs,
+	endedMs,
+	leftovers,
+});
+
+describe('/api/v1/pool', () => {
+	it('initialises to the default size, lists agents, and shuts down', async () => {
+		const node = await joinNode();
+		const pool = await (await post('/initialize')).json<{ state: string; size: number; limits: object }>();
+		expect(pool).toMatchObject({ state: 'ready', size: POOL_LIMITS.defaultPoolSize });
+		expect((await node.frame('resize')).slots).toBe(POOL_LIMITS.defaultPoolSize);
+		const agents = await get<{ data: { agentId: string; nodeId: string }[] }>('/agents');
+		expect(agents.data.map(({ agentId }) => agentId)).toContain(`${node.identity.id}.s0`);
+		expect((await post('/initialize', { size: POOL_LIMITS.maxPoolSize + 1 })).status).toBe(422);
+		expect((await post('/initialize', { size: 0 })).status).toBe(422);
+		const shut = await call('/api/v1/pool/shutdown', { method: 'POST' });
+		expect(await shut.json()).toMatchObject({ state: 'shut' });
+		expect(await get('')).toMatchObject({ state: 'shut' });
+		expect((await post('/initialize', { size: 1 })).status).toBe(200);
+	});
+
+	it('shows a task from being queued over a failed agent to the next one', async () => {
+		const first = await joinNode();
+		const job = await (await call('/api/v1/pool/tasks', { json: { prompt: 'a red castle' } })).json<{ id: string }>();
+		const id = `${job.id}.0`;
+		const granted = await first.frame('task');
+		first.ack(granted);
+		await until(async () => (await task(id)).agentId === `${first.identity.id}.${granted.slotId}`, 'the agent');
+		expect(await task(id)).toMatchObject({ taskType: 'GENERAL', state: 'leased', attemptCount: 1, failedAgentIds: [] });
+		expect((await get<{ data: Task[] }>('/tasks')).data.map(({ taskId }) => taskId)).toContain(id);
+		const second = await joinNode();
+		const failed = await post(`/agents/${first.identity.id}.${granted.slotId}/fail`, { reason: 'it is on fire' });
+		expect(failed.status).toBe(200);
+		expect((await second.frame('task')).jobId).toBe(job.id);
+		const moved = await task(id);
+		expect(moved).toMatchObject({
+			attemptCount: 2,
+			failedAgentIds: [`${first.identity.id}.${granted.slotId}`],
+			agentId: `${second.identity.id}.s0`,
+		});
+		expect(moved.assignmentLatencyMs).toBeGreaterThanOrEqual(0);
+		expect(await get('/metrics')).toMatchObject({
+			tasksPending: 0,
+			tasksRunning: 1,
+			tasksCompleted: expect.any(Number),
+			tasksFailed: expect.any(Number),
+			utilization: 0.5,
+		});
+	});
+
+	it('answers 429 when the queue is full', async () => {
+		const answers: number[] = [];
+		for (let i = 0; i <= POOL_LIMITS.maxQueueDepth; i++) answers.push((await post('/tasks', { prompt: 'x' })).status);
+		expect(answers.at(-1)).toBe(429);
+		expect(answers.slice(0, -1).every((status) => status === 202)).toBe(true);
+	}, 60_000);
+
+	it('reports isolation from what nodes said: green, then red for a planted overlap and a file that was left', async () => {
+		const node = await joinNode({ slots: 2 });
+		const made = async (used: object): Promise<void> => {
+			await submit({});
+			const granted = await node.frame('task');
+			node.ack(granted);
+			node.send({ t: 'generated', ...refOf(granted), slotId: granted.slotId, totalMs: 5, isolation: used });
+		};
+		const before = await get<Report>('/isolation-report');
+		expect(before.ok).toBe(true);
+		await made(isolation('one', 1000, 2000, 0, 1));
+		await made(isolation('two', 2000, 3000, 0, 2));
+		await until(async () => (await get<Report>('/isolation-report')).tasks === before.tasks + 2, 'two records');
+		expect((await get<Report>('/isolation-report')).violations).toEqual([]);
+		await made(isolation('two', 2500, 3500, 3, 2));
+		await until(async () => !(await get<Report>('/isolation-report')).ok, 'a red report');
+		const red = await get<Report>('/isolation-report');
+		expect(red.violations.map(({ kind }) => kind)).toEqual(expect.arrayContaining(['folder', 'process', 'leftover']));
+	});
+
+	it('is guarded, and knows nothing of others', async () => {
+		const narrow = await addKey('narrow7', ['supervisor:read']);
+		expect((await call('/api/v1/pool', { key: narrow })).status).toBe(200);
+		expect((await call('/api/v1/pool/initialize', { key: narrow, json: {} })).status).toBe(403);
+		expect((await call('/api/v1/pool/shutdown', { key: narrow, method: 'POST' })).status).toBe(403);
+		for (const path of ['', '/agents', '/tasks', '/metrics', '/isolation-report'])
+			expect((await call(`/api/v1/pool${path}`, { key: null })).status).toBe(401);
+		expect((await post(`/agents/node_${'0'.repeat(26)}.s0/fail`, {})).status).toBe(404);
+		expect((await call(`/api/v1/pool/tasks/job_${'0'.repeat(28)}.0`)).status).toBe(404);
+		expect((await call('/api/v1/pool/tasks/nonsense')).status).toBe(404);
+		for (const alias of ['', '/pool/agents', '/metrics', '/isolation-report', '/tasks'])
+			expect((await call(`/api/coordination${alias}`)).status).toBe(200);
+	});
+});
