@@ -117,6 +117,12 @@ const tensorrtAdvice = (outcome: ProbeOutcome & { ok: false }, facts: GpuFacts):
 	};
 };
 
+/** Why Dawn does not take a GPU that is there, in its words: an old driver, mostly. */
+const notFit = (detail: string): string => {
+	const [, why] = /Warning: (Vulkan [^\n]* required)/.exec(detail) ?? [];
+	return why === undefined ? '' : ` (one is there, but: ${why})`;
+};
+
 const webgpuAdvice = (outcome: ProbeOutcome & { ok: false }, facts: GpuFacts): Advice => {
 	if (/libvulkan/.test(outcome.detail))
 		return {
@@ -125,7 +131,7 @@ const webgpuAdvice = (outcome: ProbeOutcome & { ok: false }, facts: GpuFacts): A
 		};
 	if (/no supported adapters|Failed to get a WebGPU adapter/i.test(`${outcome.message} ${outcome.detail}`))
 		return {
-			detail: 'no GPU is offered to WebGPU',
+			detail: `no GPU is offered to WebGPU${notFit(outcome.detail)}`,
 			fix:
 				facts.platform === 'linux'
 					? 'install the Vulkan driver of your GPU; `vulkaninfo --summary` must list it'

@@ -89,6 +89,14 @@ describe('advice', () => {
 		['no Vulkan', 'webgpu', refused('x', "Couldn't load Vulkan: libvulkan.so.1"), {}, 'absent', /libvulkan1/],
 		['no adapter', 'webgpu', refused('Failed to get a WebGPU adapter'), {}, 'absent', /vulkaninfo/],
 		[
+			'an adapter that does not fit',
+			'webgpu',
+			refused('Failed to get a WebGPU adapter', 'Warning: Vulkan shaderUniform*ArrayDynamicIndexing required.\n'),
+			{},
+			'absent',
+			/one is there, but: Vulkan shaderUniform/,
+		],
+		[
 			'parts on the CPU',
 			'webgpu',
 			refused('nodes assigned to the default CPU EP, but fallback to CPU EP has been explicitly disabled'),
