@@ -276,7 +276,7 @@ export const MCP_ADMIN_TOOLS = {
 		title: 'Submit coordination task',
 		description:
 			'A task for the pool itself: RESEARCH (benchmark), INGEST (fetch a model), DISCOVERY (what a node can do), MIGRATION (move a model), HEARTBEAT (test picture), or GENERAL (a picture).',
-		scopes: ['supervisor:write'],
+		scopes: ['supervisor:write', 'jobs:write'],
 		input: z.looseObject({ taskType: z.enum(['GENERAL', 'RESEARCH', 'INGEST', 'DISCOVERY', 'MIGRATION', 'HEARTBEAT']) }),
 		output: report(),
 		annotations: { ...MAKE, openWorldHint: false },
@@ -286,15 +286,15 @@ export const MCP_ADMIN_TOOLS = {
 		description: 'Fails what a slot works on; the task is tried elsewhere.',
 		scopes: ['supervisor:write'],
 		input: z.strictObject({
-			agent_id: z.string().min(1).max(200).describe('<node id>/<slot>'),
-			reason: z.string().min(1).max(500).optional(),
+			agent_id: z.string().min(1).max(200).describe('<node id>.<slot>'),
+			reason: z.string().min(1).max(200).optional(),
 		}),
 		output: report(),
 		annotations: STOPS,
 	},
 	isolation_report: {
 		title: 'Isolation report',
-		description: 'Which tasks and agents of the pool are cut off from which, and why.',
+		description: 'Whether tasks kept apart: that no two used one slot, folder or engine process at a time.',
 		scopes: ['supervisor:read'],
 		input: z.strictObject({}),
 		output: report(),

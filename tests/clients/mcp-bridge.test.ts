@@ -1,14 +1,16 @@
 /** `limner-mcp` as a host starts it: the official client over its pipes, with a gateway and without. */
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client } from '@modelcontextprotocol/client';
 import { StdioClientTransport } from '@modelcontextprotocol/client/stdio';
 import { Client as ClientV1 } from '@modelcontextprotocol/sdk/client/index.js';
 import { StdioClientTransport as StdioV1 } from '@modelcontextprotocol/sdk/client/stdio.js';
+import { unzipSync } from 'fflate';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { projectRoot } from '../../node-agent/src/cli/up/project.ts';
+import { writeMcpb } from '../../scripts/mcpb.ts';
 import { startTestGateway, type TestGateway } from '../lib/gateway.ts';
 import { startTestNode, type TestNode } from '../lib/node.ts';
 
@@ -111,5 +113,29 @@ it('what install writes is what a host can start', async () => {
 	);
 	const result = await client.callTool({ name: 'list_models', arguments: {} });
 	expect(JSON.stringify(result.structuredContent)).toContain('storybook');
+	await client.close();
+});
+
+it('the bundle’s server runs by itself, as its manifest says', async () => {
+	const files = unzipSync(readFileSync(await writeMcpb(folder)));
+	const installed = join(folder, 'installed');
+	mkdirSync(join(installed, 'server'), { recursive: true });
+	for (const [name, bytes] of Object.entries(files)) writeFileSync(join(installed, name), bytes);
+	const { server, tools } = JSON.parse(readFileSync(join(installed, 'manifest.json'), 'utf8')) as {
+		server: { mcp_config: { args: string[]; env: Record<string, string> } };
+		tools: { name: string }[];
+	};
+	const values: Record<string, string> = { __dirname: installed, 'user_config.url': gateway.url, 'user_config.api_key': gateway.key };
+	const filled = (text: string): string => text.replaceAll(/\$\{([\w.]+)\}/g, (_all, name: string) => values[name] ?? '');
+	const own = Object.fromEntries(Object.entries(server.mcp_config.env).map(([name, value]) => [name, filled(value)]));
+	const client = new Client({ name: 'host', version: '1' });
+	const args = server.mcp_config.args.map(filled);
+	await client.connect(
+		new StdioClientTransport({ command: process.execPath, args, env: { HOME: folder, ...own }, cwd: tmpdir(), stderr: 'ignore' }),
+	);
+	const listed = await client.listTools();
+	expect(listed.tools.map(({ name }) => name)).toEqual(expect.arrayContaining(tools.map(({ name }) => name)));
+	const models = await client.callTool({ name: 'list_models', arguments: {} });
+	expect(JSON.stringify(models.structuredContent)).toContain('storybook');
 	await client.close();
 });

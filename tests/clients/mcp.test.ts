@@ -23,6 +23,7 @@ const TOOLS = [
 	'upload_image',
 	'list_models',
 	'get_usage',
+	'submit_workflow',
 ];
 const STEP_MS = 25;
 
@@ -194,6 +195,26 @@ describe.each(['modern', 'legacy'] as const)('SDK 2, %s protocol', (era) => {
 		);
 		const stopped = await client.callTool({ name: 'cancel_generation', arguments: { job_id: open.job_id } });
 		expect(generationOf(stopped).status).toBe('canceled');
+	});
+
+	it('submits a workflow whose second job starts from the first one’s picture', async () => {
+		const result = await client.callTool({
+			name: 'submit_workflow',
+			arguments: {
+				name: `flow, ${era}`,
+				jobs: [
+					{ key: 'base', prompt: 'a castle', steps: 4 },
+					{ key: 'snow', prompt: 'a castle in the snow', steps: 4, strength: 0.5, initImage: { job: 'base' } },
+				],
+			},
+		});
+		const { jobs } = result.structuredContent as { jobs: { key: string; job_id: string }[] };
+		expect(
+			jobs.map(({ key }) => key),
+			textOf(result),
+		).toEqual(['base', 'snow']);
+		const last = await client.callTool({ name: 'get_generation', arguments: { job_id: jobs[1]!.job_id, wait_seconds: 40 } });
+		expect(generationOf(last)).toMatchObject({ status: 'succeeded', params: { task: 'img2img' } });
 	});
 
 	it('tells mistakes as results that say what to do', async () => {

@@ -37,7 +37,7 @@ const ENTRIES: Record<keyof typeof MCP_TOOLS | keyof typeof MCP_ADMIN_TOOLS, Ent
 	get_usage: { run: getUsage },
 	submit_workflow: { run: submitWorkflow, route: 'POST /api/v1/workflows' },
 	initialize_pool: { run: initializePool, route: 'POST /api/v1/pool/initialize' },
-	submit_coordination_task: { run: submitCoordinationTask, route: 'POST /api/v1/pool/tasks' },
+	submit_coordination_task: { run: submitCoordinationTask, route: 'POST /api/v1/jobs' },
 	fail_coordination_agent: { run: failCoordinationAgent, route: 'POST /api/v1/pool/agents/:id/fail' },
 	isolation_report: { run: isolationReport, route: 'GET /api/v1/pool/isolation-report' },
 	coordination_metrics: { run: coordinationMetrics, route: 'GET /api/v1/pool/metrics' },

@@ -30,10 +30,10 @@ export const initializePool: ToolHandler<AdminInput<'initialize_pool'>> = async 
 	dataResult(await api.json<Answer>('/api/v1/pool/initialize', { json: input }));
 
 export const submitCoordinationTask: ToolHandler<AdminInput<'submit_coordination_task'>> = async (json, { api }) =>
-	dataResult(await api.json<Answer>('/api/v1/pool/tasks', { json }));
+	dataResult(await api.json<Answer>('/api/v1/jobs', { json }));
 
 export const failCoordinationAgent: ToolHandler<AdminInput<'fail_coordination_agent'>> = async ({ agent_id, reason }, { api }) => {
-	const id = agent_id.split('/').map(encodeURIComponent).join('/');
+	const id = encodeURIComponent(agent_id.replace('/', '.'));
 	return dataResult(await api.json<Answer>(`/api/v1/pool/agents/${id}/fail`, { json: reason === undefined ? {} : { reason } }));
 };
 
@@ -43,5 +43,5 @@ export const isolationReport: ToolHandler<AdminInput<'isolation_report'>> = asyn
 export const coordinationMetrics: ToolHandler<AdminInput<'coordination_metrics'>> = async (_input, { api }) =>
 	dataResult(await api.json<Answer>('/api/v1/pool/metrics'));
 
-export const shutdownCoordinationPool: ToolHandler<AdminInput<'shutdown_coordination_pool'>> = async (input, { api }) =>
-	dataResult(await api.json<Answer>('/api/v1/pool/shutdown', { json: input }));
+export const shutdownCoordinationPool: ToolHandler<AdminInput<'shutdown_coordination_pool'>> = async ({ now }, { api }) =>
+	dataResult(await api.json<Answer>(`/api/v1/pool/shutdown${now === true ? '?now=true' : ''}`, { method: 'POST' }));
