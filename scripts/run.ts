@@ -45,6 +45,8 @@ const openapi = (...args: string[]): Step => titled('openapi.json and the types 
 /** Silent when the studio is up to date. */
 const web = (): Step => node('scripts/web-build.ts');
 
+const apiDocs = (...args: string[]): Step => titled('docs/api.md, errors.md, postman.json', node('scripts/api-docs.ts', ...args));
+
 const TASKS: Record<string, (args: string[]) => Step[]> = {
 	demo: (args) => [node(CLI, 'demo', ...args)],
 	start: (args) => [web(), node(CLI, 'up', ...args)],
@@ -81,10 +83,13 @@ const TASKS: Record<string, (args: string[]) => Step[]> = {
 	format: () => [titled('oxfmt', bin('oxfmt', ...FORMATTED))],
 	typecheck,
 	build,
-	openapi: (args) => [openapi(...args)],
+	openapi: (args) => [openapi(...args), apiDocs(...args)],
+	'test:security': (args) => [
+		vitest('--project', 'workerd', '--project', 'gateway', 'gateway/test/security', 'gateway/test/tenancy', 'storage/verify', ...args),
+	],
 	'audit:deps': () => [node('scripts/audit-deps.ts')],
 	'docs:run': () => [node('scripts/docs-run.ts')],
-	check: () => [...lint(), ...typecheck(), ...build(), openapi('--check')],
+	check: () => [...lint(), ...typecheck(), ...build(), openapi('--check'), apiDocs('--check')],
 };
 
 /** Commands that mean the caller's files by relative paths run there; everything else runs in the root. */

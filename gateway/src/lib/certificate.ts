@@ -5,7 +5,8 @@
 import { createPublicKey, verify } from 'node:crypto';
 import { NODE_CERTIFICATE, type NodeCertificate } from '@limner/shared';
 import { refuseAuthentication } from './auth.ts';
-import type { AppContext } from './context.ts';
+import { createMiddleware } from 'hono/factory';
+import type { AppContext, AppEnv } from './context.ts';
 import type { NodeIdentity } from '../rpc.ts';
 import { signClaims, verifyClaims } from './sign.ts';
 
@@ -51,3 +52,9 @@ export const certificateOf = async (c: AppContext): Promise<NodeCertificate> => 
 	if (!verified.ok) throw await refuseAuthentication(c, WORDS[verified.why]);
 	return verified.claims;
 };
+
+/** Middleware: refuses what has no certificate before a byte of the body is read. */
+export const certified = createMiddleware<AppEnv>(async (c, next) => {
+	await certificateOf(c);
+	await next();
+});

@@ -6,7 +6,7 @@ import { createRoute, z } from '@hono/zod-openapi';
 import { LimnerError, NODE_ID_PATTERN, NODE_LIMITS, rotateMessage, SUBPROTOCOL, toError } from '@limner/shared';
 import { recordAction } from '../../lib/audit.ts';
 import { refuseAuthentication } from '../../lib/auth.ts';
-import { certificateOf, issueCertificate, signedBy, type NodeIdentity } from '../../lib/certificate.ts';
+import { certified, certificateOf, issueCertificate, signedBy, type NodeIdentity } from '../../lib/certificate.ts';
 import type { AppContext } from '../../lib/context.ts';
 import { jsonBody, jsonRequest, jsonResponse, newApp, problems, secured, securedJson } from '../../lib/openapi.ts';
 import { idempotent, poolOf, registryOf } from '../../lib/stubs.ts';
@@ -110,7 +110,7 @@ nodesRoutes.openapi(
 		summary: 'Give a node a new key',
 		description: 'Signed by the old key, which is refused everywhere as soon as the node connects with the new one.',
 		security: [{ NodeCertificate: [] }],
-		middleware: [jsonBody],
+		middleware: [certified, jsonBody],
 		request: { body: jsonRequest(RotateRequest) },
 		responses: { 200: jsonResponse(Enrolled, 'The node’s identity'), ...problems(400, 401, 403, 409, 413, 415, 422, 429) },
 	}),

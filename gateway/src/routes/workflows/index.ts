@@ -36,7 +36,7 @@ workflowsRoutes.openapi(
 		summary: 'Submit jobs that wait for each other, all or none',
 		description:
 			'Jobs name each other by `key`: in `dependsOn`, and in `initImage` or `maskImage` as `{"job": "<key>", "index": 0}`. At most 32 jobs and 8 in a row; a cycle is refused.',
-		...securedJson('jobs:write'),
+		...securedJson('jobs:write', { replay: 'own' }),
 		request: { body: jsonRequest(named(WorkflowRequest, 'WorkflowRequest')), headers: IdempotencyHeader },
 		responses: { 202: jsonResponse(View, 'The workflow as it was accepted'), ...problems(400, 401, 403, 409, 413, 415, 422, 429) },
 	}),

@@ -1,0 +1,208 @@
+/**
+ * What a good request looks like for each operation, with things made for it. `skip` says where the happy case is seen
+ * instead, when it needs a machine, a finished picture or a stream.
+ */
+import { makePng } from '../storage/pictures.ts';
+import { ask, newMember, newTenant, PASSWORD } from '../tenancy/harness.ts';
+
+export interface Tenant {
+	ws: string;
+	/** Token of the owner. */
+	token: string;
+	email: string;
+	refresh: string;
+	accountId: string;
+	/** Key with `admin`. */
+	key: string;
+}
+
+export interface Recipe {
+	params?: Record<string, string>;
+	query?: string;
+	json?: unknown;
+	body?: Uint8Array;
+	headers?: Record<string, string>;
+	/** Who asks; else a key with exactly the scope that the operation names. */
+	as?: string | null;
+}
+
+export type Make = (tenant: Tenant) => Promise<Recipe> | Recipe;
+
+export const newFullTenant = async (): Promise<Tenant> => {
+	const tenant = await newTenant();
+	const { key } = (await ask('POST', '/keys', tenant.token, { name: 'all', scopes: ['admin'] })).body;
+	return { ...tenant, key };
+};
+
+const make = async (tenant: Tenant, path: string, json: unknown): Promise<string> => {
+	const answer = await ask('POST', path, tenant.key, json);
+	if (answer.status >= 300) throw new Error(`${path}: ${JSON.stringify(answer.body)}`);
+	return answer.body.id;
+};
+const byId =
+	(path: string, json: unknown, more: Recipe = {}): Make =>
+	async (tenant) => ({ params: { id: await make(tenant, path, json) }, ...more });
+
+const JOB = { prompt: 'a red castle' };
+const job = (more: Recipe = {}): Make => byId('/jobs', JOB, more);
+const KEY = { name: 'made', scopes: ['jobs:read'] };
+const HOOK = { url: 'https://example.com/hooks/limner' };
+const hook = (more: Recipe = {}): Make => byId('/webhooks', HOOK, more);
+const none: Make = () => ({});
+const own =
+	(more: Recipe = {}): Make =>
+	({ ws }) => ({ params: { id: ws }, ...more });
+const asPerson =
+	(more: Recipe = {}): Make =>
+	({ token }) => ({ as: token, ...more });
+const png = (): Uint8Array => makePng({ width: 8, height: 8 });
+
+const finishedJob = async (tenant: Tenant): Promise<string> => {
+	const id = await make(tenant, '/jobs', JOB);
+	await ask('POST', `/jobs/${id}/cancel`, tenant.key);
+	return id;
+};
+
+export const RECIPES: Record<string, Make> = {
+	health: none,
+	ready: none,
+	prometheus: none,
+	jwks: none,
+	submitJob: () => ({ json: JOB }),
+	listJobs: none,
+	getJob: job(),
+	deleteJob: job(),
+	cancelJob: job(),
+	retryJob: async (tenant) => ({ params: { id: await finishedJob(tenant) } }),
+	createStreamTicket: job(),
+	submitWorkflow: () => ({ json: { jobs: [{ key: 'a', ...JOB }] } }),
+	listImages: none,
+	createAsset: () => ({ body: png(), headers: { 'content-type': 'image/png' } }),
+	listModels: none,
+	listSchedulers: none,
+	createJoinToken: () => ({ json: {} }),
+	listJoinTokens: none,
+	revokeJoinToken: byId('/join-tokens', {}),
+	listWorkers: none,
+	poolMetrics: none,
+	resourceQuotas: none,
+	resourceUsage: none,
+	allocateResources: () => ({ json: { images: 1 } }),
+	releaseResources: async (tenant) => ({ json: { id: await make(tenant, '/resources/allocate', { images: 1 }) } }),
+	listAudit: none,
+	exportAudit: none,
+	createWebhook: () => ({ json: HOOK }),
+	listWebhooks: none,
+	getWebhook: hook(),
+	updateWebhook: hook({ json: { description: 'changed' } }),
+	deleteWebhook: hook(),
+	rotateWebhookSecret: hook(),
+	listWebhookDeliveries: hook(),
+	listAlerts: none,
+	backupJobs: none,
+	getDashboard: none,
+	getPresence: none,
+	createToken: ({ email }) => ({ as: null, json: { grant: 'password', email, password: PASSWORD } }),
+	revokeToken: ({ refresh }) => ({ as: null, json: { refreshToken: refresh } }),
+	resetPassword: async ({ email }) => {
+		const { token } = (await ask('POST', '/accounts/reset-links', undefined, { email })).body;
+		return { as: null, json: { token, password: 'another good password' } };
+	},
+	listSessions: asPerson(),
+	endSession: async ({ token }) => ({ as: token, params: { id: (await ask('GET', '/auth/sessions', token)).body.data[0]?.id ?? '' } }),
+	createAccount: async () => {
+		const made = (await ask('POST', '/workspaces', undefined, { name: 'New' })).body;
+		const { token } = (await ask('POST', '/invitations/owner-link', undefined, { workspaceId: made.id })).body;
+		return { as: null, json: { email: `${made.id}@example.com`, password: PASSWORD, invitation: token } };
+	},
+	getAccount: asPerson(),
+	updateAccount: asPerson({ json: { name: 'Renamed' } }),
+	deleteAccount: async ({ token }) => ({ as: (await newMember(token, 'viewer')).token, json: { password: PASSWORD } }),
+	createResetLink: ({ email }) => ({ json: { email } }),
+	createKey: () => ({ json: { name: 'narrow', scopes: ['keys:write'] } }),
+	listKeys: none,
+	getKey: byId('/keys', KEY),
+	updateKey: byId('/keys', { name: 'made', scopes: ['keys:write'] }, { json: { name: 'changed' } }),
+	revokeKey: byId('/keys', KEY),
+	rotateKey: byId('/keys', { name: 'made', scopes: ['keys:write'] }, { json: {} }),
+	listWorkspaces: none,
+	createWorkspace: () => ({ as: 'operator', json: { name: 'Made' } }),
+	getWorkspace: own(),
+	updateWorkspace: own({ json: { name: 'Renamed' } }),
+	deleteWorkspace: ({ ws, token }) => ({ as: token, params: { id: ws }, json: { confirm: ws, password: PASSWORD } }),
+	setWorkspaceLimits: own({ json: { queued: 5 } }),
+	listMembers: own(),
+	setMemberRole: async ({ ws, token }) => ({
+		as: token,
+		params: { id: ws, accountId: (await newMember(token, 'viewer')).accountId },
+		json: { role: 'member' },
+	}),
+	removeMember: async ({ ws, token }) => ({ as: token, params: { id: ws, accountId: (await newMember(token, 'viewer')).accountId } }),
+	transferOwnership: async ({ ws, token }) => ({
+		as: token,
+		params: { id: ws },
+		json: { accountId: (await newMember(token, 'admin')).accountId },
+	}),
+	createInvitation: ({ token }) => ({ as: token, json: { role: 'viewer' } }),
+	listInvitations: none,
+	createOwnerLink: async () => ({
+		as: 'operator',
+		json: { workspaceId: (await ask('POST', '/workspaces', undefined, { name: 'Ownerless' })).body.id },
+	}),
+	revokeInvitation: async ({ token }) => ({ params: { id: (await ask('POST', '/invitations', token, { role: 'viewer' })).body.id } }),
+	previewInvitation: async ({ token }) => ({
+		as: null,
+		json: { invitation: (await ask('POST', '/invitations', token, { role: 'viewer' })).body.token },
+	}),
+	acceptInvitation: async ({ token }) => {
+		const other = await newTenant();
+		return { as: other.token, json: { invitation: (await ask('POST', '/invitations', token, { role: 'viewer' })).body.token } };
+	},
+	dialectListModels: none,
+};
+
+/** Where the happy case of the others is seen: they need a machine, a finished picture or a stream. */
+export const SEEN_ELSEWHERE: Record<string, string> = {
+	followJob: 'gateway/test/http/bridge.test.ts',
+	followWorkflow: 'gateway/test/http',
+	getWorkflow: 'gateway/test/http',
+	cancelWorkflow: 'gateway/test/http',
+	getJobImage: 'gateway/test/storage/images.test.ts',
+	getImage: 'gateway/test/storage/images.test.ts',
+	deleteImage: 'gateway/test/storage/images.test.ts',
+	getImageMetadata: 'gateway/test/storage/images.test.ts',
+	getAsset: 'gateway/test/storage/assets.test.ts',
+	getObject: 'gateway/test/storage/images.test.ts',
+	uploadResult: 'gateway/test/storage/results.test.ts',
+	enrolNode: 'gateway/test/registry/registry.test.ts',
+	renewNode: 'gateway/test/http/surface.test.ts',
+	rotateNodeKey: 'gateway/test/registry',
+	approveNode: 'gateway/test/registry',
+	banNode: 'gateway/test/registry',
+	connectNode: 'gateway/test/http/surface.test.ts',
+	redeliverWebhook: 'gateway/test/delivery',
+	testWebhook: 'gateway/test/delivery',
+	acknowledgeAlert: 'gateway/test/delivery',
+	resolveAlert: 'gateway/test/delivery',
+	beginRestore: 'gateway/test/workspace',
+	restoreRows: 'gateway/test/workspace',
+	finishRestore: 'gateway/test/workspace',
+	restorePicture: 'gateway/test/workspace',
+	followPresence: 'gateway/test/http',
+};
+/** Operations of which all are seen elsewhere, by the beginning of their names. */
+export const SEEN_ELSEWHERE_PREFIXES: readonly (readonly [string, string])[] = [
+	['a1111', 'gateway/test/dialects'],
+	['openai', 'gateway/test/dialects'],
+	['dialect', 'gateway/test/dialects'],
+	['kserve', 'gateway/test/dialects'],
+	['cog', 'gateway/test/dialects'],
+	['mcp', 'gateway/test/dialects'],
+	['getWorker', 'gateway/test/http'],
+	['listWorker', 'gateway/test/http'],
+	['pauseWorker', 'gateway/test/http'],
+	['resumeWorker', 'gateway/test/http'],
+	['drainWorker', 'gateway/test/http'],
+	['terminateWorker', 'gateway/test/http'],
+	['pool', 'gateway/test/pool'],
+];
