@@ -1200,7 +1200,7 @@ export interface paths {
         };
         /**
          * Whether tasks kept apart
-         * @description From what nodes reported of their last tasks: that no two used one slot, one temporary folder or one engine process at a time, and that each folder was wiped afterwards. Pictures of one job that were made as a batch share slot and process on purpose, and are counted.
+         * @description From what nodes reported of their last tasks: that no two used one slot, one temporary folder or one engine process at a time, and that each folder was wiped afterwards. Pictures that were made as one batch share slot and process on purpose, and are counted.
          */
         get: operations["isolationReport"];
         put?: never;

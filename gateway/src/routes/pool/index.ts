@@ -224,7 +224,7 @@ poolRoutes.openapi(
 		tags: ['pool'],
 		summary: 'Whether tasks kept apart',
 		description:
-			'From what nodes reported of their last tasks: that no two used one slot, one temporary folder or one engine process at a time, and that each folder was wiped afterwards. Pictures of one job that were made as a batch share slot and process on purpose, and are counted.',
+			'From what nodes reported of their last tasks: that no two used one slot, one temporary folder or one engine process at a time, and that each folder was wiped afterwards. Pictures that were made as one batch share slot and process on purpose, and are counted.',
 		...secured('supervisor:read'),
 		responses: { 200: jsonResponse(Report, 'The report'), ...problems(401, 403, 429) },
 	}),

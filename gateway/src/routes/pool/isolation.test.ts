@@ -46,12 +46,13 @@ describe('isolationReport', () => {
 		});
 	});
 
-	it('lets a batch of one job share slot and process, never a folder, and never with another job', () => {
+	it('lets a batch share slot and process, never a folder, and never with a task outside it', () => {
 		const a = record({ batch: 'x' });
 		const b = record({ batch: 'x', index: 1, folder: 'a-1-1' });
 		expect(isolationReport([a, b])).toMatchObject({ ok: true, batched: 2 });
 		expect(kinds(a, { ...b, folder: a.folder })).toEqual(['folder']);
-		expect(kinds(a, { ...b, jobId: 'job_b' })).toEqual(['slot', 'process']);
+		expect(kinds(a, { ...b, bootId: 'b2' })).toEqual(['slot', 'process']);
+		expect(kinds(a, later({ startedMs: 1500 }))).toEqual(['slot', 'process']);
 		expect(kinds(a, { ...b, batch: 'y' })).toEqual(['slot', 'process']);
 	});
 

@@ -17,16 +17,15 @@ export interface IsolationReport {
 	/** Tasks that were looked at. */
 	tasks: number;
 	nodes: number;
-	/** Tasks that worked together on purpose: pictures of one job, made as one batch. */
+	/** Tasks that worked together on purpose: pictures made as one batch. */
 	batched: number;
 	violations: Violation[];
 }
 
 const nameOf = ({ jobId, index, epoch }: IsolationRecord): string => `${jobId}.${index}#${epoch}`;
 
-/** Pictures of one job that a slot began in one turn. Their caller asked for them together. */
-const oneBatch = (a: IsolationRecord, b: IsolationRecord): boolean =>
-	a.jobId === b.jobId && a.batch !== undefined && a.batch === b.batch && a.bootId === b.bootId;
+/** Pictures that a slot began in one turn: the scheduler grants them together. */
+const oneBatch = (a: IsolationRecord, b: IsolationRecord): boolean => a.batch !== undefined && a.batch === b.batch && a.bootId === b.bootId;
 
 const RESOURCES: readonly { kind: Violation['kind']; of: (record: IsolationRecord) => string; word: string }[] = [
 	{ kind: 'slot', of: (record) => record.slotId, word: 'slot' },
@@ -71,7 +70,7 @@ export const isolationReport = (records: readonly IsolationRecord[]): IsolationR
 		for (const resource of RESOURCES) violations.push(...overlapsOf(ofNode, resource));
 		violations.push(...leftoversOf(ofNode));
 	}
-	const batches = Map.groupBy(records, ({ bootId, jobId, batch = '' }) => `${bootId}|${jobId}|${batch}`);
+	const batches = Map.groupBy(records, ({ bootId, batch = '' }) => `${bootId}|${batch}`);
 	const batched = [...batches].reduce((sum, [key, members]) => sum + (key.endsWith('|') || members.length < 2 ? 0 : members.length), 0);
 	return { ok: violations.length === 0, tasks: records.length, nodes: byNode.size, batched, violations };
 };
