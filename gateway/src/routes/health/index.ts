@@ -22,7 +22,8 @@ const timed = async (what: () => Promise<unknown>): Promise<number> => {
 	return Date.now() - start;
 };
 
-const check = async (c: AppContext): Promise<Checks> => {
+/** Asks the pool and the bucket; throws when one does not answer. */
+export const check = async (c: AppContext): Promise<Checks> => {
 	const now = Date.now();
 	if (last !== undefined && now - last.at < READY_CACHE_MS) return last.checks;
 	const [pool, storage] = await Promise.all([
