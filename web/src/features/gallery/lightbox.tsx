@@ -120,6 +120,11 @@ export const Lightbox = (props: Props) => {
 				<Dialog.Overlay className="fixed inset-0 z-40 bg-black/70" />
 				<Dialog.Content
 					aria-describedby={undefined}
+					onOpenAutoFocus={(event) => {
+						// On the dialog itself: a focused button would open its tip over the picture.
+						event.preventDefault();
+						if (event.currentTarget instanceof HTMLElement) event.currentTarget.focus();
+					}}
 					className="fixed inset-0 z-40 flex flex-col overflow-y-auto bg-panel focus:outline-none lg:inset-6 lg:flex-row lg:overflow-hidden lg:rounded-2xl"
 				>
 					<div className="checkered relative flex min-h-[45dvh] flex-1 items-center justify-center p-4">

@@ -1,0 +1,94 @@
+/**
+ * `npm run screenshots`: each page of the studio, on a desktop and on a phone, light and dark, into docs/images.
+ * @module
+ */
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Browser, Page } from 'playwright-core';
+import sharp from 'sharp';
+import { startTestGateway, type TestGateway } from '../lib/gateway.ts';
+import { startTestNode } from '../lib/node.ts';
+import { openStudio, startBrowser } from './browser.ts';
+
+const OUT = join(import.meta.dirname, '../../docs/images');
+const PROMPTS = [
+	'a red castle in the mountains in the snow',
+	'a lighthouse on a cliff at sunset',
+	'a yellow hot air balloon over the sea',
+	'a cottage in a forest at night under a full moon',
+	'an orange tent in the desert at dusk',
+	'a white church on a hill at dawn',
+	'a blue barn in a meadow with flowers',
+	'a pine tree by a lake in the fog',
+];
+const SCREENS = [
+	{ name: 'desktop', options: { viewport: { width: 1280, height: 800 } } },
+	{ name: 'phone', options: { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true } },
+] as const;
+const THEMES = ['light', 'dark'] as const;
+
+/** Pictures of the page itself: few colours, so a palette keeps them small. */
+const shoot = async (page: Page, name: string): Promise<void> => {
+	await page.waitForTimeout(700);
+	await sharp(await page.screenshot())
+		.png({ palette: true, quality: 90, effort: 10 })
+		.toFile(join(OUT, `${name}.png`));
+	console.log(`docs/images/${name}.png`);
+};
+
+const open = async (page: Page, name: string): Promise<void> => {
+	await page.getByRole('link', { name, exact: true }).first().click();
+};
+
+const tour = async (page: Page, suffix: string, gateway: TestGateway): Promise<void> => {
+	const prompt = page.getByLabel('What should the picture show?');
+	await prompt.fill(PROMPTS[0] ?? '');
+	const job = await gateway.submit({ prompt: 'a windmill in a meadow at sunset', steps: 120, n: 2, seed: 4 });
+	await page.locator(`article[data-job="${job.id}"] img[data-state="preview"]`).first().waitFor({ timeout: 60_000 });
+	await shoot(page, `studio-create-${suffix}`);
+	await open(page, 'Pool');
+	await page.locator('article[data-node]').first().waitFor();
+	await shoot(page, `studio-pool-${suffix}`);
+	await gateway.api('POST', `/api/v1/jobs/${job.id}/cancel`);
+	await open(page, 'Gallery');
+	await page.getByTestId('grid').getByRole('button').first().waitFor();
+	await shoot(page, `studio-gallery-${suffix}`);
+	await page.getByTestId('grid').getByRole('button').first().click();
+	await page.getByRole('button', { name: 'Use as source' }).waitFor();
+	await shoot(page, `studio-picture-${suffix}`);
+	await page.getByRole('button', { name: 'Use as source' }).click();
+	const box = await page.getByTestId('picture').boundingBox();
+	if (box !== null) {
+		await page.mouse.move(box.x + box.width * 0.35, box.y + box.height * 0.5);
+		await page.mouse.down();
+		await page.mouse.move(box.x + box.width * 0.65, box.y + box.height * 0.6, { steps: 8 });
+		await page.mouse.up();
+	}
+	await shoot(page, `studio-edit-${suffix}`);
+	await open(page, 'Settings');
+	await shoot(page, `studio-settings-${suffix}`);
+};
+
+const run = async (browser: Browser, gateway: TestGateway): Promise<void> => {
+	const jobs = [];
+	for (const [seed, prompt] of PROMPTS.entries()) jobs.push(await gateway.submit({ prompt, seed, n: 3 }));
+	for (const job of jobs) await gateway.jobEnded(job.id, 120_000);
+	for (const { name, options } of SCREENS) {
+		for (const colorScheme of THEMES) {
+			const { page } = await openStudio(browser, gateway, { ...options, colorScheme });
+			await tour(page, `${name}-${colorScheme}`, gateway);
+			await page.context().close();
+		}
+	}
+};
+
+mkdirSync(OUT, { recursive: true });
+const [browser, gateway] = await Promise.all([startBrowser(), startTestGateway()]);
+const node = await startTestNode(gateway, { name: 'workshop', engine: 'onnx' });
+try {
+	await run(browser, gateway);
+} finally {
+	await browser.close();
+	await node.stop();
+	await gateway.stop();
+}
