@@ -3,7 +3,7 @@
  * @module
  */
 import { extname } from 'node:path';
-import { JobRequest, Operation, OutputFormat, PromptMode, REQUEST_LIMITS as L } from '@limner/shared';
+import { JobRequest, MaskFill, Operation, OutputFormat, PromptMode, REQUEST_LIMITS as L } from '@limner/shared';
 import type { Command } from 'commander';
 import { EXIT, UserError } from '../lib/user-error.ts';
 import { collect, decimal, duration, oneOf, pairOf, schedulerName, whole } from './parse.ts';
@@ -28,6 +28,8 @@ export interface RequestFlags {
 	pasteBack?: boolean;
 	maskCropPadding?: number;
 	maskFeather?: number;
+	maskInvert?: boolean;
+	maskFill?: MaskFill;
 	promptMode?: PromptMode;
 	outputFormat?: OutputFormat;
 	outputQuality?: number;
@@ -70,6 +72,8 @@ export const addRequestFlags = (command: Command): Command =>
 		.option('--prompt-mode <name>', 'plain, or weighted for (word:1.2), [word] and long prompts', oneOf(...PromptMode.options))
 		.option('--mask-crop-padding <px>', 'inpaint: work on the masked area and this much around it', whole(L.maskPxMin, L.maskPxMax))
 		.option('--mask-feather <px>', 'inpaint: soft border inside the mask when it is pasted back', whole(L.maskPxMin, L.maskPxMax))
+		.option('--mask-invert', 'inpaint: keep what the mask shows, and repaint the rest')
+		.option('--mask-fill <name>', 'inpaint: what to start from', oneOf(...MaskFill.options))
 		.option('--output-format <name>', 'png, jpeg or webp (default: by the ending of --out)', oneOf(...OutputFormat.options))
 		.option('--output-quality <n>', 'of JPEG and WebP, 100 is best', whole(L.outputQualityMin, L.outputQualityMax))
 		.option('--no-paste-back', 'inpaint: do not put the original pixels back outside the mask');

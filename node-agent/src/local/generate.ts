@@ -54,6 +54,7 @@ export const fillRequest = (request: JobRequest, task: Operation, seed: number, 
 		...(strength === undefined ? {} : { strength }),
 		...given({ eta: request.eta, guidanceRescale: request.guidanceRescale, promptMode: request.promptMode }),
 		...given({ maskCropPadding: request.maskCropPadding, maskFeather: request.maskFeather }),
+		...given({ maskInvert: request.maskInvert, maskFill: request.maskFill }),
 		pasteBack: request.pasteBack ?? true,
 	};
 };
@@ -69,6 +70,8 @@ const OPTIONAL = [
 	'promptMode',
 	'maskCropPadding',
 	'maskFeather',
+	'maskInvert',
+	'maskFill',
 ] as const;
 
 const entryTask = (entry: JobEntry): Operation => {

@@ -4,7 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
-import { Operation, PromptMode, REQUEST_LIMITS as L, resolveScheduler } from '@limner/shared';
+import { MaskFill, Operation, PromptMode, REQUEST_LIMITS as L, resolveScheduler } from '@limner/shared';
 import { z } from 'zod';
 import { errorCode, messageOf, UserError } from '../lib/user-error.ts';
 
@@ -40,6 +40,8 @@ export const JobEntry = z.object({
 	pasteBack: z.boolean().default(false),
 	maskCropPadding: z.int().min(L.maskPxMin).max(L.maskPxMax).optional(),
 	maskFeather: z.int().min(L.maskPxMin).max(L.maskPxMax).optional(),
+	maskInvert: z.boolean().optional(),
+	maskFill: MaskFill.optional(),
 	promptMode: PromptMode.optional(),
 });
 export type JobEntry = z.infer<typeof JobEntry>;
