@@ -71,7 +71,8 @@ const TASKS: Record<string, (args: string[]) => Step[]> = {
 	'test:e2e': (args) => [vitest('--project', 'e2e', ...args)],
 	'test:conformance': (args) => [node('tests/conformance/mcp/run.ts', ...args)],
 	'test:sdk': (args) => [vitest('--project', 'sdk', '--project', 'sdk-e2e', ...args)],
-	sim: (args) => [node('gateway/src/pool/sim/cli.ts', ...args)],
+	// A large world stays below 2 GiB; without the bound the heap grows as long as there is memory.
+	sim: (args) => [node('--max-old-space-size=1600', 'gateway/src/pool/sim/cli.ts', ...args)],
 	modelcheck: (args) => [node('gateway/src/pool/modelcheck/cli.ts', ...args)],
 	'test:mutation': ([part = '', ...args]) =>
 		part === 'diffusion' ? [node('tests/mutation/diffusion.ts', ...args)] : [node('tests/mutation/run.ts', part, ...args)],
@@ -84,7 +85,7 @@ const TASKS: Record<string, (args: string[]) => Step[]> = {
 	format: () => [titled('oxfmt', bin('oxfmt', ...FORMATTED))],
 	typecheck,
 	build,
-	openapi: (args) => [openapi(...args), apiDocs(...args)],
+	openapi: (args) => [openapi(...args), apiDocs(...args), titled('examples in docs/protocol.md', node('tests/conformance/docs.ts'))],
 	'test:security': (args) => [
 		vitest('--project', 'workerd', '--project', 'gateway', 'gateway/test/security', 'gateway/test/tenancy', 'storage/verify', ...args),
 	],

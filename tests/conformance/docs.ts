@@ -1,5 +1,5 @@
 /**
- * The examples in docs/protocol.md are the golden frames. `node tests/conformance/docs.ts` writes them anew; the test
+ * The examples in docs/protocol.md are the golden frames. `npm run openapi` writes them anew; the test
  * compares.
  * @module
  */

@@ -15,7 +15,7 @@ it('has an example of every frame, and no other', () => {
 	).toEqual(goldenNames().toSorted());
 });
 
-it.each(examples())('example of $name is the golden frame (node tests/conformance/docs.ts writes it)', ({ name, text }) => {
+it.each(examples())('example of $name is the golden frame (npm run openapi writes it)', ({ name, text }) => {
 	expect(JSON.parse(text)).toEqual(goldenFrame(name));
 });
 
