@@ -372,7 +372,7 @@ export interface paths {
         get?: never;
         /**
          * Uploads the picture of one grant; the ticket in the path is the authority
-         * @description Repeat the same request until it answers 200, 409, 410 or 422. Headers: Content-Length, Content-Type, X-Content-SHA256 (64 hex digits) and X-Limner-Meta (base64url JSON, at most 2 KB).
+         * @description Repeat the same request until it answers 200, 409, 410 or 422. Headers: Content-Length, Content-Type, X-Content-SHA256 (64 hex digits) and X-Limner-Meta (base64url JSON, at most 2 KB). Where the ticket is for a report the body is a JSON object of at most 64 KiB.
          */
         put: operations["uploadResult"];
         post?: never;
@@ -7268,7 +7268,6 @@ export interface operations {
                 "image/png": unknown;
                 "image/jpeg": unknown;
                 "image/webp": unknown;
-                "application/json": unknown;
             };
         };
         responses: {

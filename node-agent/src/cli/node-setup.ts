@@ -29,6 +29,7 @@ export interface NodeFlags {
 	schedule?: string;
 	maxVram?: number;
 	autoPull?: boolean;
+	pull?: boolean;
 	cacheLimit?: number;
 	models?: string[];
 	engine: 'onnx' | 'mock';

@@ -2,7 +2,7 @@
  * `limner node`: serves a gateway with this machine until it is told to stop.
  * @module
  */
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { NODE_LIMITS } from '@limner/shared';
@@ -13,7 +13,7 @@ import { defaultStateDir, userPath } from '../lib/paths.ts';
 import { takeLock, type LockResult } from '../lib/process-lock.ts';
 import { errorCode, EXIT, messageOf, UserError } from '../lib/user-error.ts';
 import { fetchStore, ModelFetcher, pictureShare } from '../models/fetcher.ts';
-import type { StoredModel } from '../models/store.ts';
+import { defaultModelDirs, type StoredModel } from '../models/store.ts';
 import { NodeAgent, type AgentOptions } from '../node/agent.ts';
 import { parseSchedule } from '../node/hours.ts';
 import { MOCK_MODEL } from '../node/mock.ts';
@@ -36,6 +36,13 @@ const makeStateDir = (path: string | undefined): string => {
 		);
 	}
 	return dir;
+};
+
+/** Where pulled models go: the first folder that holds models and is none itself. What ships with Limner is its source. */
+const pullStores = (flags: NodeFlags, stateDir: string): string[] => {
+	const dirs = flags.models?.map(userPath) ?? settings().models?.map(userPath) ?? defaultModelDirs(stateDir).slice(1);
+	const stores = dirs.filter((dir) => !existsSync(join(dir, 'model_index.json')));
+	return stores.length > 0 ? stores : [join(stateDir, 'models')];
 };
 
 /** Trust is part of the certificate; the flag says what its owner expects of it. */
@@ -167,6 +174,8 @@ const startAgent = async (flags: NodeFlags, { stateDir, log, line, onHalt }: Nod
 			onOutput: (slotId, text) => log.info({ slotId, text: text.trimEnd() }, 'engine output'),
 		}),
 		models: setup.models,
+		stores: pullStores(flags, stateDir),
+		mayPull: flags.pull !== false,
 		...modelParts(flags, setup, stateDir, log, () => running.agent),
 		hours: hoursOf(flags),
 		log,
@@ -231,6 +240,7 @@ export const registerNode = (program: Command): void => {
 		.option('--max-disk <size>', 'how much disk waiting pictures and fetched models may take, like 20GB', byteSize)
 		.option('--no-auto-pull', 'do not fetch models that the pool asks for')
 		.option('--schedule <hours>', 'when to work, like "22:00-07:00" or "Mon-Fri 18:00-08:00, Sat-Sun 00:00-24:00"')
+		.option('--no-pull', 'do not let the workspace bring models to this machine or take them away')
 		.option('--models <folder>', 'a model, or a folder of models; may be repeated', collect)
 		.option('--engine <name>', 'onnx, or mock: noise instead of pictures, for tests', oneOf('onnx', 'mock'), 'onnx')
 		.option('--mock-step-ms <ms>', 'mock: time of a step', whole(0, MOCK_MAX_MS), Number(process.env['LIMNER_MOCK_STEP_MS'] ?? 20))

@@ -5,7 +5,7 @@
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { z } from 'zod';
 import { realFs, writeAtomic } from '../lib/durable-fs.ts';
 import { makeFolder } from './hub-cache.ts';
@@ -61,4 +61,27 @@ export const listRecords = (store: string): ModelRecord[] => {
 		.filter((name) => name.endsWith('.json'))
 		.map((name) => readRecord(store, name.slice(0, -'.json'.length)))
 		.filter((record) => record !== undefined);
+};
+
+/** The record of a model that is here, by its name: the name stands in the model itself and need not be its folder's. */
+export const findRecordOf = (
+	stores: readonly string[],
+	name: string,
+	models: readonly { name: string; dir: string }[],
+): ModelRecord | undefined => {
+	const dir = models.find((model) => model.name === name)?.dir;
+	const entries = [name, ...(dir === undefined ? [] : [basename(dir)])];
+	for (const store of stores) {
+		for (const entry of entries) {
+			const record = readRecord(store, entry);
+			if (record !== undefined) return record;
+		}
+	}
+	return undefined;
+};
+
+/** Where a pulled model came from, `owner/name@commit`: other nodes can fetch it there. */
+export const pulledFrom = (store: string, entry: string): string | undefined => {
+	const record = readRecord(store, entry);
+	return record?.kind === 'pull' ? `${record.repo}@${record.commit}` : undefined;
 };

@@ -12,7 +12,7 @@ import type { EngineModel } from '../engines/types.ts';
 import { realFs, writeAtomic } from '../lib/durable-fs.ts';
 import { defaultStateDir } from '../lib/paths.ts';
 import { messageOf } from '../lib/user-error.ts';
-import { readRecord } from './records.ts';
+import { pulledFrom } from './records.ts';
 import { inspectModelFolder, type HashCache, type ModelFolderInfo } from './layout.ts';
 
 export interface StoredModel extends EngineModel {
@@ -111,9 +111,8 @@ export const readModel = async (
 		const folder = await inspectModelFolder(dir, cache === undefined ? {} : { hashCache: cache });
 		const problem = cardProblem(folder);
 		if (problem !== undefined) return { ok: false, broken: { dir, sentence: `The model in ${dir} cannot be used: ${problem}.` } };
-		const record = readRecord(dirname(dir), basename(dir));
-		const source = record?.kind === 'pull' ? { source: `${record.repo}@${record.commit}` } : {};
-		const info = { ...toModelInfo(folder), ...source };
+		const source = pulledFrom(dirname(dir), basename(dir));
+		const info = { ...toModelInfo(folder), ...(source === undefined ? {} : { source }) };
 		return { ok: true, model: { name: folder.name, dir: folder.dir, sha256: folder.sha256, info, folder } };
 	} catch (error) {
 		const why = messageOf(error).replace(/\.$/, '');

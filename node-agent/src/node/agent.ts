@@ -31,6 +31,7 @@ import { DEFAULT_OUTBOX_LIMITS, openOutbox, type Outbox } from '../outbox/outbox
 import type { StartWorker } from '../slots/messages.ts';
 import type { SlotState } from '../slots/state.ts';
 import { Duty, type DutyAction, type DutyParts } from './duty.ts';
+import { Chores } from './chores.ts';
 import { Reporter } from './reporter.ts';
 import { FINISH_WITHIN_MS, tasksToHandBack } from './shutdown.ts';
 import type { NodeStatus } from './status.ts';
@@ -50,6 +51,10 @@ export interface AgentOptions {
 	/** Pictures that a slot takes at a time until its engine says what it takes; 1 when absent. */
 	maxBatch?: number | undefined;
 	models: StoredModel[];
+	/** Folders that pulled models go into and lie in; the first one takes new ones. */
+	stores?: readonly string[] | undefined;
+	/** Whether its workspace may bring models and take them away; true when absent. */
+	mayPull?: boolean | undefined;
 	/** Looks for models again; answers the new list, or nothing when it is the old one. */
 	lookForModels?: (() => Promise<StoredModel[] | undefined>) | undefined;
 	/** Fetches a model that the pool asks for, and answers the models then; absent when the owner does not want that. */
@@ -92,6 +97,7 @@ export class NodeAgent {
 	readonly #bootId = randomUUID();
 	readonly #outbox: Outbox;
 	readonly #work: Work;
+	readonly #chores: Chores;
 	/** Replaced after a rest. */
 	#link: Link;
 	readonly #duty: Duty | undefined;
@@ -125,6 +131,7 @@ export class NodeAgent {
 		this.#outbox = outbox;
 		this.#slotCount = options.slots;
 		this.#diskFree = diskFree;
+		this.#chores = this.#makeChores();
 		this.#work = this.#makeWork();
 		this.#reporter = new Reporter({
 			items: () => this.#work.items(),
@@ -247,6 +254,24 @@ export class NodeAgent {
 		);
 	}
 
+	#makeChores(): Chores {
+		const { options } = { options: this.#options };
+		return new Chores({
+			stores: options.stores ?? [join(options.stateDir, 'models')],
+			mayPull: options.mayPull ?? true,
+			stateDir: options.stateDir,
+			devices: () => options.devices,
+			engineName: options.engineName,
+			models: () => this.#models,
+			onModel: (change) => {
+				const name = 'came' in change ? change.came.name : change.gone;
+				const others = this.#models.filter((model) => model.name !== name);
+				this.#models = 'came' in change ? [...others, change.came] : others;
+				this.#modelsTold = this.#link.send({ t: 'telemetry', models: this.#models.map(({ info }) => info) });
+			},
+		});
+	}
+
 	#makeWork(): Work {
 		const { options } = { options: this.#options };
 		return new Work({
@@ -255,6 +280,7 @@ export class NodeAgent {
 			outbox: this.#outbox,
 			tmpDir: join(options.stateDir, 'tmp'),
 			gateway: () => options.gateway,
+			chores: this.#chores,
 			model: (name) => this.#models.find((model) => model.name === name),
 			send: (frame) => this.#link.send(frame),
 			sendPreview: (header, jpeg) => void this.#link.sendPreview(header, jpeg),
@@ -377,6 +403,7 @@ export class NodeAgent {
 			slots: this.#slotInfos(),
 			models: this.#models.map(({ info }) => (loaded.has(info.name) ? { ...info, warm: true } : info)),
 			memoryBytes: totalmem(),
+			taskTypes: this.#chores.taskTypes,
 			...(this.#diskFree === undefined ? {} : { diskFreeBytes: this.#diskFree }),
 			...this.#work.claims(),
 		};

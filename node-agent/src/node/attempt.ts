@@ -3,11 +3,12 @@
  * @module
  */
 import { createHash } from 'node:crypto';
-import type { GrantRef, NodeFrame, Task } from '@limner/shared';
+import { isChore, type GrantRef, type NodeFrame, type Task } from '@limner/shared';
 import type { Logger } from '../lib/log.ts';
 import type { OutboxRecord } from '../outbox/outbox.ts';
 import type { ResultMeta } from '../slots/messages.ts';
 import type { SlotRun } from '../slots/state.ts';
+import type { BenchmarkRun } from './benchmark.ts';
 import type { ReportItem } from './reporter.ts';
 import { attemptKey, encodeMeta, grantOf } from './requests.ts';
 
@@ -29,6 +30,10 @@ export interface Attempt {
 	startedMs: number;
 	/** Names the tasks that its slot began with it. */
 	batch?: string;
+	/** Of a task that the node does itself: how far it is, 0..1. */
+	fraction?: number;
+	/** Runs of a benchmark so far. */
+	runs?: BenchmarkRun[];
 	/** Could not be told while the link was down. */
 	untold?: FailedFrame;
 }
@@ -63,6 +68,26 @@ export const outboxRecord = ({ grant, frame }: Attempt, png: Uint8Array, meta: R
 	...(frame.traceId === undefined ? {} : { traceId: frame.traceId }),
 });
 
+/** What the outbox keeps of a report. */
+export const reportRecord = ({ grant, frame }: Attempt, bytes: Uint8Array): OutboxRecord => ({
+	version: 1,
+	...grant,
+	ticket: frame.ticket,
+	contentType: 'application/json',
+	bytes: bytes.length,
+	sha256: createHash('sha256').update(bytes).digest('hex'),
+	meta: '',
+	createdAt: Date.now(),
+	...(frame.traceId === undefined ? {} : { traceId: frame.traceId }),
+});
+
+/** A task without a slot is told as a download: only then may it go on for long without a step. */
+const fetching = ({ frame, fraction }: Attempt): Pick<ReportItem, 'phase' | 'fraction'> => {
+	const chore = isChore(frame.spec.taskType ?? 'GENERAL');
+	if (!chore && frame.inputs.length === 0) return { phase: 'granted' };
+	return { phase: 'downloading', ...(chore && fraction !== undefined ? { fraction } : {}) };
+};
+
 /**
  * What `progress` tells of a task.
  * @param run of its slot, once it is there
@@ -70,7 +95,7 @@ export const outboxRecord = ({ grant, frame }: Attempt, png: Uint8Array, meta: R
 export const reportItem = (attempt: Attempt, run: SlotRun | undefined, watched: boolean): ReportItem => {
 	const { steps } = attempt.frame.spec;
 	const base = { ...attempt.grant, key: attempt.key, watched, step: 0, steps };
-	if (attempt.stage === 'fetching') return { ...base, phase: attempt.frame.inputs.length === 0 ? 'granted' : 'downloading' };
+	if (attempt.stage === 'fetching') return { ...base, ...fetching(attempt) };
 	if (attempt.stage !== 'slot' || run === undefined)
 		return { ...base, step: attempt.stage === 'slot' ? 0 : steps, phase: attempt.stage === 'slot' ? 'granted' : 'uploading' };
 	const { phase, step, fraction, itPerS } = run;

@@ -3,8 +3,9 @@
  * @module
  */
 import { basename, join } from 'node:path';
-import type { FailureClass, GrantRef, Isolation, NodeFrame, PreviewHeader, Task } from '@limner/shared';
+import { isChore, type FailureClass, type GrantRef, type Isolation, type NodeFrame, type PreviewHeader, type Task } from '@limner/shared';
 import { EngineError, type EngineInputs, type EngineModel } from '../engines/types.ts';
+import { monotonicMs } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
 import { messageOf } from '../lib/user-error.ts';
 import type { StoredModel } from '../models/store.ts';
@@ -14,7 +15,9 @@ import { SlotManager } from '../slots/manager.ts';
 import type { SlotTask, StartWorker } from '../slots/messages.ts';
 import type { SlotOutcome, SlotRun } from '../slots/state.ts';
 import { fetchInputs, wipeFolder, wipeNow } from './inputs.ts';
-import { newAttempt, outboxRecord, reportItem, type Attempt, type FailedFrame } from './attempt.ts';
+import { newAttempt, outboxRecord, reportItem, reportRecord, type Attempt, type FailedFrame } from './attempt.ts';
+import { benchmarkReport, runOf, runsWanted } from './benchmark.ts';
+import { ChoreError, SourceError, type Chores, type Report } from './chores.ts';
 import type { ReportItem } from './reporter.ts';
 import { attemptKey, grantOf, isSuperseded, outputOf, tasksOf, toEngineRequest } from './requests.ts';
 
@@ -28,6 +31,8 @@ export interface WorkOptions {
 	tmpDir: string;
 	gateway: () => string;
 	model: (name: string) => StoredModel | undefined;
+	/** Does the tasks that need no slot. */
+	chores: Chores;
 	/** Sends a frame; false when the link is down. */
 	send: (frame: NodeFrame) => boolean;
 	sendPreview: (header: PreviewHeader, jpeg: Uint8Array) => void;
@@ -92,7 +97,12 @@ export class Work {
 	accept(frame: Task): void {
 		const fresh = tasksOf(frame).filter((each) => !this.#isKnown(each));
 		const attempts = fresh.map((each) => newAttempt(each, this.#options.log));
-		if (attempts.length === 0) return;
+		const [only] = attempts;
+		if (only === undefined) return;
+		if (isChore(frame.spec.taskType ?? 'GENERAL')) {
+			void this.#doChore(only);
+			return;
+		}
 		const model = this.#options.model(frame.spec.model);
 		if (!this.#isFree(frame.slotId)) this.#failAll(attempts, `Slot ${frame.slotId} of this node is busy with another task.`);
 		else if (model === undefined) this.#failAll(attempts, `This node does not have the model ${frame.spec.model} any more.`);
@@ -115,6 +125,40 @@ export class Work {
 		this.#attempts.set(attempt.key, attempt);
 		this.#ack(attempt);
 		attempt.log.info({ slotId: attempt.slotId, model: model.name, batch }, 'task taken');
+	}
+
+	/** A task beside the slots: its report goes the way of a picture. */
+	async #doChore(attempt: Attempt): Promise<void> {
+		this.#attempts.set(attempt.key, attempt);
+		this.#ack(attempt);
+		attempt.log.info({ taskType: attempt.frame.spec.taskType }, 'chore taken');
+		const began = monotonicMs();
+		const onFraction = (fraction: number): void => {
+			attempt.fraction = fraction;
+			this.#options.onChange();
+		};
+		try {
+			const data = await this.#options.chores.run(attempt.frame, onFraction, attempt.abort.signal);
+			if (attempt.cancelled) return this.#ended(attempt);
+			attempt.stage = 'keeping';
+			return await this.#keepReport(attempt, data, { loadMs: 0, totalMs: monotonicMs() - began });
+		} catch (error) {
+			if (attempt.cancelled) return this.#ended(attempt);
+			const need = error instanceof SourceError ? ('model-source' as const) : undefined;
+			return this.#fail(attempt, error instanceof ChoreError ? 'invalid' : 'engine', messageOf(error), need);
+		}
+	}
+
+	/** Keeps and uploads a report as a picture would be. */
+	async #keepReport(attempt: Attempt, data: Report, timings: { loadMs: number; totalMs: number; denoiseMs?: number }): Promise<void> {
+		const bytes = Buffer.from(JSON.stringify(data));
+		const record = reportRecord(attempt, bytes);
+		if (!(await this.#store(attempt, record, bytes))) return;
+		attempt.stage = 'uploading';
+		this.#options.send({ t: 'generated', ...attempt.grant, slotId: attempt.slotId, ...timings });
+		attempt.log.info({ ...timings, bytes: bytes.length }, 'report made');
+		this.uploader.add(record, bytes);
+		this.#options.onChange();
 	}
 
 	#failAll(attempts: readonly Attempt[], sentence: string): void {
@@ -256,7 +300,16 @@ export class Work {
 	#slotTask({ key, grant, frame }: Attempt, model: StoredModel, inputs: EngineInputs): SlotTask {
 		const { spec, seed, jobId } = frame;
 		const request = toEngineRequest(spec, seed);
-		return { key, grant, request, model: engineModel(model), inputs, ...outputOf(spec), watched: this.#watched.has(jobId) };
+		return {
+			key,
+			grant,
+			request,
+			model: engineModel(model),
+			inputs,
+			...outputOf(spec),
+			...(spec.taskType === 'HEARTBEAT' ? { hashPixels: true } : {}),
+			watched: this.#watched.has(jobId),
+		};
 	}
 
 	#settled(task: SlotTask, outcome: SlotOutcome): void {
@@ -268,22 +321,45 @@ export class Work {
 		return void this.#keep(attempt, outcome);
 	}
 
-	async #keep(attempt: Attempt, outcome: Done): Promise<void> {
-		const { png, meta } = outcome;
-		const record = outboxRecord(attempt, png, meta);
+	/** Puts a result on disk; false when it could not be, or is not wanted any more, and that was told. */
+	async #store(attempt: Attempt, record: OutboxRecord, bytes: Uint8Array): Promise<boolean> {
 		try {
-			await this.#options.outbox.put(record, png);
+			await this.#options.outbox.put(record, bytes);
 			this.trouble = '';
 		} catch (error) {
 			this.trouble = messageOf(error).replace(/\.$/, '');
-			if (attempt.cancelled) return this.#ended(attempt);
-			if (!(error instanceof OutboxError)) attempt.log.error({ err: error }, 'the picture could not be kept');
-			return this.#fail(attempt, 'engine', messageOf(error));
+			if (!attempt.cancelled && !(error instanceof OutboxError)) attempt.log.error({ err: error }, 'the result could not be kept');
+			if (attempt.cancelled) this.#ended(attempt);
+			else this.#fail(attempt, 'engine', messageOf(error));
+			return false;
 		}
-		if (attempt.cancelled) {
-			await this.#options.outbox.remove(record).catch(() => undefined);
-			return this.#ended(attempt);
+		if (!attempt.cancelled) return true;
+		await this.#options.outbox.remove(record).catch(() => undefined);
+		this.#ended(attempt);
+		return false;
+	}
+
+	/** One run of a benchmark: the next one follows in the same slot, until there are enough. */
+	async #measured(attempt: Attempt, { meta, loadMs, totalMs }: Done): Promise<void> {
+		const { spec } = attempt.frame;
+		attempt.runs = [...(attempt.runs ?? []), runOf(meta, loadMs, totalMs)];
+		const model = this.#options.model(spec.model);
+		if (attempt.runs.length < runsWanted(spec) && model !== undefined) {
+			attempt.stage = 'slot';
+			const refusal = this.slots.run(attempt.slotId, this.#slotTask(attempt, model, {}));
+			if (refusal !== undefined) this.#fail(attempt, 'engine', refusal);
+			return undefined;
 		}
+		const report = benchmarkReport(spec, meta, attempt.runs);
+		const denoiseMs = Number(report['sPerStep']) * 1000 * spec.steps;
+		return this.#keepReport(attempt, report, { loadMs: attempt.runs[0]?.loadMs ?? 0, denoiseMs, totalMs });
+	}
+
+	async #keep(attempt: Attempt, outcome: Done): Promise<void> {
+		const { png, meta } = outcome;
+		if (attempt.frame.spec.taskType === 'RESEARCH') return this.#measured(attempt, outcome);
+		const record = outboxRecord(attempt, png, meta);
+		if (!(await this.#store(attempt, record, png))) return undefined;
 		attempt.stage = 'uploading';
 		const { loadMs, totalMs } = outcome;
 		const denoiseMs = meta.timings['denoiseMs'];
@@ -322,7 +398,7 @@ export class Work {
 		this.#options.onChange();
 	}
 
-	#fail(attempt: Attempt, failure: FailureClass, sentence: string): void {
+	#fail(attempt: Attempt, failure: FailureClass, sentence: string, need?: 'model-source'): void {
 		const frame: FailedFrame = {
 			t: 'failed',
 			...attempt.grant,
@@ -330,6 +406,7 @@ export class Work {
 			class: failure,
 			message: sentence.slice(0, MESSAGE_CHARS),
 			...this.#isolation(attempt),
+			...(need === undefined ? {} : { need }),
 		};
 		this.failed++;
 		attempt.log.warn({ class: failure, message: sentence }, 'task failed');

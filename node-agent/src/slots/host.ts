@@ -3,6 +3,7 @@
  * process and, for the mock engine, inside the node.
  * @module
  */
+import { createHash } from 'node:crypto';
 import { appendFileSync } from 'node:fs';
 import { TIMING } from '@limner/shared';
 import {
@@ -61,6 +62,9 @@ const begin = (task: SlotTask): Running => ({
 	previewing: false,
 	previewAt: Number.NEGATIVE_INFINITY,
 });
+
+const pixelHash = ({ width, height, rgb }: EnginePicture): string =>
+	createHash('sha256').update(`${width}x${height}:`).update(rgb).digest('hex');
 
 export class EngineHost {
 	readonly #engine: Engine;
@@ -188,6 +192,7 @@ export class EngineHost {
 			device: this.#engine.capabilities().device.name,
 			model: task.model.name,
 			modelSha256: task.model.sha256,
+			...(task.hashPixels === true ? { pixelSha256: pixelHash(picture) } : {}),
 			warnings: [...(this.#options.warnings ?? []), ...picture.warnings],
 			timings: round({ loadMs, ...picture.timings, pngMs }),
 		};

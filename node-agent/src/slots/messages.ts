@@ -15,6 +15,8 @@ export interface SlotTask {
 	inputs: EngineInputs;
 	/** File format of the result; PNG when absent. */
 	output?: OutputOptions;
+	/** Tell the hash of the pixels, so that pictures can be compared whatever their files say besides. */
+	hashPixels?: boolean;
 	/** Somebody watches: make previews. */
 	watched: boolean;
 }
@@ -43,6 +45,8 @@ export interface ResultMeta {
 	device: string;
 	model: string;
 	modelSha256: string;
+	/** SHA-256 of width, height and RGB bytes, when it was asked for. */
+	pixelSha256?: string;
 	warnings: string[];
 	timings: Record<string, number>;
 }

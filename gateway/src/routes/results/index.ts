@@ -97,7 +97,8 @@ resultsRoutes.openapi(
 		summary: 'Uploads the picture of one grant; the ticket in the path is the authority',
 		description:
 			'Repeat the same request until it answers 200, 409, 410 or 422. Headers: Content-Length, Content-Type, ' +
-			'X-Content-SHA256 (64 hex digits) and X-Limner-Meta (base64url JSON, at most 2 KB).',
+			'X-Content-SHA256 (64 hex digits) and X-Limner-Meta (base64url JSON, at most 2 KB). Where the ticket is for a report the body is ' +
+			'a JSON object of at most 64 KiB.',
 		request: {
 			params: z.object({ ticket: z.string().min(1).max(2048) }),
 			body: {
@@ -106,7 +107,6 @@ resultsRoutes.openapi(
 					'image/png': { schema: z.any() },
 					'image/jpeg': { schema: z.any() },
 					'image/webp': { schema: z.any() },
-					'application/json': { schema: z.any() },
 				},
 			},
 		},
