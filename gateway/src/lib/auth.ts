@@ -24,7 +24,9 @@ const basicKey = (authorization: string): string | undefined => {
 	const encoded = /^Basic +([\w+/-]+={0,2})$/i.exec(authorization)?.[1];
 	if (encoded === undefined) return undefined;
 	const [user = '', ...password] = Buffer.from(encoded, 'base64').toString('utf8').split(':');
-	return [password.join(':'), user].find((part) => part.startsWith('lk_')) ?? password.join(':');
+	const key = [password.join(':'), user].find((part) => part.startsWith('lk_')) ?? password.join(':');
+	// Without a colon, or with nothing after it, there is no password.
+	return key === '' ? undefined : key;
 };
 
 /** Key text of a request, or `undefined`. */
