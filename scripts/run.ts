@@ -68,6 +68,7 @@ const TASKS: Record<string, (args: string[]) => Step[]> = {
 	'test:pull': (args) => [vitest('--project', 'node-agent', 'models/pull.test', 'cli/models-pull.test', ...args)],
 	screenshots: () => [web(), node('tests/browser/screenshots.ts')],
 	'test:browser': (args) => [web(), { ...vitest('--project', 'browser', ...args), env: { LIMNER_TEST_BROWSER: '1' } }],
+	'test:clients': (args) => [vitest('--project', 'clients', ...args)],
 	'test:e2e': (args) => [vitest('--project', 'e2e', ...args)],
 	'test:conformance': (args) => [node('tests/conformance/mcp/run.ts', ...args)],
 	'test:sdk': (args) => [vitest('--project', 'sdk', '--project', 'sdk-e2e', ...args)],
