@@ -314,7 +314,9 @@ const restoreGrant = (state: PoolState, job: Job, task: Task, now: number): void
 	node?.grants.add(key);
 	if (node?.conn != null) {
 		const slot = slotNamed(node, task.slotId ?? '');
-		if (slot !== undefined && (slot.grant === null || grantedTogether(state, slot.grant, task))) occupy(slot, key);
+		// Never more than fit: grants of one millisecond may also have followed each other.
+		const fits = slot !== undefined && slot.batch.size < slot.info.maxBatch;
+		if (fits && (slot.grant === null || grantedTogether(state, slot.grant, task))) occupy(slot, key);
 		// Two grants of one slot: the older one's picture was made and is being uploaded.
 		else run.generated = true;
 		arm(state.timers, `n:${node.id}`, now + TIMING.suspectMs);
