@@ -37,7 +37,7 @@ export default defineConfig({
 							},
 						},
 					]),
-			{ test: { name: 'shared', include: ['shared/src/**/*.test.ts'] } },
+			{ test: { name: 'shared', include: ['shared/src/**/*.test.ts'], testTimeout: 60_000 } },
 			{ test: { name: 'sdk', include: ['sdk/src/**/*.test.ts'] } },
 			{
 				test: {
@@ -49,7 +49,7 @@ export default defineConfig({
 					fileParallelism: false,
 				},
 			},
-			{ test: { name: 'gateway', include: ['gateway/src/**/*.test.ts'] } },
+			{ test: { name: 'gateway', include: ['gateway/src/**/*.test.ts'], testTimeout: 60_000 } },
 			{
 				test: { name: 'node-agent', env: OWN_STATE, include: ['node-agent/src/**/*.test.ts', 'scripts/**/*.test.ts'], testTimeout: 30_000 },
 			},

@@ -102,7 +102,7 @@ it('prints address, key and a curl that works; keeps its state; Ctrl-C ends ever
 	const made = JSON.parse(execFileSync('bash', ['-c', curl], { encoding: 'utf8' })) as JobView;
 	expect(made.state).toBe('succeeded');
 
-	expect(await (await fetch(`http://127.0.0.1:${port}/`)).text()).toContain('gateway is running');
+	expect(await (await fetch(`http://127.0.0.1:${port}/`)).text()).toContain('<title>Limner</title>');
 
 	// A long job is running when Ctrl-C comes: it is handed back, and the next start takes it up again.
 	const long = await api('POST', '/api/v1/jobs', { prompt: 'a castle', steps: 150, n: 16, width: 256, height: 256 });

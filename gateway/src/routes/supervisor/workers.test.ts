@@ -114,7 +114,12 @@ describe('keys', () => {
 	it('are read from either header', () => {
 		expect(readApiKey(new Headers({ authorization: 'bearer lk_x' }))).toBe('lk_x');
 		expect(readApiKey(new Headers({ 'x-api-key': ' lk_y ' }))).toBe('lk_y');
-		expect(readApiKey(new Headers({ authorization: 'Basic abc' }))).toBeUndefined();
+		const basic = (text: string): Headers => new Headers({ authorization: `Basic ${btoa(text)}` });
+		expect(readApiKey(basic('anybody:lk_z'))).toBe('lk_z');
+		expect(readApiKey(basic('lk_z:'))).toBe('lk_z');
+		expect(readApiKey(basic(':'))).toBeUndefined();
+		expect(readApiKey(new Headers({ authorization: 'Basic ??' }))).toBeUndefined();
+		expect(readApiKey(new Headers())).toBeUndefined();
 	});
 	it('need the very scope, or admin', () => {
 		expect(hasScope(['jobs:write'], 'jobs:read')).toBe(false);
