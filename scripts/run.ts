@@ -53,7 +53,7 @@ const TASKS: Record<string, (args: string[]) => Step[]> = {
 	limner: (args) => [...(args[0] === 'up' ? [web()] : []), node(CLI, ...args)],
 	'build:web': () => [web()],
 	'dev:web': () => [{ ...bin('vite'), command: join(ROOT, 'web/node_modules/.bin/vite'), cwd: join(ROOT, 'web') }],
-	test: (args) => [vitest('--coverage', ...args)],
+	test: (args) => [web(), vitest('--coverage', ...args)],
 	'test:all': (args) => [vitest('--coverage', ...args)],
 	'test:unit': (args) => [
 		vitest(
@@ -69,7 +69,7 @@ const TASKS: Record<string, (args: string[]) => Step[]> = {
 	screenshots: () => [web(), node('tests/browser/screenshots.ts')],
 	'test:browser': (args) => [web(), { ...vitest('--project', 'browser', ...args), env: { LIMNER_TEST_BROWSER: '1' } }],
 	'test:clients': (args) => [vitest('--project', 'clients', ...args)],
-	'test:e2e': (args) => [vitest('--project', 'e2e', ...args)],
+	'test:e2e': (args) => [web(), vitest('--project', 'e2e', ...args)],
 	'test:conformance': (args) => [node('tests/conformance/mcp/run.ts', ...args)],
 	'test:sdk': (args) => [vitest('--project', 'sdk', '--project', 'sdk-e2e', ...args)],
 	// A large world stays below 2 GiB; without the bound the heap grows as long as there is memory.
