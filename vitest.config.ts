@@ -6,6 +6,25 @@ import { defineConfig } from 'vitest/config';
 /** Tests must not meet the models that whoever runs them has pulled. */
 const OWN_STATE = { XDG_STATE_HOME: join(tmpdir(), 'limner-test-state') };
 
+/** What `npm test` leaves out, because it needs a browser, Python or much time; each script asks for its own. */
+const EXTRAS: Record<string, string> = {
+	browser: 'tests/browser/**/*.test.ts',
+	clients: 'tests/clients/**/*.test.ts',
+	'sdk-e2e': 'sdk/test/**/*.test.ts',
+};
+const MORE = (process.env['LIMNER_TEST_MORE'] ?? '').split(' ').filter((name) => name in EXTRAS);
+
+const extra = (name: string) => ({
+	test: {
+		name,
+		env: OWN_STATE,
+		include: [EXTRAS[name] ?? ''],
+		testTimeout: 180_000,
+		hookTimeout: 180_000,
+		fileParallelism: false,
+	},
+});
+
 /** One project a layer: pure units, workerd, replayed references, the whole system. */
 export default defineConfig({
 	test: {
@@ -23,31 +42,9 @@ export default defineConfig({
 			},
 		},
 		projects: [
-			...(process.env['LIMNER_TEST_BROWSER'] === undefined
-				? []
-				: [
-						{
-							test: {
-								name: 'browser',
-								env: OWN_STATE,
-								include: ['tests/browser/**/*.test.ts'],
-								testTimeout: 180_000,
-								hookTimeout: 120_000,
-								fileParallelism: false,
-							},
-						},
-					]),
+			...MORE.map((name) => extra(name)),
 			{ test: { name: 'shared', include: ['shared/src/**/*.test.ts'], testTimeout: 60_000 } },
 			{ test: { name: 'sdk', include: ['sdk/src/**/*.test.ts'] } },
-			{
-				test: {
-					name: 'sdk-e2e',
-					env: OWN_STATE,
-					include: ['sdk/test/**/*.test.ts'],
-					testTimeout: 180_000,
-					hookTimeout: 180_000,
-					fileParallelism: false,
-				},
 			},
 			{ test: { name: 'gateway', include: ['gateway/src/**/*.test.ts'], testTimeout: 60_000 } },
 			{
@@ -72,15 +69,6 @@ export default defineConfig({
 			{ test: { name: 'proof', include: ['tests/{chaos,load,conformance}/**/*.test.ts'], testTimeout: 60_000 } },
 			{ test: { name: 'reference', include: ['tests/reference/**/*.test.ts'], testTimeout: 120_000 } },
 			{ test: { name: 'web', include: ['web/src/**/*.test.ts'] } },
-			{
-				test: {
-					name: 'clients',
-					env: OWN_STATE,
-					include: ['tests/clients/**/*.test.ts'],
-					testTimeout: 180_000,
-					hookTimeout: 180_000,
-					fileParallelism: false,
-				},
 			},
 			{
 				test: {

@@ -27,6 +27,9 @@ const node = (file: string, ...args: string[]): Step => ({
 const titled = (title: string, step: Step): Step => ({ ...step, title });
 const vitest = (...args: string[]): Step => bin('vitest', 'run', '--root', ROOT, ...args);
 
+/** Test projects beside those of `npm test`; see vitest.config.ts. */
+const more = (...names: string[]): Record<string, string> => ({ LIMNER_TEST_MORE: names.join(' ') });
+
 const PACKAGES = ['shared', 'gateway', 'node-agent', 'sdk', 'web', '.'];
 const LINTED = ['shared', 'gateway', 'node-agent', 'sdk', 'web', 'scripts', 'tests', 'vitest.config.ts'];
 const FORMATTED = [...LINTED, 'package.json', 'tsconfig.json'];
@@ -54,7 +57,7 @@ const TASKS: Record<string, (args: string[]) => Step[]> = {
 	'build:web': () => [web()],
 	'dev:web': () => [{ ...bin('vite'), command: join(ROOT, 'web/node_modules/.bin/vite'), cwd: join(ROOT, 'web') }],
 	test: (args) => [web(), vitest('--coverage', ...args)],
-	'test:all': (args) => [vitest('--coverage', ...args)],
+	'test:all': (args) => [web(), { ...vitest('--coverage', ...args), env: more('browser', 'clients', 'sdk-e2e') }],
 	'test:unit': (args) => [
 		vitest(
 			...(args.includes('--project')
@@ -67,11 +70,11 @@ const TASKS: Record<string, (args: string[]) => Step[]> = {
 	'test:reference': (args) => [vitest('--project', 'reference', ...args)],
 	'test:pull': (args) => [vitest('--project', 'node-agent', 'models/pull.test', 'cli/models-pull.test', ...args)],
 	screenshots: () => [web(), node('tests/browser/screenshots.ts')],
-	'test:browser': (args) => [web(), { ...vitest('--project', 'browser', ...args), env: { LIMNER_TEST_BROWSER: '1' } }],
-	'test:clients': (args) => [vitest('--project', 'clients', ...args)],
+	'test:browser': (args) => [web(), { ...vitest('--project', 'browser', ...args), env: more('browser') }],
+	'test:clients': (args) => [{ ...vitest('--project', 'clients', ...args), env: more('clients') }],
 	'test:e2e': (args) => [web(), vitest('--project', 'e2e', ...args)],
 	'test:conformance': (args) => [node('tests/conformance/mcp/run.ts', ...args)],
-	'test:sdk': (args) => [vitest('--project', 'sdk', '--project', 'sdk-e2e', ...args)],
+	'test:sdk': (args) => [{ ...vitest('--project', 'sdk', '--project', 'sdk-e2e', ...args), env: more('sdk-e2e') }],
 	// A large world stays below 2 GiB; without the bound the heap grows as long as there is memory.
 	sim: (args) => [node('--max-old-space-size=1600', 'gateway/src/pool/sim/cli.ts', ...args)],
 	modelcheck: (args) => [node('gateway/src/pool/modelcheck/cli.ts', ...args)],

@@ -110,11 +110,12 @@ describe('BoundedCache', () => {
 	});
 });
 
+const basic = (text: string): Headers => new Headers({ authorization: `Basic ${btoa(text)}` });
+
 describe('keys', () => {
 	it('are read from either header', () => {
 		expect(readApiKey(new Headers({ authorization: 'bearer lk_x' }))).toBe('lk_x');
 		expect(readApiKey(new Headers({ 'x-api-key': ' lk_y ' }))).toBe('lk_y');
-		const basic = (text: string): Headers => new Headers({ authorization: `Basic ${btoa(text)}` });
 		expect(readApiKey(basic('anybody:lk_z'))).toBe('lk_z');
 		expect(readApiKey(basic('lk_z:'))).toBe('lk_z');
 		expect(readApiKey(basic(':'))).toBeUndefined();
