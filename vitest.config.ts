@@ -45,7 +45,6 @@ export default defineConfig({
 			...MORE.map((name) => extra(name)),
 			{ test: { name: 'shared', include: ['shared/src/**/*.test.ts'], testTimeout: 60_000 } },
 			{ test: { name: 'sdk', include: ['sdk/src/**/*.test.ts'] } },
-			},
 			{ test: { name: 'gateway', include: ['gateway/src/**/*.test.ts'], testTimeout: 60_000 } },
 			{
 				test: { name: 'node-agent', env: OWN_STATE, include: ['node-agent/src/**/*.test.ts', 'scripts/**/*.test.ts'], testTimeout: 30_000 },
@@ -69,7 +68,6 @@ export default defineConfig({
 			{ test: { name: 'proof', include: ['tests/{chaos,load,conformance}/**/*.test.ts'], testTimeout: 60_000 } },
 			{ test: { name: 'reference', include: ['tests/reference/**/*.test.ts'], testTimeout: 120_000 } },
 			{ test: { name: 'web', include: ['web/src/**/*.test.ts'] } },
-			},
 			{
 				test: {
 					name: 'e2e',
