@@ -2,7 +2,7 @@
  * What the npm scripts do. Started by bootstrap.mjs on the project's own Node, from any folder of the clone.
  * @module
  */
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -101,6 +101,11 @@ const TASKS: Record<string, (args: string[]) => Step[]> = {
 /** Commands that mean the caller's files by relative paths run there; everything else runs in the root. */
 const USER_TASKS = new Set(['demo', 'start', 'limner']);
 
+let running: ChildProcess | undefined;
+// The terminal's Ctrl-C reaches the child by itself; this process waits for it to end in order.
+process.on('SIGINT', () => {});
+process.on('SIGTERM', () => running?.kill('SIGTERM'));
+
 const runStep = (step: Step, cwd: string): Promise<number> =>
 	new Promise((resolve) => {
 		if (step.title !== undefined) console.error(`▸ ${step.title}`);
@@ -109,9 +114,7 @@ const runStep = (step: Step, cwd: string): Promise<number> =>
 			stdio: 'inherit',
 			env: { ...process.env, WRANGLER_SEND_METRICS: 'false', ...step.env },
 		});
-		// The terminal's Ctrl-C reaches the child by itself; this process waits for it to end in order.
-		process.on('SIGINT', () => {});
-		process.on('SIGTERM', () => child.kill('SIGTERM'));
+		running = child;
 		child.on('error', (error) => {
 			console.error(`limner: ${step.command} could not be started (${error.message}); delete node_modules and run the command again.`);
 			resolve(1);
