@@ -679,7 +679,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Give a node no new work; what runs is finished */
+        /** Give a node no new work; what runs is finished, or with `now` given to others */
         post: operations["pauseWorker"];
         delete?: never;
         options?: never;
@@ -8841,7 +8841,9 @@ export interface operations {
     };
     pauseWorker: {
         parameters: {
-            query?: never;
+            query?: {
+                now?: "true" | "false";
+            };
             header?: never;
             path: {
                 id: string;

@@ -105,3 +105,27 @@ it('tells an idle wait in words and goes on when the model comes', async () => {
 	expect((await gateway.jobEnded(job.id)).state).toBe('succeeded');
 	peer.close();
 });
+
+const running = async (jobId: string): Promise<TestNode> =>
+	until('a node works on it', () =>
+		nodes.find((node) => !node.exited && node.engineLog().some((e) => e.jobId === jobId && e.event === 'step')),
+	);
+const idOf = async (node: TestNode): Promise<string> =>
+	until('its id', async () => (await gateway.workers()).find(({ name, link }) => name === node.name && link === 'online')?.id);
+
+it('gives a running task to another node when its node is paused at once, and lets it finish when it is paused gently', async () => {
+	await Promise.all([start('now', 100), start('other', 100)]);
+	const gentle = await gateway.submit({ prompt: 'a barn', seed: 1, steps: 20 });
+	const first = await running(gentle.id);
+	expect((await gateway.api('POST', `/api/v1/supervisor/workers/${await idOf(first)}/pause`)).status).toBe(200);
+	expect((await gateway.jobEnded(gentle.id)).history.filter(({ type }) => type === 'assigned')).toHaveLength(1);
+	const hurried = await gateway.submit({ prompt: 'a barn', seed: 2, steps: 60 });
+	const second = await running(hurried.id);
+	expect(second.name).not.toBe(first.name);
+	expect((await gateway.api('POST', `/api/v1/supervisor/workers/${await idOf(second)}/pause?now=true`)).status).toBe(200);
+	const view = await gateway.jobEnded(hurried.id);
+	expect(view.state).toBe('succeeded');
+	expect(view.history.map(({ type }) => type)).toContain('requeued');
+	expect(view.history.findLast(({ type }) => type === 'image')?.nodeId).not.toBe(await idOf(second));
+	expect((await gateway.api('POST', `/api/v1/supervisor/workers/${await idOf(second)}/pause?now=maybe`)).status).toBe(422);
+});

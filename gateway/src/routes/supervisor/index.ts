@@ -104,12 +104,12 @@ supervisorRoutes.openapi(
 );
 
 /** Sets the mode on the shard that has the node. */
-const setMode = async (c: AppContext, id: string, mode: NodeMode): Promise<WorkerView> => {
+const setMode = async (c: AppContext, id: string, mode: NodeMode, now: boolean): Promise<WorkerView> => {
 	const { ws, keyId } = c.get('principal');
 	for (const shard of shardsOf(c.env)) {
 		const answer = await idempotent(
 			() => poolOf(c.env, shard),
-			(stub) => stub.setMode(ws, id, mode, `set by key:${keyId}`),
+			(stub) => stub.setMode(ws, id, mode, `set by key:${keyId}`, now),
 		);
 		if (answer.ok) return workerView(answer.node);
 		if (answer.code !== 'not_found') throw toError(answer);
@@ -117,8 +117,11 @@ const setMode = async (c: AppContext, id: string, mode: NodeMode): Promise<Worke
 	throw noNode(id);
 };
 
+/** A running task is finished, unless `now` gives it back to the queue. */
+const PauseQuery = z.object({ now: z.enum(['true', 'false']).optional() });
+
 const ACTIONS: readonly { verb: string; mode: NodeMode; summary: string }[] = [
-	{ verb: 'pause', mode: 'paused', summary: 'Give a node no new work; what runs is finished' },
+	{ verb: 'pause', mode: 'paused', summary: 'Give a node no new work; what runs is finished, or with `now` given to others' },
 	{ verb: 'resume', mode: 'active', summary: 'Give a paused or draining node work again' },
 	{ verb: 'drain', mode: 'draining', summary: 'Let a node finish what it has, before maintenance' },
 	{ verb: 'terminate', mode: 'terminated', summary: 'Ban a node for good' },
@@ -133,11 +136,12 @@ for (const { verb, mode, summary } of ACTIONS) {
 			tags: ['supervisor'],
 			summary,
 			...secured('supervisor:write'),
-			request: { params: WorkerPath },
+			request: { params: WorkerPath, ...(verb === 'pause' ? { query: PauseQuery } : {}) },
 			responses: { 200: jsonResponse(Worker, 'The node afterwards'), ...problems(401, 403, 404, 409, 422, 429) },
 		}),
 		async (c) => {
-			const worker = await setMode(c, c.req.valid('param').id, mode);
+			const now = verb === 'pause' && c.req.query('now') === 'true';
+			const worker = await setMode(c, c.req.valid('param').id, mode, now);
 			await recordAction(c, `node.${verb}`, worker.id, { mode });
 			return c.json(worker, 200);
 		},
