@@ -158,6 +158,8 @@ describe('progress and interrupt', () => {
 			bodyOf(call('/internal/progress', { json: { id_task: id, id_live_preview: -1, live_preview: false } }));
 		expect(await internal('mine')).toMatchObject({ active: true, completed: false, progress: progress.progress });
 		expect(await internal('other')).toMatchObject({ active: false, queued: false, completed: false });
+		// What earlier tests cancelled stays listed until its workspace has heard of it.
+		await until(async () => (await bodyOf<{ size: number }>(call('/internal/pending-tasks'))).size === 1, 'one open task');
 		expect(await bodyOf(call('/internal/pending-tasks'))).toEqual({ size: 1, tasks: ['mine'] });
 		expect(await bodyOf(sd('interrupt', {}))).toEqual({});
 		expect((await bodyOf<Made>(answer)).images).toEqual([]);

@@ -159,6 +159,18 @@ export const RECIPES: Record<string, Make> = {
 		return { as: other.token, json: { invitation: (await ask('POST', '/invitations', token, { role: 'viewer' })).body.token } };
 	},
 	dialectListModels: none,
+	initializePool: () => ({ json: {} }),
+	getPool: none,
+	shutdownPool: none,
+	listAgents: none,
+	listPoolTasks: none,
+	getPoolTask: async (tenant) => ({ params: { id: `${await make(tenant, '/jobs', JOB)}.0` } }),
+	coordinationMetrics: none,
+	isolationReport: none,
+	kserveServer: none,
+	kserveLive: none,
+	kserveReady: none,
+	cogHealth: none,
 };
 
 /** Where the happy case of the others is seen: they need a machine, a finished picture or a stream. */
@@ -189,6 +201,7 @@ export const SEEN_ELSEWHERE: Record<string, string> = {
 	finishRestore: 'gateway/test/workspace',
 	restorePicture: 'gateway/test/workspace',
 	followPresence: 'gateway/test/http',
+	failAgent: 'gateway/test/http/coordination.test.ts',
 };
 /** Operations of which all are seen elsewhere, by the beginning of their names. */
 export const SEEN_ELSEWHERE_PREFIXES: readonly (readonly [string, string])[] = [
@@ -197,6 +210,7 @@ export const SEEN_ELSEWHERE_PREFIXES: readonly (readonly [string, string])[] = [
 	['dialect', 'gateway/test/dialects'],
 	['kserve', 'gateway/test/dialects'],
 	['cog', 'gateway/test/dialects'],
+	['replicate', 'gateway/test/dialects/kserve-cog.test.ts'],
 	['mcp', 'gateway/test/dialects'],
 	['getWorker', 'gateway/test/http'],
 	['listWorker', 'gateway/test/http'],

@@ -66,8 +66,8 @@ describe('Idempotency-Key on routes with awaited effects', () => {
 	it('seals for one workspace with one secret', () => {
 		const text = seal('secret one', 'ws', 'hello');
 		expect(unseal('secret one', 'ws', text)).toBe('hello');
-		expect(() => unseal('secret two', 'ws', text)).toThrow('authenticate');
-		expect(() => unseal('secret one', 'other', text)).toThrow('authenticate');
+		expect(() => unseal('secret two', 'ws', text)).toThrow(/authenticat/i);
+		expect(() => unseal('secret one', 'other', text)).toThrow(/authenticat/i);
 	});
 });
 

@@ -4,8 +4,14 @@
  */
 import type { z } from 'zod';
 import type { AppContext } from '../../lib/context.ts';
+import { jsonResponse } from '../../lib/openapi.ts';
 import { faultOf, faultResponse, logFault, type Fault } from '../lib/fault.ts';
-import type { A1111Error } from './schema.ts';
+import { A1111Error } from './schema.ts';
+
+/** The refusals that every route of this dialect can answer, for its description. */
+export const refusals = Object.fromEntries(
+	([400, 401, 403, 413, 415, 422, 429, 500, 503] as const).map((status) => [status, jsonResponse(A1111Error, 'Refused')]),
+) as Record<400 | 401 | 403 | 413 | 415 | 422 | 429 | 500 | 503, ReturnType<typeof jsonResponse<typeof A1111Error>>>;
 
 /** The body: a list of fields for a value that is not allowed, else a sentence. */
 export const errorBody = (fault: Fault): z.infer<typeof A1111Error> => {

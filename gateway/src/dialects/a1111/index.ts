@@ -10,23 +10,20 @@ import { answer, securedPictureJson } from '../lib/answer.ts';
 import { modelFor, sizeFor, warn } from '../lib/model.ts';
 import { assetOf, base64All, decodeInline } from '../lib/pictures.ts';
 import { abandon, startJob, waitForJob, type Done } from '../lib/run.ts';
-import { refuse } from './errors.ts';
+import { refusals, refuse } from './errors.ts';
 import { infoOf } from './info.ts';
 import { addLists } from './lists.ts';
 import { readOptions } from './options.ts';
 import { pngTexts } from './png-text.ts';
 import { jobsOfKey, keyLabel, progressOf } from './progress.ts';
 import { img2imgJob, settingsOf, txt2imgJob, wantedSize } from './request.ts';
-import { A1111Error, Generated, Img2Img, Progress, Txt2Img } from './schema.ts';
+import { Generated, Img2Img, Progress, Txt2Img } from './schema.ts';
 
 /** Mounted at `/sdapi/v1`. */
 export const a1111Routes = newApp();
 a1111Routes.onError((error, c) => refuse(c, error));
 
 const tags = ['a1111'];
-const refusals = Object.fromEntries(
-	([400, 401, 403, 413, 415, 422, 429, 500, 503] as const).map((status) => [status, jsonResponse(A1111Error, 'Refused')]),
-) as Record<400 | 401 | 403 | 413 | 415 | 422 | 429 | 500 | 503, ReturnType<typeof jsonResponse<typeof A1111Error>>>;
 
 const picturesOf = async (c: AppContext, body: Txt2Img, { row, images }: Done, extra: object): Promise<Response> => {
 	const send: ImageRecord[] = body.send_images === false ? [] : images;
@@ -165,4 +162,4 @@ a1111Routes.openapi(
 	},
 );
 
-addLists(a1111Routes, refusals);
+addLists(a1111Routes);

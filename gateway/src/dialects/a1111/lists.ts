@@ -7,11 +7,11 @@ import type { AppContext, AppEnv } from '../../lib/context.ts';
 import { modelsOf } from '../../lib/models.ts';
 import { jsonRequest, jsonResponse, named, newApp, secured, securedJson } from '../../lib/openapi.ts';
 import { modelFor } from '../lib/model.ts';
-import { refuse } from './errors.ts';
+import { refusals, refuse } from './errors.ts';
 import { optionsView, readOptions, writeOptions } from './options.ts';
 import { jobsOfKey, taskName, taskProgressOf } from './progress.ts';
 import { NOISE_SCHEDULES, samplerNames } from './request.ts';
-import { TaskProgress, type A1111Error } from './schema.ts';
+import { TaskProgress } from './schema.ts';
 
 const tags = ['a1111'];
 
@@ -72,8 +72,6 @@ const sdModels = async (c: AppContext): Promise<z.infer<typeof SdModel>[]> =>
 		filename: name,
 		config: null,
 	}));
-
-type Refusals = Record<number, ReturnType<typeof jsonResponse<typeof A1111Error>>>;
 
 interface Listing {
 	path: string;
@@ -159,7 +157,7 @@ const LISTS: Listing[] = [
 ];
 
 /** Adds the lists and the options. */
-export const addLists = (app: OpenAPIHono<AppEnv>, refusals: Refusals): void => {
+export const addLists = (app: OpenAPIHono<AppEnv>): void => {
 	for (const { path, operationId, summary, schema, value } of LISTS) {
 		const route = createRoute({
 			method: 'get',
@@ -225,7 +223,7 @@ internalRoutes.openapi(
 				),
 			),
 		},
-		responses: { 200: jsonResponse(TaskProgress, 'The progress') },
+		responses: { 200: jsonResponse(TaskProgress, 'The progress'), ...refusals },
 	}),
 	async (c) => {
 		const { id_task: task, id_live_preview: seen = -1, live_preview: wanted = true } = c.req.valid('json');
@@ -241,7 +239,10 @@ internalRoutes.openapi(
 		tags,
 		summary: 'Open jobs of this key (A1111)',
 		...secured('jobs:read'),
-		responses: { 200: jsonResponse(named(z.object({ size: z.int(), tasks: z.array(z.string()) }), 'A1111PendingTasks'), 'The tasks') },
+		responses: {
+			200: jsonResponse(named(z.object({ size: z.int(), tasks: z.array(z.string()) }), 'A1111PendingTasks'), 'The tasks'),
+			...refusals,
+		},
 	}),
 	async (c) => {
 		const tasks = (await jobsOfKey(c, true)).map(taskName);

@@ -6,7 +6,7 @@ import { createRoute, z, type OpenAPIHono } from '@hono/zod-openapi';
 import { isJobId, isTerminal, LimnerError, REQUEST_LIMITS as L, resolveScheduler, type JobRequest } from '@limner/shared';
 import type { AppContext, AppEnv } from '../../lib/context.ts';
 import { describeError } from '../../lib/log.ts';
-import { jsonRequest, jsonResponse, named, newApp, secured } from '../../lib/openapi.ts';
+import { jsonRequest, jsonResponse, named, newApp, problems, secured } from '../../lib/openapi.ts';
 import { idempotent, workspaceOf } from '../../lib/stubs.ts';
 import { post } from '../../delivery/send.ts';
 import { currentRow, viewContext } from '../../routes/jobs/service.ts';
@@ -318,6 +318,7 @@ cogRoutes.openapi(
 				named(z.object({ status: z.literal('READY'), setup: z.object({ status: z.literal('succeeded') }) }), 'CogHealth'),
 				'They can',
 			),
+			...problems(),
 		},
 	}),
 	(c) => c.json({ status: 'READY' as const, setup: { status: 'succeeded' as const } }, 200),

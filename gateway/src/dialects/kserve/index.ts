@@ -129,7 +129,7 @@ kserveRoutes.openapi(
 		operationId: 'kserveServer',
 		tags,
 		summary: 'What this server is (KServe v2)',
-		responses: { 200: jsonResponse(Server, 'The server') },
+		responses: { 200: jsonResponse(Server, 'The server'), 500: refusals[500] },
 	}),
 	(c) => c.json({ name: 'limner', version: LIMNER_VERSION, extensions: [] }, 200),
 );
@@ -140,7 +140,7 @@ kserveRoutes.openapi(
 		operationId: 'kserveLive',
 		tags,
 		summary: 'Whether the server answers (KServe v2)',
-		responses: { 200: jsonResponse(named(z.object({ live: z.boolean() }), 'KServeLive'), 'It does') },
+		responses: { 200: jsonResponse(named(z.object({ live: z.boolean() }), 'KServeLive'), 'It does'), 500: refusals[500] },
 	}),
 	(c) => c.json({ live: true }, 200),
 );
@@ -152,7 +152,7 @@ kserveRoutes.openapi(
 		operationId: 'kserveReady',
 		tags,
 		summary: 'Whether pool and storage answer (KServe v2)',
-		responses: { 200: jsonResponse(ReadyBody, 'They do'), 503: jsonResponse(ReadyBody, 'They do not') },
+		responses: { 200: jsonResponse(ReadyBody, 'They do'), 500: refusals[500], 503: jsonResponse(ReadyBody, 'They do not') },
 	}),
 	async (c) => {
 		const ready = await check(c).then(
