@@ -63,7 +63,8 @@ const preflight = (origin: string): Response =>
 /** Answers preflights, and lets allowed origins read answers. */
 export const cors = createMiddleware<AppEnv>(async (c, next) => {
 	const origin = c.req.header('origin');
-	if (origin === undefined) return next();
+	// MCP lets pages of this machine in always, so its own rules answer for its path.
+	if (origin === undefined || c.req.path === '/mcp') return next();
 	const allowed = isAllowedOrigin(origin, settingsOf(c));
 	if (c.req.method === 'OPTIONS' && c.req.header('access-control-request-method') !== undefined) {
 		return allowed ? preflight(origin) : refused(c, origin);

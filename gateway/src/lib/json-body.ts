@@ -3,6 +3,7 @@
  * @module
  */
 import { BODY_LIMITS, LimnerError } from '@limner/shared';
+import { readBounded } from '../storage/body.ts';
 
 /** Deepest nesting of arrays and objects in a JSON text, found without parsing it: a parser may run out of stack. */
 export const jsonDepth = (text: string): number => {
@@ -23,30 +24,6 @@ export const jsonDepth = (text: string): number => {
 
 const tooLarge = (max: number): LimnerError =>
 	new LimnerError('payload_too_large', { detail: `a JSON body may have at most ${max} bytes` });
-
-/** All bytes of a stream, refused as soon as there are more than `max`. The rest is not read. */
-export const readBounded = async (body: ReadableStream<Uint8Array>, max: number): Promise<Uint8Array> => {
-	const chunks: Uint8Array[] = [];
-	let size = 0;
-	const reader = body.getReader();
-	for (;;) {
-		const { done, value } = await reader.read();
-		if (done) break;
-		size += value.byteLength;
-		if (size > max) {
-			await reader.cancel();
-			throw tooLarge(max);
-		}
-		chunks.push(value);
-	}
-	const out = new Uint8Array(size);
-	let offset = 0;
-	for (const chunk of chunks) {
-		out.set(chunk, offset);
-		offset += chunk.byteLength;
-	}
-	return out;
-};
 
 const invalid = (detail: string): LimnerError => new LimnerError('invalid_json', { detail });
 
@@ -78,6 +55,7 @@ export const checkJson = (bytes: Uint8Array, maxDepth: number = BODY_LIMITS.json
  */
 export const readJsonText = async (request: Request, max: number = BODY_LIMITS.jsonBytes): Promise<string> => {
 	if (Number(request.headers.get('content-length') ?? 0) > max) throw tooLarge(max);
-	const bytes = request.body === null ? new Uint8Array() : await readBounded(request.body, max);
+	const bytes = await readBounded(request.body, max, 'drain');
+	if (bytes === 'too_large') throw tooLarge(max);
 	return checkJson(bytes);
 };

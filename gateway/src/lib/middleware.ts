@@ -3,6 +3,7 @@
  * @module
  */
 import { createMiddleware } from 'hono/factory';
+import { drain } from '../storage/body.ts';
 import type { AppContext, AppEnv } from './context.ts';
 import { createLogger, redact } from './log.ts';
 
@@ -66,6 +67,8 @@ export const perRequest = createMiddleware<AppEnv>(async (c, next) => {
 	c.set('traceId', traceId);
 	c.set('log', createLogger(c.env.LOG_LEVEL, { traceId, requestId }));
 	await next();
+	const { body } = c.req.raw;
+	if (c.res.status >= 400 && body !== null && !c.req.raw.bodyUsed) await drain(body);
 	addHeaders(c, requestId);
 	logRequest(c, startedAt);
 });

@@ -159,7 +159,6 @@ export const RECIPES: Record<string, Make> = {
 		return { as: other.token, json: { invitation: (await ask('POST', '/invitations', token, { role: 'viewer' })).body.token } };
 	},
 	dialectListModels: none,
-	initializePool: () => ({ json: {} }),
 	getPool: none,
 	shutdownPool: none,
 	listAgents: none,
@@ -202,6 +201,7 @@ export const SEEN_ELSEWHERE: Record<string, string> = {
 	restorePicture: 'gateway/test/workspace',
 	followPresence: 'gateway/test/http',
 	failAgent: 'gateway/test/http/coordination.test.ts',
+	initializePool: 'gateway/test/http/coordination.test.ts',
 };
 /** Operations of which all are seen elsewhere, by the beginning of their names. */
 export const SEEN_ELSEWHERE_PREFIXES: readonly (readonly [string, string])[] = [

@@ -30,7 +30,7 @@ const isImageField = (name: string): boolean => /^image(?:\[\d*\])?$/.test(name)
  * @throws {LimnerError} `payload_too_large`, `bad_request`
  */
 export const readForm = async (c: AppContext): Promise<Form> => {
-	const bytes = await readBounded(c.req.raw.body, BODY_LIMITS.pictureJsonBytes);
+	const bytes = await readBounded(c.req.raw.body, BODY_LIMITS.pictureJsonBytes, 'drain');
 	if (bytes === 'too_large') {
 		throw new LimnerError('payload_too_large', { detail: `the form may have at most ${BODY_LIMITS.pictureJsonBytes} bytes` });
 	}

@@ -32,7 +32,7 @@ const declaredLength = (c: AppContext, max: number): number | undefined => {
 };
 
 const bounded = async (c: AppContext, max: number): Promise<Uint8Array<ArrayBuffer>> => {
-	const bytes = await readBounded(c.req.raw.body, max);
+	const bytes = await readBounded(c.req.raw.body, max, 'drain');
 	if (bytes === 'too_large') throw tooLarge();
 	return bytes;
 };
