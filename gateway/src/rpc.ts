@@ -743,6 +743,8 @@ export interface PoolRpc extends PoolOperationsRpc {
 	enqueue(job: PoolJob, notAfter: number): Promise<Result<{ queue: QueueView }>>;
 	/** The first Pool turn wins against a result. An unknown job becomes a terminal row, so a late enqueue is a no-op. */
 	cancel(ws: string, jobId: string, who: string, subtree?: boolean): Promise<Result<{ state: JobState }>>;
+	/** Changes the priority of a job of which something waits; `conflict` when nothing does. Answers the one before. */
+	prioritize(ws: string, jobId: string, priority: number, who: string): Promise<Result<{ before: number }>>;
 	/** Hands over a graph in one commit; idempotent like `enqueue`. */
 	enqueueAll(jobs: PoolJob[], notAfter: number): Promise<Result<object>>;
 	/** Which of these jobs this shard knows. */

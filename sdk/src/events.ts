@@ -10,6 +10,7 @@ import { TERMINAL_STATES } from './types.ts';
 /** Names of the events; those with an `id` are never lost, of the others only the latest counts. */
 export type JobEventName =
 	| 'queued'
+	| 'priority'
 	| 'assigned'
 	| 'requeued'
 	| 'image'

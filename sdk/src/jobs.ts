@@ -39,6 +39,11 @@ export class Jobs {
 		return this.#http.json(`${path(id)}/cancel`, { ...options, method: 'POST', repeatable: true });
 	}
 
+	/** Moves what waits of a job forward or back in its workspace's queue; `conflict` when nothing of it waits. */
+	setPriority(id: string, priority: number, options: CallOptions = {}): Promise<Job> {
+		return this.#http.json(path(id), { ...options, method: 'PATCH', json: { priority }, repeatable: true });
+	}
+
 	/** Cancels an open job, or removes the pictures of a finished one. */
 	delete(id: string, options: CallOptions = {}): Promise<Job> {
 		return this.#http.json(path(id), { ...options, method: 'DELETE' });

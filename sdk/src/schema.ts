@@ -88,7 +88,11 @@ export interface paths {
         delete: operations["deleteJob"];
         options?: never;
         head?: never;
-        patch?: never;
+        /**
+         * Change the priority of a job that waits
+         * @description Moves what still waits of the job within the queue of its workspace; pictures that are being made go on. Answers 409 when nothing of it waits. The change stands in the history of the job and in the audit log.
+         */
+        patch: operations["updateJob"];
         trace?: never;
     };
     "/api/v1/jobs/{id}/cancel": {
@@ -2795,7 +2799,7 @@ export interface components {
                 rev: number;
                 at: number;
                 /** @enum {string} */
-                type: "queued" | "assigned" | "requeued" | "image" | "result" | "handoff" | "succeeded" | "failed" | "canceled" | "expired";
+                type: "queued" | "priority" | "assigned" | "requeued" | "image" | "result" | "handoff" | "succeeded" | "failed" | "canceled" | "expired";
                 who: string;
                 index?: number;
                 epoch?: number;
@@ -2979,6 +2983,9 @@ export interface components {
             /** @enum {string} */
             onDependencyFailure?: "fail" | "run";
         };
+        JobChange: {
+            priority: number;
+        };
         Workflow: {
             id: string;
             name?: string;
@@ -3144,7 +3151,7 @@ export interface components {
                     rev: number;
                     at: number;
                     /** @enum {string} */
-                    type: "queued" | "assigned" | "requeued" | "image" | "result" | "handoff" | "succeeded" | "failed" | "canceled" | "expired";
+                    type: "queued" | "priority" | "assigned" | "requeued" | "image" | "result" | "handoff" | "succeeded" | "failed" | "canceled" | "expired";
                     who: string;
                     index?: number;
                     epoch?: number;
@@ -5645,6 +5652,131 @@ export interface operations {
             };
             /** @description The state does not allow this */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A field has a value that is not allowed */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests or too many open jobs */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The gateway is not ready or overloaded */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    updateJob: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["JobChange"];
+            };
+        };
+        responses: {
+            /** @description The job, at its new place */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description The request could not be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A valid API key is needed */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key lacks the needed scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The state does not allow this */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The content type is not supported */
+            415: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -147,6 +147,10 @@ export const JobSpec = z.looseObject({
 });
 export type JobSpec = z.infer<typeof JobSpec>;
 
+/** What can be changed of a job that waits. */
+export const JobChange = z.strictObject({ priority: z.int().min(L.priorityMin).max(L.priorityMax) });
+export type JobChange = z.infer<typeof JobChange>;
+
 /** Seed of picture `index` of a job: consecutive, and wrapping so that it survives JSON. */
 export const taskSeed = (seed: number, index: number): number =>
 	seed <= L.seedMax - index ? seed + index : index - (L.seedMax - seed) - 1;
@@ -192,7 +196,7 @@ export type Handoff = z.infer<typeof Handoff>;
 export const HistEntry = z.looseObject({
 	rev: z.int(),
 	at: z.int(),
-	type: z.enum(['queued', 'assigned', 'requeued', 'image', 'result', 'handoff', 'succeeded', 'failed', 'canceled', 'expired']),
+	type: z.enum(['queued', 'priority', 'assigned', 'requeued', 'image', 'result', 'handoff', 'succeeded', 'failed', 'canceled', 'expired']),
 	/** `key:<id>`, `node:<id>` or `pool`. */
 	who: z.string(),
 	index: z.int().optional(),

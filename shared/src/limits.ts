@@ -270,6 +270,8 @@ export const POOL_LIMITS = {
 	maxQueueDepth: 100,
 	maxRetries: 3,
 	maxLosses: 3,
+	/** Each change is a line of the job's history, which has to fit into its row. */
+	priorityChangesMax: 100,
 	nodeFailuresToDrain: 5,
 	nodeFailureWindowMs: 10 * MINUTE_MS,
 } as const;

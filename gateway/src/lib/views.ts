@@ -39,10 +39,16 @@ export const imageView = (context: ViewContext, ws: string, jobId: string, recor
 	...(record.meta === undefined ? {} : { meta: record.meta }),
 });
 
+/** The spec says what was asked for at submit; the history says what became of the priority. */
+const withPriority = (row: JobRow): JobRow => {
+	const to = Number(row.hist.findLast(({ type }) => type === 'priority')?.to ?? Number.NaN);
+	return Number.isInteger(to) && to !== row.spec.priority ? { ...row, spec: { ...row.spec, priority: to } } : row;
+};
+
 /** The row as it would be if the Pool settled now. A finished row is the truth; while it is open the Pool is ahead. */
 export const mergeLive = (row: JobRow, live: LiveJob | undefined): JobRow => {
-	if (live === undefined || isTerminal('job', row.state)) return row;
-	return {
+	if (live === undefined || isTerminal('job', row.state)) return withPriority(row);
+	return withPriority({
 		...row,
 		state: live.state,
 		images: live.images,
@@ -52,7 +58,7 @@ export const mergeLive = (row: JobRow, live: LiveJob | undefined): JobRow => {
 		...(live.startedAt === undefined ? {} : { startedAt: live.startedAt }),
 		...(live.finishedAt === undefined ? {} : { finishedAt: live.finishedAt }),
 		...(isTerminal('job', live.state) ? { usage: usageOf(row, live.images.length) } : {}),
-	};
+	});
 };
 
 /** What an ended job is charged for: the pictures that were made. */

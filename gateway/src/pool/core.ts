@@ -14,6 +14,7 @@ import { onSetMode } from './modes.ts';
 import { onClosed, onConnect, onHello, sendTo } from './nodes.ts';
 import { onFailAgent, onInitialize, onMove, onResize, onShutdown } from './operations.ts';
 import { hintPrefetch } from './prefetch.ts';
+import { onPrioritize } from './priority.ts';
 import type { Ctx, EventMap, EventType, PoolEvent, PoolNode, PoolState, ReplyOf, StepResult } from './model.ts';
 import { nextAt } from './timers.ts';
 import { flushWatched, refreshQueueViews, replay, unwatch } from './watching.ts';
@@ -43,6 +44,7 @@ const HANDLERS: Handlers = {
 	enqueue: onEnqueue,
 	enqueueAll: onEnqueueAll,
 	cancel: onCancel,
+	prioritize: onPrioritize,
 	complete: onComplete,
 	report: onReport,
 	refused: onRefused,

@@ -364,6 +364,8 @@ export interface EventMap {
 	/** A whole graph in one commit. */
 	enqueueAll: { jobs: PoolJob[]; notAfter: number };
 	cancel: { ws: string; jobId: string; who: string; subtree?: boolean };
+	/** 0..9; for what still waits. */
+	prioritize: { ws: string; jobId: string; priority: number; who: string };
 	complete: { input: CompleteInput };
 	report: { input: ReportInput };
 	refused: { jobId: string; ws: string; index: number; epoch: number; nodeId: string; reason: string };
@@ -394,6 +396,8 @@ export interface Replies {
 	enqueue: Result<{ queue: QueueView }>;
 	enqueueAll: Result<object>;
 	cancel: Result<{ state: JobState }>;
+	/** The priority before. */
+	prioritize: Result<{ before: number }>;
 	/** `unknown` = ask the Workspace. */
 	complete: CompleteOutcome | 'unknown';
 	report: CompleteOutcome | 'unknown';

@@ -104,6 +104,12 @@ export class Pool extends DurableObject<Env> implements PoolRpc {
 		return over !== undefined && over.ws === ws ? { ok: true, state: over.state } : answer;
 	}
 
+	async prioritize(ws: string, jobId: string, priority: number, who: string): Promise<Result<{ before: number }>> {
+		const over = this.#settledJob(jobId);
+		if (over !== undefined && over.ws === ws) return refuse('conflict', `The job has already ${over.state}.`);
+		return this.#call('prioritize', { ws, jobId, priority, who });
+	}
+
 	async known(jobIds: string[]): Promise<string[]> {
 		this.#wakeups.call++;
 		return jobIds.filter((id) => this.#state.jobs.has(id) || this.#state.settled.has(id));

@@ -152,6 +152,48 @@ describe('jobs', () => {
 		expect(await viewOf(await call(`/api/v1/jobs/${again.id}`, { method: 'DELETE' }))).toMatchObject({ state: 'canceled' });
 	});
 
+	it('gives a waiting job another priority, and keeps it in view, history and ledger', async () => {
+		const { id } = await submit({ prompt: 'soon' });
+		const changed = await call(`/api/v1/jobs/${id}`, { method: 'PATCH', json: { priority: 9 } });
+		expect(changed.status).toBe(200);
+		const view = await viewOf(changed);
+		expect(view).toMatchObject({ state: 'queued', request: { priority: 9 } });
+		expect(view.history.at(-1)).toMatchObject({ type: 'priority', from: '5', to: '9' });
+		expect((await viewOf(await call(`/api/v1/jobs/${id}`))).request.priority).toBe(9);
+		// A repeat changes nothing and writes nothing.
+		expect((await call(`/api/v1/jobs/${id}`, { method: 'PATCH', json: { priority: 9 } })).status).toBe(200);
+		const events = await (
+			await call(`/api/v1/audit?target=${id}&action=job.priority`)
+		).json<{ data: { type: string; detail: object }[] }>();
+		const actions = events.data.filter(({ type }) => type === 'action');
+		expect(actions.map(({ detail }) => detail)).toEqual([{ from: 5, to: 9 }]);
+		await call(`/api/v1/jobs/${id}/cancel`, { method: 'POST' });
+		await until(async () => (await viewOf(await call(`/api/v1/jobs/${id}`))).finishedAt !== undefined, 'the settlement');
+		expect((await viewOf(await call(`/api/v1/jobs/${id}`))).request.priority).toBe(9);
+		const over = await call(`/api/v1/jobs/${id}`, { method: 'PATCH', json: { priority: 1 } });
+		expect([over.status, (await problemOf(over)).code]).toEqual([409, 'conflict']);
+		const retried = await viewOf(await call(`/api/v1/jobs/${id}/retry`, { method: 'POST' }));
+		expect(retried.request.priority).toBe(9);
+	});
+
+	it.each([
+		[{ priority: 10 }, 422],
+		[{ priority: -1 }, 422],
+		[{ priority: '5' }, 422],
+		[{}, 422],
+		[{ priority: 5, steps: 4 }, 422],
+	])('refuses %j as a change of a job', async (json, status) => {
+		const { id } = await submit();
+		const answer = await call(`/api/v1/jobs/${id}`, { method: 'PATCH', json });
+		expect([answer.status, (await problemOf(answer)).code]).toEqual([status, 'validation_failed']);
+	});
+
+	it('asks for another try while a job is on its way to its shard', async () => {
+		const { row } = await acceptOnly({ prompt: 'not there yet' }, 'priority-early');
+		const early = await call(`/api/v1/jobs/${row.id}`, { method: 'PATCH', json: { priority: 9 } });
+		expect([early.status, (await problemOf(early)).code]).toEqual([503, 'retry_later']);
+	});
+
 	it('does not know other jobs', async () => {
 		const unknown = `job_${'0'.repeat(28)}`;
 		for (const [method, path] of [
@@ -159,10 +201,11 @@ describe('jobs', () => {
 			['DELETE', ''],
 			['POST', '/cancel'],
 			['POST', '/retry'],
+			['PATCH', ''],
 			['GET', '/events'],
 			['POST', '/stream-ticket'],
 		] as const) {
-			const response = await call(`/api/v1/jobs/${unknown}${path}`, { method });
+			const response = await call(`/api/v1/jobs/${unknown}${path}`, { method, ...(method === 'PATCH' ? { json: { priority: 1 } } : {}) });
 			expect([path, response.status, (await problemOf(response)).code]).toEqual([path, 404, 'not_found']);
 		}
 	});

@@ -73,6 +73,7 @@ export const RECIPES: Record<string, Make> = {
 	getJob: job(),
 	deleteJob: job(),
 	cancelJob: job(),
+	updateJob: job({ json: { priority: 9 } }),
 	retryJob: async (tenant) => ({ params: { id: await finishedJob(tenant) } }),
 	createStreamTicket: job(),
 	submitWorkflow: () => ({ json: { jobs: [{ key: 'a', ...JOB }] } }),

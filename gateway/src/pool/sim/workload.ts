@@ -15,6 +15,7 @@ const DEPEND_SHARE = 0.35;
 /** Jobs are wired to one of so many before them. */
 const NEAR = 12;
 const CANCEL_SHARE = 0.05;
+const PRIORITIZE_SHARE = 0.1;
 /** Longer than any storm and the calm after it. */
 const DEADLINE_MS = 3_600_000;
 
@@ -25,6 +26,8 @@ export interface PlannedJob {
 	atMs: number;
 	deadlineMs: number;
 	cancelAfterMs?: number;
+	/** It gets another priority so long after the submit. */
+	prioritize?: { afterMs: number; to: number };
 	/** Ids of jobs that it would like to wait for. */
 	dependsOn: string[];
 }
@@ -67,7 +70,10 @@ export const planJobs = (fates: Fates, options: { nodes: number; tasks: number; 
 		const job = { id, ws, weight: weightOf(fates, ws), spec, createdAt: START, warnings: [], keyId: 'k' };
 		const cancels = fates.roll(`${label} cancels`) < CANCEL_SHARE;
 		const more = cancels ? { cancelAfterMs: fates.between(`${label} cancel at`, 0, 5000) } : {};
-		planned.push({ label, job, atMs, deadlineMs: DEADLINE_MS, dependsOn: dependencies(fates, label, planned), ...more });
+		const moves = fates.roll(`${label} gets another priority`) < PRIORITIZE_SHARE;
+		const to = Math.floor(fates.roll(`${label} new priority`) * 10);
+		const prioritize = moves ? { prioritize: { afterMs: fates.between(`${label} new priority at`, 0, 5000), to } } : {};
+		planned.push({ label, job, atMs, deadlineMs: DEADLINE_MS, dependsOn: dependencies(fates, label, planned), ...more, ...prioritize });
 	}
 	return planned;
 };

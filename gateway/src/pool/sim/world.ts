@@ -292,7 +292,7 @@ export class World {
 	// ---- callers ----
 
 	#submit(planned: PlannedJob): void {
-		const { job, label, cancelAfterMs } = planned;
+		const { job, label, cancelAfterMs, prioritize } = planned;
 		const { fates, clock } = this;
 		const wants = `${job.spec.n} × ${job.spec.model} for ${job.ws}, priority ${job.spec.priority}`;
 		if (!fates.action(`submit ${label}`, wants)) return;
@@ -304,6 +304,7 @@ export class World {
 		this.submitted.set(job.id, planned);
 		this.cloud.submit(job);
 		if (cancelAfterMs !== undefined) clock.after(cancelAfterMs, () => this.#cancel(planned));
+		if (prioritize !== undefined) clock.after(prioritize.afterMs, () => this.#prioritize(planned, prioritize.to));
 		this.#handOver(planned);
 		this.#sweepLater(job, label);
 	}
@@ -342,6 +343,15 @@ export class World {
 			if (planned !== undefined && asked.length > 0 && !this.shell.knows(job.id)) this.#handOver(planned);
 			this.#sweepLater(job, label);
 		});
+	}
+
+	#prioritize({ job, label }: PlannedJob, priority: number): void {
+		if (!this.fates.action(`prioritize ${label}`, String(priority))) return;
+		const reply = this.shell.run(`prioritize ${label}`, 'prioritize', { ws: job.ws, jobId: job.id, priority, who: 'key:k' });
+		if (reply?.ok !== true) return;
+		const now = this.shell.state.jobs.get(job.id)?.spec.priority;
+		// The pool may have died right after it answered: what was answered must have been written.
+		if (now !== priority) throw new Error(`invariant: ${job.id} was told priority ${priority} and has ${now}`);
 	}
 
 	#cancel({ job, label }: PlannedJob): void {

@@ -1,5 +1,5 @@
 /**
- * `POST|GET /api/v1/jobs`, `GET|DELETE /api/v1/jobs/{id}`, `POST …/cancel`, `POST …/retry`.
+ * `POST|GET /api/v1/jobs`, `GET|PATCH|DELETE /api/v1/jobs/{id}`, `POST …/cancel`, `POST …/retry`.
  * @module
  */
 import { createRoute, z } from '@hono/zod-openapi';
@@ -7,6 +7,7 @@ import {
 	ALLOCATION_ID_PATTERN,
 	isTerminal,
 	JOB_ID_PATTERN,
+	JobChange,
 	JobRequest,
 	JobView,
 	JOB_EDGES,
@@ -27,7 +28,19 @@ import { idempotent, workspaceOf } from '../../lib/stubs.ts';
 import { rateLimitHeaders } from '../../lib/problem.ts';
 import { jobView } from '../../lib/views.ts';
 import { queueHeader } from './queue-header.ts';
-import { anySpecOf, cancel, currentRow, purge, submit, viewContext, viewOf, viewsOf, type Submission, type Submitted } from './service.ts';
+import {
+	anySpecOf,
+	cancel,
+	currentRow,
+	prioritize,
+	purge,
+	submit,
+	viewContext,
+	viewOf,
+	viewsOf,
+	type Submission,
+	type Submitted,
+} from './service.ts';
 
 /** The parts have names of their own, for clients that are made from the document. */
 const AnyJobSchema = z
@@ -40,6 +53,7 @@ const AnyJobSchema = z
 		named(HeartbeatRequest, 'HeartbeatRequest'),
 	])
 	.openapi('AnyJobRequest');
+const JobChangeSchema = named(JobChange, 'JobChange');
 const JobViewSchema = named(JobView, 'Job');
 const JobPath = z.object({ id: z.string().regex(JOB_ID_PATTERN, 'must be a job id') });
 const IdempotencyHeader = z.object({
@@ -173,6 +187,26 @@ jobsRoutes.openapi(
 		responses: { 200: jsonResponse(JobViewSchema, 'The job'), ...problems(401, 403, 404, 422, 429) },
 	}),
 	async (c) => c.json(await viewOf(c, c.req.valid('param').id), 200),
+);
+
+jobsRoutes.openapi(
+	createRoute({
+		method: 'patch',
+		path: '/{id}',
+		operationId: 'updateJob',
+		tags: ['jobs'],
+		summary: 'Change the priority of a job that waits',
+		description:
+			'Moves what still waits of the job within the queue of its workspace; pictures that are being made go on. Answers 409 when nothing of it waits. The change stands in the history of the job and in the audit log.',
+		...securedJson('jobs:write'),
+		request: { params: JobPath, body: jsonRequest(JobChangeSchema) },
+		responses: { 200: jsonResponse(JobViewSchema, 'The job, at its new place'), ...problems(400, 401, 403, 404, 409, 413, 415, 422, 429) },
+	}),
+	async (c) => {
+		const { id } = c.req.valid('param');
+		await prioritize(c, await currentRow(c, id), c.req.valid('json').priority);
+		return c.json(await viewOf(c, id), 200);
+	},
 );
 
 jobsRoutes.openapi(

@@ -16,7 +16,7 @@ import {
 	type RateLimit,
 	type TaskType,
 } from '@limner/shared';
-import { whoOf } from '../../lib/audit.ts';
+import { recordAction, whoOf } from '../../lib/audit.ts';
 import { callerProof, hasScope } from '../../lib/auth.ts';
 import { canonicalJson, sha256Hex } from '../../lib/canonical.ts';
 import type { KnownModel } from '../../lib/catalog.ts';
@@ -244,6 +244,24 @@ export const cancel = async (c: AppContext, row: JobRow, subtree = false): Promi
 	);
 	if (!answer.ok) throw toError(answer);
 	if (answer.state !== 'canceled' && !subtree) throw new LimnerError('conflict', { detail: `the job has already ${answer.state}` });
+};
+
+/**
+ * Gives a job another priority, for what still waits of it.
+ * @throws {LimnerError} `conflict` when nothing waits, `retry_later` when its shard has not got it yet
+ */
+export const prioritize = async (c: AppContext, row: JobRow, priority: number): Promise<void> => {
+	if (isTerminal('job', row.state)) throw new LimnerError('conflict', { detail: `the job has already ${row.state}` });
+	const { ws } = c.get('principal');
+	const answer = await idempotent(
+		() => poolOf(c.env, shardOfJob(row.id) ?? 0),
+		(stub) => stub.prioritize(ws, row.id, priority, whoOf(c)),
+	);
+	// The row is there, so the job exists: its hand-over is under way, or comes again within a minute.
+	if (!answer.ok && answer.code === 'not_found')
+		throw new LimnerError('retry_later', { detail: 'the job is on its way to the queue; try again in a moment' });
+	if (!answer.ok) throw toError(answer);
+	if (answer.before !== priority) await recordAction(c, 'job.priority', row.id, { from: answer.before, to: priority });
 };
 
 /** Pauses between looks at a row that is about to be settled, in milliseconds. */
