@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { FieldError, LimnerError, ProblemDetails, PROBLEMS, type ProblemCode, refuse, statusOf, toError } from './errors.ts';
 import { resolveScheduler, SCHEDULER_NAMES, SCHEDULERS } from './schedulers.ts';
-import { NodeCertificate, ObjectTicket, ResultTicket, StreamTicket } from './tickets.ts';
+import { DashboardTicket, NodeCertificate, ObjectTicket, ResultTicket, StreamTicket } from './tickets.ts';
 
 describe('errors', () => {
 	const codes = Object.keys(PROBLEMS) as ProblemCode[];
@@ -96,6 +96,7 @@ describe('signed claims', () => {
 		[NodeCertificate, { k: 'node', node: 'node_x', key: 'AA', ws: 'main', trust: 'own', shard: 0, name: 'attic-pc', exp: 1 }],
 		[ObjectTicket, { k: 'object', ws: 'main', key: 'w/main/x', ct: 'image/png', exp: 1 }],
 		[StreamTicket, { k: 'stream', ws: 'main', job: 'job_x', exp: 1 }],
+		[DashboardTicket, { k: 'dashboard', ws: 'main', exp: 1 }],
 	] as const;
 
 	it('read back, need every field, and are never taken for each other', () => {

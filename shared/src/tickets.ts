@@ -58,4 +58,8 @@ export type ObjectTicket = z.infer<typeof ObjectTicket>;
 export const StreamTicket = z.object({ k: z.literal('stream'), ws: z.string(), job: z.string(), exp: z.int() });
 export type StreamTicket = z.infer<typeof StreamTicket>;
 
-export type Claims = ResultTicket | NodeCertificate | ObjectTicket | StreamTicket;
+/** Right to follow a workspace's presence and dashboard from a browser's EventSource. */
+export const DashboardTicket = z.object({ k: z.literal('dashboard'), ws: z.string(), exp: z.int() });
+export type DashboardTicket = z.infer<typeof DashboardTicket>;
+
+export type Claims = ResultTicket | NodeCertificate | ObjectTicket | StreamTicket | DashboardTicket;

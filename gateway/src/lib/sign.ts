@@ -5,9 +5,15 @@
  * @module
  */
 import { createHmac, timingSafeEqual } from 'node:crypto';
-import { NodeCertificate, ObjectTicket, ResultTicket, StreamTicket, type Claims } from '@limner/shared';
+import { DashboardTicket, NodeCertificate, ObjectTicket, ResultTicket, StreamTicket, type Claims } from '@limner/shared';
 
-const SCHEMAS = { result: ResultTicket, node: NodeCertificate, object: ObjectTicket, stream: StreamTicket } as const;
+const SCHEMAS = {
+	result: ResultTicket,
+	node: NodeCertificate,
+	object: ObjectTicket,
+	stream: StreamTicket,
+	dashboard: DashboardTicket,
+} as const;
 type Kind = Claims['k'];
 type ClaimsOf<K extends Kind> = Extract<Claims, { k: K }>;
 

@@ -43,11 +43,33 @@ describe('dashboard and presence', () => {
 		await events.return(undefined);
 	});
 
+	it('stream to an EventSource, which has a ticket instead of a header', async () => {
+		const made = await call('/api/v1/presence/stream-ticket', { method: 'POST' });
+		expect(made.status).toBe(201);
+		const { url, ticket } = await made.json<{ url: string; ticket: string }>();
+		const path = url.slice(url.indexOf('/api/'));
+		const abort = new AbortController();
+		const events = eventsOf(await call(path, { key: null, signal: abort.signal }));
+		expect((await events.next()).value?.event).toBe('presence');
+		abort.abort();
+		await events.return(undefined);
+		for (const wrong of [`${ticket.slice(0, -2)}xx`, 'x']) {
+			expect((await call(`/api/v1/presence/events?ticket=${wrong}`, { key: null })).status).toBe(401);
+		}
+		// Of another kind: a ticket for a job opens nothing else, and this one no job.
+		const job = await submit({});
+		const other = await (await call(`/api/v1/jobs/${job.id}/stream-ticket`, { method: 'POST' })).json<{ ticket: string }>();
+		expect((await call(`/api/v1/presence/events?ticket=${other.ticket}`, { key: null })).status).toBe(401);
+		expect((await call(`/api/v1/jobs/${job.id}/events?ticket=${ticket}`, { key: null })).status).toBe(401);
+		expect((await call('/api/v1/dashboard', { key: ticket })).status).toBe(401);
+	});
+
 	it('need supervisor:read', async () => {
 		const key = await addKey('narrow6', ['jobs:read']);
 		for (const path of ['/api/v1/dashboard', '/api/v1/presence', '/api/v1/presence/events']) {
 			expect((await call(path, { key })).status).toBe(403);
 			expect((await call(path, { key: null })).status).toBe(401);
 		}
+		expect((await call('/api/v1/presence/stream-ticket', { method: 'POST', key })).status).toBe(403);
 	});
 });

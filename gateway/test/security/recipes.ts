@@ -103,6 +103,7 @@ export const RECIPES: Record<string, Make> = {
 	backupJobs: none,
 	getDashboard: none,
 	getPresence: none,
+	createPresenceTicket: none,
 	createToken: ({ email }) => ({ as: null, json: { grant: 'password', email, password: PASSWORD } }),
 	revokeToken: ({ refresh }) => ({ as: null, json: { refreshToken: refresh } }),
 	resetPassword: async ({ email }) => {

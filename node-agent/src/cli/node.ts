@@ -8,6 +8,8 @@ import { join } from 'node:path';
 import { NODE_LIMITS } from '@limner/shared';
 import type { Command } from 'commander';
 import { settings } from '../config/settings.ts';
+import { rotateKey } from '../identity/enrol.ts';
+import { loadIdentity } from '../identity/store.ts';
 import { fileLog, type Logger } from '../lib/log.ts';
 import { defaultStateDir, userPath } from '../lib/paths.ts';
 import { takeLock, type LockResult } from '../lib/process-lock.ts';
@@ -219,8 +221,22 @@ const node = async (flags: NodeFlags): Promise<void> => {
 	}
 };
 
+/** The node must not run: it would go on with the key that it has in memory, and be shut out when it connects again. */
+const rotate = async (flags: Pick<NodeFlags, 'gateway' | 'stateDir'>): Promise<void> => {
+	const stateDir = makeStateDir(flags.stateDir ?? settings().stateDir);
+	const unlock = lockStateDir(stateDir);
+	try {
+		const known = await loadIdentity(stateDir);
+		const gateway = flags.gateway ?? known.gateway ?? settings().url;
+		const identity = await rotateKey({ gateway, stateDir, now: Date.now() });
+		console.log(`${identity.nodeId} has a new key; the old one ends when the node connects with the new one.`);
+	} finally {
+		unlock();
+	}
+};
+
 export const registerNode = (program: Command): void => {
-	program
+	const command = program
 		.command('node')
 		.description('serve a gateway with this machine')
 		.option('--gateway <url>', 'the gateway to serve (default: LIMNER_URL)', gatewayAddress)
@@ -248,4 +264,8 @@ export const registerNode = (program: Command): void => {
 		.option('--mock-model <name>', 'mock: name of the model it pretends to have', MOCK_MODEL)
 		.option('--in-process', 'mock: no process for each slot')
 		.action(node);
+	command
+		.command('rotate-key')
+		.description('give the node in --state-dir a new key pair; the node must not be running')
+		.action((_flags: object, self: Command) => rotate(self.optsWithGlobals()));
 };

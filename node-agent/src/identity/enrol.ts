@@ -2,9 +2,11 @@
  * Enrolment: a join token becomes a certificate, and a certificate near its end becomes a new one.
  * @module
  */
+import { rotateMessage } from '@limner/shared';
 import { z } from 'zod';
 import { call, GatewayError } from '../client/http.ts';
 import { UserError } from '../lib/user-error.ts';
+import { newKeyPair, signText } from './keys.ts';
 import { certificateExpiry, isEnrolled, loadIdentity, saveIdentity, type EnrolledIdentity, type Identity } from './store.ts';
 
 const RENEW_BEFORE_MS = 7 * 24 * 60 * 60 * 1000;
@@ -73,6 +75,25 @@ export const enrol = async (options: EnrolOptions, identity: Identity): Promise<
 /** Exchanges a valid certificate for a fresh one. */
 export const renew = async (options: EnrolOptions, identity: EnrolledIdentity): Promise<EnrolledIdentity> =>
 	store(options, identity, await post(options, identity.certificate, '/api/v1/nodes/renew', {}));
+
+/**
+ * Gives the node a new key pair. The new keys are on disk before the gateway hears of them: when the answer is lost, the
+ * next call asks for the same keys again, and the gateway answers as it did.
+ * @throws {UserError} when the node is not enrolled, or the gateway does not answer
+ * @throws {GatewayError} when the gateway refuses, as for a banned node
+ */
+export const rotateKey = async (options: Omit<EnrolOptions, 'token' | 'name'>): Promise<EnrolledIdentity> => {
+	const identity = await loadIdentity(options.stateDir);
+	if (!isEnrolled(identity)) throw new UserError(`The node in ${options.stateDir} is not enrolled; there is no key to change.`);
+	const pending = { ...identity, nextKeys: identity.nextKeys ?? newKeyPair() };
+	await saveIdentity(options.stateDir, pending);
+	const { publicKey } = pending.nextKeys;
+	const signature = signText(identity.keys, rotateMessage(identity.nodeId, publicKey, options.now));
+	const body = { newPublicKey: publicKey, at: options.now, signature };
+	const full = { ...options, name: identity.name ?? '' };
+	const { nextKeys, ...rest } = pending;
+	return store(full, { ...rest, keys: nextKeys }, await post(full, identity.certificate, '/api/v1/nodes/rotate-key', body));
+};
 
 /**
  * Answers an identity that the gateway should accept.

@@ -4,9 +4,9 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { helloMessage } from '@limner/shared';
+import { helloMessage, rotateMessage } from '@limner/shared';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { ensureEnrolled, planEnrolment, recoverCertificate } from './enrol.ts';
+import { ensureEnrolled, planEnrolment, recoverCertificate, rotateKey } from './enrol.ts';
 import { newKeyPair, signHello } from './keys.ts';
 import { certificateExpiry, loadIdentity, type Identity } from './store.ts';
 
@@ -126,6 +126,33 @@ describe('enrolment', () => {
 		status = 200;
 		expect((await ensureEnrolled(options(url))).certificate).toBe(fresh);
 		expect(seen.at(-1)).toMatchObject({ path: '/api/v1/nodes/renew', auth: `Bearer ${old}` });
+	});
+
+	it('changes the key: signed by the old one, and asks for the same new one again when the answer was lost', async () => {
+		let status = 500;
+		const { url, seen } = await serve((call) =>
+			call.path === '/api/v1/nodes'
+				? [201, { nodeId: 'node_1', certificate: certificate(NOW + 90 * DAY_MS), shard: 0 }]
+				: [status, { nodeId: 'node_1', certificate: certificate(NOW + 91 * DAY_MS), shard: 0 }],
+		);
+		const before = await ensureEnrolled(options(url, 'tok'));
+		await expect(rotateKey(options(url))).rejects.toThrow(/answered 500/);
+		expect((await loadIdentity(folder)).keys).toEqual(before.keys);
+		status = 200;
+		const after = await rotateKey(options(url));
+		const bodies = seen.slice(1).map(({ body }) => body as { newPublicKey: string; at: number; signature: string });
+		expect(bodies.map(({ newPublicKey }) => newPublicKey)).toEqual([after.keys.publicKey, after.keys.publicKey]);
+		expect(after.keys.publicKey).not.toBe(before.keys.publicKey);
+		const old = createPublicKey({ format: 'jwk', key: { kty: 'OKP', crv: 'Ed25519', x: before.keys.publicKey } });
+		const text = Buffer.from(rotateMessage('node_1', after.keys.publicKey, NOW));
+		expect(verify(null, text, old, Buffer.from(bodies[1]!.signature, 'base64url'))).toBe(true);
+		expect(await loadIdentity(folder)).toEqual(after);
+		expect(after).toMatchObject({ name: 'n', certificate: certificate(NOW + 91 * DAY_MS) });
+		expect(after.nextKeys).toBeUndefined();
+	});
+
+	it('changes no key of a node that is not enrolled', async () => {
+		await expect(rotateKey(options('http://127.0.0.1:9'))).rejects.toThrow(/not enrolled/);
 	});
 
 	it('tells what to do without a token and with a bad one', async () => {

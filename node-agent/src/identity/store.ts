@@ -11,6 +11,8 @@ import { newKeyPair } from './keys.ts';
 const Identity = z.object({
 	version: z.literal(1),
 	keys: z.object({ publicKey: z.string(), privateKey: z.string() }),
+	/** Keys that the gateway has been asked to take, or is about to be: kept until its answer is here. */
+	nextKeys: z.object({ publicKey: z.string(), privateKey: z.string() }).optional(),
 	/** Gateway that signed the certificate. */
 	gateway: z.string().optional(),
 	nodeId: z.string().optional(),

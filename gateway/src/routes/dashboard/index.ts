@@ -4,12 +4,15 @@
  */
 import { createRoute, z } from '@hono/zod-openapi';
 import { TIMING, type BridgeFrame } from '@limner/shared';
-import type { AppContext } from '../../lib/context.ts';
+import { createMiddleware } from 'hono/factory';
+import { refuseAuthentication, requireScope } from '../../lib/auth.ts';
+import type { AppContext, AppEnv } from '../../lib/context.ts';
 import { describeError } from '../../lib/log.ts';
 import { jsonResponse, newApp, problems, secured } from '../../lib/openapi.ts';
+import { signClaims, verifyClaims } from '../../lib/sign.ts';
 import { deliveryOf, idempotent, workspaceOf } from '../../lib/stubs.ts';
 import { sseStream } from '../events/stream.ts';
-import { viewsOf } from '../jobs/service.ts';
+import { viewContext, viewsOf } from '../jobs/service.ts';
 import { nodesOf } from '../supervisor/nodes.ts';
 import { WORKER_STATUSES } from '../supervisor/workers.ts';
 import { dashboardOf, presenceOf, type Dashboard, type Presence } from './summary.ts';
@@ -21,6 +24,11 @@ const TIMELINE = 50;
 /** Open jobs that a dashboard looks at, oldest first. */
 const OPEN_JOBS = 200;
 const ALERTS = 50;
+const HEADERS = {
+	'Content-Type': 'text/event-stream; charset=utf-8',
+	'Cache-Control': 'no-cache, no-transform',
+	'X-Accel-Buffering': 'no',
+};
 
 const Rate = z.number().min(0).max(1).nullable();
 const LINKS = z.enum(['pending', 'online', 'suspect', 'offline']);
@@ -169,6 +177,19 @@ dashboardRoutes.openapi(
 	async (c) => c.json(await presence(c), 200),
 );
 
+/** A ticket opens this stream only; otherwise a key with `supervisor:read` is needed. */
+const streamAccess = createMiddleware<AppEnv>(async (c, next) => {
+	const ticket = c.req.query('ticket');
+	if (ticket === undefined) return requireScope('supervisor:read')(c, next);
+	const verified = verifyClaims(c.env.LIMNER_SECRET, 'dashboard', ticket, Date.now());
+	if (!verified.ok) {
+		throw await refuseAuthentication(c, verified.why === 'expired' ? 'the stream ticket has expired' : 'the stream ticket is not valid');
+	}
+	c.set('principal', { ws: verified.claims.ws, keyId: 'stream-ticket', scopes: ['supervisor:read'], weight: 1 });
+	await next();
+	return undefined;
+});
+
 dashboardRoutes.openapi(
 	createRoute({
 		method: 'get',
@@ -178,23 +199,46 @@ dashboardRoutes.openapi(
 		summary: 'Presence and dashboard as they change (server-sent events)',
 		description:
 			'Events `presence` and `dashboard`, each whole; both come at once, then whatever has changed. The latest wins; nothing is replayed.',
-		...secured('supervisor:read'),
+		security: [{ ApiKey: ['supervisor:read'] }, { StreamTicket: [] }],
+		middleware: [streamAccess],
+		request: { query: z.object({ ticket: z.string().max(1000).optional() }) },
 		responses: {
 			200: { description: 'Events', content: { 'text/event-stream': { schema: z.string() } } },
-			...problems(401, 403, 429),
+			...problems(401, 403, 422, 429),
 		},
 	}),
 	async (c) => {
+		// Nobody would read the body of an answer to HEAD, so nothing would end its looks.
+		if (c.req.method === 'HEAD') return c.body('', 200, HEADERS);
 		const log = c.get('log');
 		const body = sseStream({
 			run: (emit, signal) => follow(c, emit, signal),
 			signal: c.req.raw.signal,
 			onError: (error) => log.error('a dashboard stream broke', describeError(error)),
 		});
-		return c.body(body, 200, {
-			'Content-Type': 'text/event-stream; charset=utf-8',
-			'Cache-Control': 'no-cache, no-transform',
-			'X-Accel-Buffering': 'no',
-		});
+		return c.body(body, 200, HEADERS);
+	},
+);
+
+dashboardRoutes.openapi(
+	createRoute({
+		method: 'post',
+		path: '/presence/stream-ticket',
+		operationId: 'createPresenceTicket',
+		tags: ['dashboard'],
+		summary: 'A ticket for EventSource, which cannot send headers',
+		description: 'Opens only the stream of presence and dashboard of this workspace, for 15 minutes, any number of times.',
+		...secured('supervisor:read'),
+		responses: {
+			201: jsonResponse(z.object({ ticket: z.string(), url: z.string(), expiresAt: z.iso.datetime() }), 'The ticket'),
+			...problems(401, 403, 429),
+		},
+	}),
+	(c) => {
+		const nowMs = Date.now();
+		const exp = nowMs + TIMING.streamTicketTtlMs;
+		const ticket = signClaims(c.env.LIMNER_SECRET, { k: 'dashboard', ws: c.get('principal').ws, exp });
+		const url = `${viewContext(c, nowMs).base}/api/v1/presence/events?ticket=${ticket}`;
+		return c.json({ ticket, url, expiresAt: new Date(exp).toISOString() }, 201);
 	},
 );
