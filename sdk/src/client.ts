@@ -3,12 +3,19 @@
  * @module
  */
 import { Assets } from './assets.ts';
-import { Models, Nodes } from './fleet.ts';
+import { Alerts } from './alerts.ts';
+import { Audit } from './audit.ts';
+import { Dashboards } from './dashboard.ts';
+import { JoinTokens, Models, Nodes } from './fleet.ts';
 import { Gallery } from './gallery.ts';
 import { Http, type CallOptions, type ClientOptions, type RequestOptions } from './http.ts';
 import { Images } from './images.ts';
 import { Jobs } from './jobs.ts';
-import type { Usage } from './types.ts';
+import { Keys } from './keys.ts';
+import { Members } from './members.ts';
+import { Resources } from './resources.ts';
+import { Webhooks } from './webhooks.ts';
+import type { Caller, Usage } from './types.ts';
 
 /**
  * A client of one gateway.
@@ -23,6 +30,14 @@ export class Limner {
 	readonly gallery: Gallery;
 	readonly models: Models;
 	readonly nodes: Nodes;
+	readonly joinTokens: JoinTokens;
+	readonly dashboard: Dashboards;
+	readonly alerts: Alerts;
+	readonly audit: Audit;
+	readonly keys: Keys;
+	readonly resources: Resources;
+	readonly webhooks: Webhooks;
+	readonly members: Members;
 	readonly #http: Http;
 	constructor(options: ClientOptions = {}) {
 		this.#http = new Http(options);
@@ -32,10 +47,23 @@ export class Limner {
 		this.gallery = new Gallery(this.#http);
 		this.models = new Models(this.#http);
 		this.nodes = new Nodes(this.#http);
+		this.joinTokens = new JoinTokens(this.#http);
+		this.dashboard = new Dashboards(this.#http);
+		this.alerts = new Alerts(this.#http);
+		this.audit = new Audit(this.#http);
+		this.keys = new Keys(this.#http);
+		this.resources = new Resources(this.#http);
+		this.webhooks = new Webhooks(this.#http);
+		this.members = new Members(this.#http);
 	}
 
 	get baseUrl(): string {
 		return this.#http.baseUrl;
+	}
+
+	/** Who the credential belongs to, and what it may do; answered whatever its scopes. */
+	me(options: CallOptions = {}): Promise<Caller> {
+		return this.#http.json('/api/v1/auth/me', options);
 	}
 
 	/** What the workspace has made and may make. */

@@ -2,9 +2,9 @@
  * A job's event stream, across lost connections: durable events arrive exactly once, in order.
  * @module
  */
-import { createParser, type EventSourceMessage } from 'eventsource-parser';
 import { ApiError, ConnectionError } from './errors.ts';
 import { backoffMs, isTransient, sleep, type CallOptions, type Http } from './http.ts';
+import { readStream } from './stream.ts';
 import { TERMINAL_STATES } from './types.ts';
 
 /** Names of the events; those with an `id` are never lost, of the others only the latest counts. */
@@ -42,49 +42,7 @@ export interface EventsOptions extends CallOptions {
 }
 
 const MAX_TRIES = 20;
-const SILENCE_MS = 35_000;
-
-const dataOf = (text: string): Record<string, unknown> => {
-	try {
-		const value: unknown = JSON.parse(text);
-		if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
-		return { value };
-	} catch {
-		return { value: text };
-	}
-};
-
-const toEvent = ({ id: text, event, data }: EventSourceMessage): JobEvent => {
-	const id = text === undefined || text === '' ? Number.NaN : Number(text);
-	return { event: event ?? 'message', data: dataOf(data), ...(Number.isFinite(id) ? { id } : {}) };
-};
-
-/**
- * Events of an answer's body. Read by hand and not through piped streams, which throw away what waits in them when the
- * connection breaks.
- * @param signal ends the reading, also for a `fetch` that does not watch its signal after the head
- */
-async function* readBody(body: ReadableStream<Uint8Array>, signal: AbortSignal, heard: () => void): AsyncGenerator<JobEvent> {
-	const events: JobEvent[] = [];
-	const parser = createParser({ onEvent: (message) => events.push(toEvent(message)) });
-	const decoder = new TextDecoder();
-	const reader = body.getReader();
-	const stop = (): void => void reader.cancel().catch(() => undefined);
-	signal.addEventListener('abort', stop, { once: true });
-	try {
-		for (;;) {
-			signal.throwIfAborted();
-			const { done, value } = await reader.read();
-			if (done) return;
-			heard();
-			parser.feed(decoder.decode(value, { stream: true }));
-			yield* events.splice(0);
-		}
-	} finally {
-		signal.removeEventListener('abort', stop);
-		stop();
-	}
-}
+export const SILENCE_MS = 35_000;
 
 interface Position {
 	/** Last durable revision that was passed on. */
@@ -96,29 +54,12 @@ interface Position {
 
 /** Events of one connection. Throws when it breaks. */
 async function* readConnection(http: Http, jobId: string, position: Position, options: EventsOptions): AsyncGenerator<JobEvent> {
-	const dead = new AbortController();
-	const signal = options.signal === undefined ? dead.signal : AbortSignal.any([dead.signal, options.signal]);
-	const response = await http.request(`/api/v1/jobs/${encodeURIComponent(jobId)}/events`, {
-		headers: { accept: 'text/event-stream', ...(position.after > 0 ? { 'last-event-id': String(position.after) } : {}) },
-		signal,
+	// 204: there is nothing after `Last-Event-ID`: the job has ended, and its last event was read.
+	position.ended = yield* readStream(http, `/api/v1/jobs/${encodeURIComponent(jobId)}/events`, {
+		...(position.after > 0 ? { headers: { 'last-event-id': String(position.after) } } : {}),
+		signal: options.signal,
+		silenceMs: options.silenceMs ?? SILENCE_MS,
 	});
-	// There is nothing after `Last-Event-ID`: the job has ended, and its last event was read.
-	if (response.status === 204) position.ended = true;
-	if (response.status === 204 || response.body === null) return;
-	const silenceMs = options.silenceMs ?? SILENCE_MS;
-	const late = (): void => dead.abort(new Error(`nothing came for ${silenceMs} ms`));
-	let timer = setTimeout(late, silenceMs);
-	const heard = (): void => {
-		clearTimeout(timer);
-		timer = setTimeout(late, silenceMs);
-	};
-	try {
-		yield* readBody(response.body, signal, heard);
-	} finally {
-		clearTimeout(timer);
-		// Also when the consumer leaves: an open connection would keep the gateway sending.
-		dead.abort();
-	}
 }
 
 /** What a broken connection throws on: the caller's abort and refusals for good; anything else means another try. */

@@ -1215,6 +1215,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/pool/timeline": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Which slot worked on what, and when
+         * @description From what nodes reported of their last tasks, on their own clocks, oldest first. What still runs is in `GET /pool/agents`.
+         */
+        get: operations["poolTimeline"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/backup/jobs": {
         parameters: {
             query?: never;
@@ -1472,6 +1492,26 @@ export interface paths {
         post?: never;
         /** End one of your sessions */
         delete: operations["endSession"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/auth/me": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Who you are to the gateway, and what you may do
+         * @description For any good key or token, whatever its scopes.
+         */
+        get: operations["getCaller"];
+        put?: never;
+        post?: never;
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -3649,6 +3689,25 @@ export interface components {
             slotsBusy: number;
             utilization: number;
             uptimeS: number;
+            work: {
+                /** @enum {string} */
+                taskType: "GENERAL" | "RESEARCH" | "INGEST" | "DISCOVERY" | "MIGRATION" | "HEARTBEAT";
+                model: string;
+                succeeded: number;
+                failed: number;
+                lost: number;
+                sPerStep?: number;
+                sPerMpStep?: number;
+                loadMs?: number;
+                /** Format: date-time */
+                lastAt: string;
+            }[];
+            slotHistory: {
+                slotId: string;
+                succeeded: number;
+                failed: number;
+                lost: number;
+            }[];
             reason?: string;
         };
         Worker: {
@@ -4072,6 +4131,18 @@ export interface components {
                 detail: string;
             }[];
         };
+        TimelineSpan: {
+            agentId: string;
+            nodeId: string;
+            slotId: string;
+            jobId: string;
+            index: number;
+            epoch: number;
+            /** Format: date-time */
+            startedAt: string;
+            /** Format: date-time */
+            endedAt: string;
+        };
         BackupJob: {
             keyId: string;
             row: {
@@ -4305,6 +4376,21 @@ export interface components {
             expiresAt: string;
             agent: string;
             current: boolean;
+        };
+        Caller: {
+            workspaceId: string;
+            scopes: string[];
+            keyId?: string;
+            account?: {
+                id: string;
+                email: string;
+                name: string;
+            };
+            /** @enum {string} */
+            role?: "owner" | "admin" | "member" | "viewer";
+            models?: string[];
+            /** Format: date-time */
+            expiresAt?: string;
         };
         JsonWebKeySet: {
             keys: {
@@ -11805,6 +11891,85 @@ export interface operations {
             };
         };
     };
+    poolTimeline: {
+        parameters: {
+            query?: {
+                sinceMs?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Spans of work that ended within the last `sinceMs` */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        data: components["schemas"]["TimelineSpan"][];
+                        nextCursor: string | null;
+                    };
+                };
+            };
+            /** @description A valid API key is needed */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key lacks the needed scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A field has a value that is not allowed */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests or too many open jobs */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The gateway is not ready or overloaded */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     backupJobs: {
         parameters: {
             query?: {
@@ -12978,6 +13143,62 @@ export interface operations {
             };
             /** @description There is no such thing */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests or too many open jobs */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The gateway is not ready or overloaded */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getCaller: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The caller */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Caller"];
+                };
+            };
+            /** @description A valid API key is needed */
+            401: {
                 headers: {
                     [name: string]: unknown;
                 };

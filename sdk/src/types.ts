@@ -23,6 +23,42 @@ export type Node = Schemas['Worker'];
 export type NodeStatus = NonNullable<NonNullable<operations['listWorkers']['parameters']['query']>['status']>;
 export type PoolMetrics = Schemas['PoolMetrics'];
 export type Usage = Schemas['ResourceUsage'];
+export type Quotas = Schemas['Quotas'];
+export type Quota = Quotas['windows'][number];
+export type UsagePoint = Usage['series'][number];
+export type Reservation = Schemas['Reservation'];
+export type Telemetry = Schemas['WorkerTelemetry'];
+export type NodeTask = Schemas['WorkerTask'];
+export type NodeHistoryEntry = Schemas['WorkerHistoryEntry'];
+export type NodeMetrics = Schemas['WorkerMetrics'];
+/** What a slot worked on, for a Gantt chart. */
+export type TimelineSpan = Schemas['TimelineSpan'];
+export type Dashboard = Schemas['Dashboard'];
+export type Presence = Schemas['Presence'];
+export type Alert = Schemas['Alert'];
+export type AuditEvent = Schemas['AuditEvent'];
+export type ApiKey = Schemas['ApiKeyInfo'];
+/** With the text of the key, which is shown once. */
+export type NewApiKey = Schemas['NewApiKey'];
+type KeyFields = Schemas['ApiKeyRequest'];
+/** Without an end, models or limits it has none. */
+export type ApiKeyRequest = Pick<KeyFields, 'name' | 'scopes'> & Partial<KeyFields>;
+export type Scope = KeyFields['scopes'][number];
+export type Webhook = Schemas['Webhook'];
+/** With the secret, which is shown once. */
+export type NewWebhook = Schemas['WebhookWithSecret'];
+export type WebhookDelivery = Schemas['WebhookDelivery'];
+export type Member = Schemas['Member'];
+export type Role = Member['role'];
+export type Invitation = Schemas['Invitation'];
+/** With its link, which is shown once. */
+export type NewInvitation = Schemas['NewInvitation'];
+export type JoinToken = Schemas['JoinToken'];
+/** With the token itself, which is shown once. */
+export type NewJoinToken = Schemas['NewJoinToken'];
+export type Workspace = Schemas['Workspace'];
+/** Who the credential belongs to, and what it may do. */
+export type Caller = Schemas['Caller'];
 export type ProblemDetails = Schemas['Problem'];
 
 export interface Page<T> {

@@ -168,11 +168,14 @@ export const checkScope = (principal: Principal, scope: string): void => {
 	if (!hasScope(principal.scopes, scope)) throw new LimnerError('forbidden', { detail: `this needs the scope ${scope}` });
 };
 
-/** Middleware: authenticates, checks the scope, counts the call against the key, and sets `principal`. */
-export const requireScope = (scope: string) =>
+/**
+ * Middleware: authenticates, checks the scope, counts the call against the key, and sets `principal`.
+ * @param scope absent = any good credential will do
+ */
+export const requireScope = (scope?: string) =>
 	createMiddleware<AppEnv>(async (c, next) => {
 		const principal = await authenticate(c);
-		checkScope(principal, scope);
+		if (scope !== undefined) checkScope(principal, scope);
 		const { success } = await c.env.KEY_LIMIT.limit({ key: `${principal.ws}/${principal.keyId}` });
 		if (!success) throw tooMany();
 		c.set('principal', principal);

@@ -80,6 +80,9 @@ export const secured = (scope: string, options: SecuredOptions = {}) => ({
 	middleware: [requireScope(scope), ...replayOf(options)],
 });
 
+/** Security requirement and middleware of a route that any good credential may read, whatever its scopes. */
+export const securedByAny = () => ({ security: [{ ApiKey: [] as string[] }], middleware: [requireScope()] });
+
 export interface SecuredOptions {
 	/** `own`: the route treats Idempotency-Key itself. Otherwise the first answer is kept and given again. */
 	replay?: 'own';

@@ -97,6 +97,16 @@ describe('/api/v1/pool', () => {
 		await made(isolation('two', 2000, 3000, 0, 2));
 		await until(async () => (await get<Report>('/isolation-report')).tasks === before.tasks + 2, 'two records');
 		expect((await get<Report>('/isolation-report')).violations).toEqual([]);
+		const now = Date.now();
+		await made(isolation('three', now - 2000, now - 1000, 0, 3));
+		await until(async () => (await get<{ data: object[] }>('/timeline?sinceMs=60000')).data.length === 1, 'one span');
+		const [span] = (await get<{ data: object[] }>('/timeline?sinceMs=60000')).data;
+		expect(span).toMatchObject({
+			nodeId: node.identity.id,
+			startedAt: new Date(now - 2000).toISOString(),
+			endedAt: new Date(now - 1000).toISOString(),
+		});
+		expect((await call('/api/v1/pool/timeline?sinceMs=1')).status).toBe(422);
 		await made(isolation('two', 2500, 3500, 3, 2));
 		await until(async () => !(await get<Report>('/isolation-report')).ok, 'a red report');
 		const red = await get<Report>('/isolation-report');
@@ -108,7 +118,7 @@ describe('/api/v1/pool', () => {
 		expect((await call('/api/v1/pool', { key: narrow })).status).toBe(200);
 		expect((await call('/api/v1/pool/initialize', { key: narrow, json: {} })).status).toBe(403);
 		expect((await call('/api/v1/pool/shutdown', { key: narrow, method: 'POST' })).status).toBe(403);
-		for (const path of ['', '/agents', '/tasks', '/metrics', '/isolation-report'])
+		for (const path of ['', '/agents', '/tasks', '/metrics', '/isolation-report', '/timeline'])
 			expect((await call(`/api/v1/pool${path}`, { key: null })).status).toBe(401);
 		expect((await post(`/agents/node_${'0'.repeat(26)}.s0/fail`, {})).status).toBe(404);
 		expect((await call(`/api/v1/pool/tasks/job_${'0'.repeat(28)}.0`)).status).toBe(404);

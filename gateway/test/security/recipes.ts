@@ -110,6 +110,7 @@ export const RECIPES: Record<string, Make> = {
 		const { token } = (await ask('POST', '/accounts/reset-links', undefined, { email })).body;
 		return { as: null, json: { token, password: 'another good password' } };
 	},
+	getCaller: ({ key }) => ({ as: key }),
 	listSessions: asPerson(),
 	endSession: async ({ token }) => ({ as: token, params: { id: (await ask('GET', '/auth/sessions', token)).body.data[0]?.id ?? '' } }),
 	createAccount: async () => {
@@ -168,6 +169,7 @@ export const RECIPES: Record<string, Make> = {
 	getPoolTask: async (tenant) => ({ params: { id: `${await make(tenant, '/jobs', JOB)}.0` } }),
 	coordinationMetrics: none,
 	isolationReport: none,
+	poolTimeline: none,
 	kserveServer: none,
 	kserveLive: none,
 	kserveReady: none,

@@ -26,6 +26,16 @@ describe('API keys', () => {
 		expect(rows).not.toContain(key.split('_')[3]);
 	});
 
+	it('are told who they are and what they may do, whatever that is; so are people', async () => {
+		const { token, ws, email } = await newTenant();
+		const { key, id } = (await ask('POST', '/keys', token, { name: 'k', scopes: ['nodes:join'], models: ['storybook'] })).body;
+		const me = await ask('GET', '/auth/me', key);
+		expect([me.status, me.body]).toEqual([200, { workspaceId: ws, scopes: ['nodes:join'], keyId: id, models: ['storybook'] }]);
+		expect((await ask('GET', '/auth/me', token)).body).toMatchObject({ workspaceId: ws, role: 'owner', account: { email } });
+		expect((await ask('GET', '/auth/me', token)).body).not.toHaveProperty('keyId');
+		expect((await ask('GET', '/auth/me', null)).status).toBe(401);
+	});
+
 	it('stop within a second when revoked, with the tokens made from them', async () => {
 		const { token } = await newTenant();
 		const { key, id } = (await ask('POST', '/keys', token, { name: 'k', scopes: ['jobs:read', 'images:read'] })).body;

@@ -8,11 +8,12 @@ import { refreshSession, resetPassword, signIn, tokenForKey, tokenForSession } f
 import { authenticateKey, refuseAuthentication } from '../../lib/auth.ts';
 import { sha256Hex } from '../../lib/canonical.ts';
 import type { AppContext } from '../../lib/context.ts';
+import type { Principal } from '../../rpc.ts';
 import { jwks } from '../../lib/jwt.ts';
-import { jsonBody, jsonRequest, jsonResponse, newApp, pageOf, problems, secured } from '../../lib/openapi.ts';
+import { jsonBody, jsonRequest, jsonResponse, newApp, pageOf, problems, secured, securedByAny } from '../../lib/openapi.ts';
 import { accountOf } from '../../lib/stubs.ts';
 import { parseOneTime } from '@limner/shared';
-import { NewPassword, SessionSchema, TokenAnswer, TokenRequest } from './schema.ts';
+import { CallerSchema, NewPassword, SessionSchema, TokenAnswer, TokenRequest } from './schema.ts';
 
 export const authRoutes = newApp();
 
@@ -131,6 +132,30 @@ authRoutes.openapi(
 		if (!ended) throw new LimnerError('not_found', { detail: 'there is no such session' });
 		return c.body(null, 204);
 	},
+);
+
+/** A principal as its owner may know it. */
+export const callerView = ({ ws, keyId, scopes, models, expiresAt, account, role }: Principal): z.infer<typeof CallerSchema> => ({
+	workspaceId: ws,
+	scopes,
+	...(account === undefined ? { keyId } : { account: { id: account.id, email: account.email, name: account.name } }),
+	...(role === undefined ? {} : { role }),
+	...(models === undefined ? {} : { models }),
+	...(expiresAt === undefined ? {} : { expiresAt: iso(expiresAt) }),
+});
+
+authRoutes.openapi(
+	createRoute({
+		method: 'get',
+		path: '/me',
+		operationId: 'getCaller',
+		tags: ['accounts'],
+		summary: 'Who you are to the gateway, and what you may do',
+		description: 'For any good key or token, whatever its scopes.',
+		...securedByAny(),
+		responses: { 200: jsonResponse(CallerSchema, 'The caller'), ...problems(401, 429) },
+	}),
+	(c) => c.json(callerView(c.get('principal')), 200),
 );
 
 const Jwk = z.object({ kty: z.string(), crv: z.string(), x: z.string(), kid: z.string(), alg: z.string(), use: z.string() });

@@ -79,3 +79,22 @@ export const SessionSchema = z
 		current: z.boolean(),
 	})
 	.openapi('Session');
+
+export const CallerSchema = z
+	.object({
+		/** Empty for an account that is in no workspace. */
+		workspaceId: z.string(),
+		/** Scopes of the credential; `admin` covers all but `owner`, `account` and `operator`. */
+		scopes: z.array(z.string()),
+		/** Id of the API key; absent for a person. */
+		keyId: z.string().optional(),
+		/** The person who signed in; absent for a key. */
+		account: z.object({ id: z.string(), email: z.string(), name: z.string() }).optional(),
+		/** Of the person in the workspace. */
+		role: z.enum(ROLES).optional(),
+		/** Models that the key may use; absent = all. */
+		models: z.array(z.string()).optional(),
+		/** When the key ends. */
+		expiresAt: z.iso.datetime().optional(),
+	})
+	.openapi('Caller');

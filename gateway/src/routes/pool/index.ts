@@ -9,12 +9,27 @@ import { recordAction, whoOf } from '../../lib/audit.ts';
 import type { AppContext } from '../../lib/context.ts';
 import { jsonRequest, jsonResponse, newApp, pageOf, pageQuery, problems, secured, securedJson } from '../../lib/openapi.ts';
 import { idempotent, poolOf, shardsOf, workspaceOf, type PoolStub } from '../../lib/stubs.ts';
+import type { IsolationRecord } from '../../rpc.ts';
 import { viewOf } from '../jobs/service.ts';
 import { nodesOf } from '../supervisor/nodes.ts';
 import { isolationReport } from './isolation.ts';
-import { Agent, agentView, FailRequest, InitializeRequest, Metrics, Overview, poolAgentId, PoolTask, Report, taskView } from './schema.ts';
+import {
+	Agent,
+	agentView,
+	FailRequest,
+	InitializeRequest,
+	Metrics,
+	Overview,
+	poolAgentId,
+	PoolTask,
+	Report,
+	taskView,
+	TimelineSpan,
+} from './schema.ts';
+import { spansOf } from './timeline.ts';
 
-const DAY_MS = 24 * 3_600_000;
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
 const AgentPath = z.object({
 	id: z.string().regex(new RegExp(`${NODE_ID_PATTERN.source.replace('$', '')}[./][\\w-]{1,64}$`), 'looks like <node>.<slot>'),
 });
@@ -33,6 +48,19 @@ const home = async (c: AppContext): Promise<() => PoolStub> => {
 		(stub) => stub.homeShard(),
 	);
 	return () => poolOf(c.env, shard ?? 0);
+};
+
+/** What the nodes of all shards reported of their last tasks. */
+const recordsOf = async (c: AppContext, ws: string): Promise<IsolationRecord[]> => {
+	const lists = await Promise.all(
+		shardsOf(c.env).map((shard) =>
+			idempotent(
+				() => poolOf(c.env, shard),
+				(stub) => stub.isolation(ws),
+			),
+		),
+	);
+	return lists.flat();
 };
 
 export const poolRoutes = newApp();
@@ -230,14 +258,29 @@ poolRoutes.openapi(
 	}),
 	async (c) => {
 		const { ws } = c.get('principal');
-		const lists = await Promise.all(
-			shardsOf(c.env).map((shard) =>
-				idempotent(
-					() => poolOf(c.env, shard),
-					(stub) => stub.isolation(ws),
-				),
-			),
-		);
-		return c.json(isolationReport(lists.flat()), 200);
+		return c.json(isolationReport(await recordsOf(c, ws)), 200);
+	},
+);
+
+poolRoutes.openapi(
+	createRoute({
+		method: 'get',
+		path: '/timeline',
+		operationId: 'poolTimeline',
+		tags: ['pool'],
+		summary: 'Which slot worked on what, and when',
+		description:
+			'From what nodes reported of their last tasks, on their own clocks, oldest first. What still runs is in `GET /pool/agents`.',
+		...secured('supervisor:read'),
+		request: { query: z.object({ sinceMs: z.coerce.number().int().min(1000).max(DAY_MS).default(HOUR_MS) }) },
+		responses: {
+			200: jsonResponse(pageOf(TimelineSpan), 'Spans of work that ended within the last `sinceMs`'),
+			...problems(401, 403, 422, 429),
+		},
+	}),
+	async (c) => {
+		const { ws } = c.get('principal');
+		const since = Date.now() - c.req.valid('query').sinceMs;
+		return c.json({ data: spansOf(await recordsOf(c, ws), ws, since), nextCursor: null }, 200);
 	},
 );

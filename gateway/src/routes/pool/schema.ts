@@ -134,3 +134,18 @@ export const taskView = (task: PoolTaskView): z.infer<typeof PoolTask> => ({
 	...(task.assignmentLatencyMs === undefined ? {} : { assignmentLatencyMs: task.assignmentLatencyMs }),
 	failures: task.failures,
 });
+
+export const TimelineSpan = z
+	.object({
+		/** `<node>.<slot>` */
+		agentId: z.string(),
+		nodeId: z.string(),
+		slotId: z.string(),
+		jobId: z.string(),
+		index: z.int(),
+		epoch: z.int(),
+		/** On the node's own clock. */
+		startedAt: z.iso.datetime(),
+		endedAt: z.iso.datetime(),
+	})
+	.openapi('TimelineSpan');

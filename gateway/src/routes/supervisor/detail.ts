@@ -3,7 +3,7 @@
  * @module
  */
 import { createRoute, z } from '@hono/zod-openapi';
-import { GpuReading, NODE_ID_PATTERN } from '@limner/shared';
+import { GpuReading, NODE_ID_PATTERN, TaskType } from '@limner/shared';
 import { jsonResponse, named, newApp, pageOf, problems, secured } from '../../lib/openapi.ts';
 import { idempotent, workspaceOf } from '../../lib/stubs.ts';
 import type { NodeView } from '../../rpc.ts';
@@ -63,6 +63,26 @@ const Numbers = z
 		utilization: z.number(),
 		/** Seconds since it connected; 0 while it is away. */
 		uptimeS: z.number(),
+		/** What was seen of each kind of work; averages in which newer ones weigh more. */
+		work: z.array(
+			z.object({
+				taskType: TaskType,
+				model: z.string(),
+				succeeded: z.int(),
+				failed: z.int(),
+				/** Times that it vanished with one. */
+				lost: z.int(),
+				/** Seconds a step at the size that was asked for. */
+				sPerStep: z.number().optional(),
+				/** Seconds a step and megapixel. */
+				sPerMpStep: z.number().optional(),
+				/** Milliseconds to load the model. */
+				loadMs: z.number().optional(),
+				lastAt: z.iso.datetime(),
+			}),
+		),
+		/** What each slot did. */
+		slotHistory: z.array(z.object({ slotId: z.string(), succeeded: z.int(), failed: z.int(), lost: z.int() })),
 		reason: z.string().optional(),
 	})
 	.openapi('WorkerMetrics');
@@ -149,6 +169,22 @@ workerDetailRoutes.openapi(
 	},
 );
 
+/** What a node did, for callers: times as text, no inner averages. */
+export const historyView = ({ history }: Pick<NodeView, 'history'>): Pick<z.infer<typeof Numbers>, 'work' | 'slotHistory'> => ({
+	work: history.work.map(({ taskType, model, succeeded, failed, lost, sPerStep, sPerMpStep, loadMs, lastAt }) => ({
+		taskType,
+		model,
+		succeeded,
+		failed,
+		lost,
+		...(sPerStep === undefined ? {} : { sPerStep }),
+		...(sPerMpStep === undefined ? {} : { sPerMpStep }),
+		...(loadMs === undefined ? {} : { loadMs }),
+		lastAt: new Date(lastAt).toISOString(),
+	})),
+	slotHistory: history.slots.map(({ slotId, succeeded, failed, lost }) => ({ slotId, succeeded, failed, lost })),
+});
+
 workerDetailRoutes.openapi(
 	createRoute({
 		method: 'get',
@@ -175,6 +211,7 @@ workerDetailRoutes.openapi(
 				slotsBusy,
 				utilization: slots.length === 0 ? 0 : slotsBusy / slots.length,
 				uptimeS: connectedAt === null ? 0 : Math.max(0, (Date.now() - connectedAt) / 1000),
+				...historyView(node),
 				...(reason === undefined ? {} : { reason }),
 			},
 			200,
