@@ -13,7 +13,8 @@ import { userPath } from '../lib/paths.ts';
 import { UserError } from '../lib/user-error.ts';
 import { ModelShelf } from '../models/shelf.ts';
 import { defaultModelDirs, mockModel, type StoredModel } from '../models/store.ts';
-import { deviceOf, type AgentOptions } from '../node/agent.ts';
+import { deviceOf } from '../node/describe.ts';
+import type { AgentOptions } from '../node/options.ts';
 import type { WorkerConfig } from '../slots/workers.ts';
 
 export interface NodeFlags {

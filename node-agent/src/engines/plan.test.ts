@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { DeviceReport } from '../doctor/devices.ts';
 import type { Gpu } from '../doctor/facts.ts';
-import { deviceOf } from '../node/agent.ts';
+import { deviceOf } from '../node/describe.ts';
 import { autoOrder, parseDevices, type DeviceKind } from './devices.ts';
 import { fallbackWarning, limitMemory, planDevice, type PlanParts } from './plan.ts';
 

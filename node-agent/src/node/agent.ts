@@ -3,93 +3,34 @@
  * @module
  */
 import { randomUUID } from 'node:crypto';
-import { statfs } from 'node:fs/promises';
 import { totalmem } from 'node:os';
 import { join } from 'node:path';
-import {
-	LIMNER_VERSION,
-	PROTOCOL_VERSION,
-	TIMING,
-	type Device,
-	type GatewayFrame,
-	type GrantRef,
-	type NodeFrame,
-	type SlotInfo,
-} from '@limner/shared';
+import { LIMNER_VERSION, PROTOCOL_VERSION, TIMING, type GatewayFrame, type GrantRef, type NodeFrame, type SlotInfo } from '@limner/shared';
 import { UnreachableError } from '../client/http.ts';
-import { ensureEnrolled, recoverCertificate, type EnrolOptions } from '../identity/enrol.ts';
+import { ensureEnrolled, recoverCertificate } from '../identity/enrol.ts';
 import { signHello } from '../identity/keys.ts';
 import { saveIdentity, type EnrolledIdentity } from '../identity/store.ts';
 import { sleep } from '../lib/backoff.ts';
 import { monotonicMs } from '../lib/clock.ts';
-import type { Logger } from '../lib/log.ts';
 import { UserError } from '../lib/user-error.ts';
-import type { LinkState } from '../link/reducer.ts';
 import { Link } from '../link/socket.ts';
-import type { StoredModel } from '../models/store.ts';
 import { DEFAULT_OUTBOX_LIMITS, openOutbox, type Outbox } from '../outbox/outbox.ts';
-import type { StartWorker } from '../slots/messages.ts';
-import type { SlotState } from '../slots/state.ts';
-import { Duty, type DutyAction, type DutyParts } from './duty.ts';
 import { Chores } from './chores.ts';
+import { heldModels, linkView, slotInfos } from './describe.ts';
+import { Duty, type DutyAction } from './duty.ts';
+import { Inventory } from './inventory.ts';
+import { enrolOptions, type AgentOptions } from './options.ts';
 import { Reporter } from './reporter.ts';
 import { FINISH_WITHIN_MS, tasksToHandBack } from './shutdown.ts';
 import type { NodeStatus } from './status.ts';
-import { coarse, Sampler, type Readings } from './telemetry.ts';
+import { freeBytes, Vitals } from './vitals.ts';
 import { Work } from './work.ts';
-
-export interface AgentOptions {
-	gateway: string;
-	stateDir: string;
-	name: string;
-	token?: string | undefined;
-	slots: number;
-	/** Slots share them out in turn. */
-	devices: readonly Device[];
-	engineName: string;
-	startWorker: StartWorker;
-	/** Pictures that a slot takes at a time until its engine says what it takes; 1 when absent. */
-	maxBatch?: number | undefined;
-	models: StoredModel[];
-	/** Folders that pulled models go into and lie in; the first one takes new ones. */
-	stores?: readonly string[] | undefined;
-	/** Whether its workspace may bring models and take them away; true when absent. */
-	mayPull?: boolean | undefined;
-	/** Looks for models again; answers the new list, or nothing when it is the old one. */
-	lookForModels?: (() => Promise<StoredModel[] | undefined>) | undefined;
-	/** Fetches a model that the pool asks for, and answers the models then; absent when the owner does not want that. */
-	fetchModel?: ((source: string, name: string) => Promise<StoredModel[]>) | undefined;
-	/** A task uses a model. */
-	onModelUsed?: ((name: string) => void) | undefined;
-	/** How often, in milliseconds. */
-	lookEveryMs?: number;
-	/** Hours in which the node works; always when absent. */
-	hours?: Pick<DutyParts, 'schedule' | 'now' | 'checkMs'> | undefined;
-	/** Bytes that finished pictures may take. */
-	maxDiskBytes?: number | undefined;
-	log: Logger;
-	onStatus?: (status: NodeStatus) => void;
-	/** The node cannot go on; the sentence says why and what to do. */
-	onHalt?: (sentence: string) => void;
-}
 
 const KEEP_ALIVE_MS = 5000;
 const RENEW_CHECK_MS = 6 * 60 * 60 * 1000;
 const STOP_POLL_MS = 100;
 const MODELS_MS = 10_000;
 const UPLOAD_WAIT_MS = 10_000;
-/** Free disk is told again when it changed by more than this share. */
-const DISK_SHARE = 0.1;
-
-const freeBytes = async (folder: string): Promise<number | undefined> => {
-	try {
-		const { bavail, bsize } = await statfs(folder);
-		return bavail * bsize;
-	} catch {
-		return undefined;
-	}
-};
-
 type Welcome = Extract<GatewayFrame, { t: 'welcome' }>;
 
 export class NodeAgent {
@@ -101,9 +42,8 @@ export class NodeAgent {
 	/** Replaced after a rest. */
 	#link: Link;
 	readonly #duty: Duty | undefined;
-	#models: StoredModel[];
-	#modelsTold = true;
-	#looking = false;
+	readonly #inventory: Inventory;
+	readonly #vitals: Vitals;
 	readonly #reporter: Reporter;
 	#identity: EnrolledIdentity;
 	#config: Welcome['config'] = {
@@ -117,20 +57,19 @@ export class NodeAgent {
 	#reason = '';
 	#slotCount: number;
 	#stopping = false;
-	#diskFree: number | undefined;
-	readonly #sampler = new Sampler();
-	#readings: Readings | undefined;
-	#told = '';
 	#timers: NodeJS.Timeout[] = [];
-	#telemetryAt = Number.NEGATIVE_INFINITY;
 
 	private constructor(options: AgentOptions, identity: EnrolledIdentity, outbox: Outbox, diskFree: number | undefined) {
 		this.#options = options;
-		this.#models = options.models;
 		this.#identity = identity;
 		this.#outbox = outbox;
 		this.#slotCount = options.slots;
-		this.#diskFree = diskFree;
+		const send = (frame: NodeFrame): boolean => this.#link.send(frame);
+		this.#inventory = new Inventory({ ...options, send });
+		this.#vitals = new Vitals(
+			{ folder: options.stateDir, slots: () => this.#slotInfos(), send, everyMs: () => this.#config.telemetryMs, monotonicMs },
+			diskFree,
+		);
 		this.#chores = this.#makeChores();
 		this.#work = this.#makeWork();
 		this.#reporter = new Reporter({
@@ -147,7 +86,7 @@ export class NodeAgent {
 	 * @throws {UserError} when the node cannot enrol or its state folder cannot be used
 	 */
 	static async start(options: AgentOptions): Promise<NodeAgent> {
-		const identity = await ensureEnrolled(enrolOptions(options));
+		const identity = await ensureEnrolled(enrolOptions(options, Date.now()));
 		const limits = { ...DEFAULT_OUTBOX_LIMITS, ...(options.maxDiskBytes === undefined ? {} : { maxBytes: options.maxDiskBytes }) };
 		const outbox = await openOutbox(join(options.stateDir, 'outbox'), { limits });
 		const agent = new NodeAgent(options, identity, outbox, await freeBytes(options.stateDir));
@@ -248,8 +187,8 @@ export class NodeAgent {
 		if (this.#duty === undefined) this.#link.start();
 		else this.#duty.start();
 		this.#timers.push(
-			setInterval(() => void this.#lookForModels(), this.#options.lookEveryMs ?? MODELS_MS).unref(),
-			setInterval(() => void this.#telemetry(), this.#config.telemetryMs).unref(),
+			setInterval(() => void this.#inventory.look(), this.#options.lookEveryMs ?? MODELS_MS).unref(),
+			setInterval(() => void this.#vitals.tell(), this.#config.telemetryMs).unref(),
 			setInterval(() => void this.#renewInTime(), RENEW_CHECK_MS).unref(),
 		);
 	}
@@ -262,13 +201,8 @@ export class NodeAgent {
 			stateDir: options.stateDir,
 			devices: () => options.devices,
 			engineName: options.engineName,
-			models: () => this.#models,
-			onModel: (change) => {
-				const name = 'came' in change ? change.came.name : change.gone;
-				const others = this.#models.filter((model) => model.name !== name);
-				this.#models = 'came' in change ? [...others, change.came] : others;
-				this.#modelsTold = this.#link.send({ t: 'telemetry', models: this.#models.map(({ info }) => info) });
-			},
+			models: () => this.#inventory.all(),
+			onModel: (change) => this.#inventory.change(change),
 		});
 	}
 
@@ -281,7 +215,7 @@ export class NodeAgent {
 			tmpDir: join(options.stateDir, 'tmp'),
 			gateway: () => options.gateway,
 			chores: this.#chores,
-			model: (name) => this.#models.find((model) => model.name === name),
+			model: (name) => this.#inventory.find(name),
 			send: (frame) => this.#link.send(frame),
 			sendPreview: (header, jpeg) => void this.#link.sendPreview(header, jpeg),
 			onChange: () => this.#changed(),
@@ -305,7 +239,7 @@ export class NodeAgent {
 			},
 			onNote: (note) => log.warn({ note }, 'link'),
 			renew: async () => {
-				this.#identity = await recoverCertificate(enrolOptions(this.#options));
+				this.#identity = await recoverCertificate(enrolOptions(this.#options, Date.now()));
 			},
 			isFinal: (error) => error instanceof UserError && !(error instanceof UnreachableError),
 		});
@@ -330,66 +264,13 @@ export class NodeAgent {
 		this.#tell();
 	}
 
-	/** Models come and go while the node runs. */
-	async #lookForModels(): Promise<void> {
-		if (this.#looking) return;
-		this.#looking = true;
-		try {
-			const found = await this.#options.lookForModels?.();
-			if (found !== undefined) {
-				this.#models = found;
-				this.#modelsTold = false;
-				this.#options.log.info({ models: found.map((model) => model.name) }, 'the models have changed');
-			}
-			// The next hello tells them anyway; on a standing connection it is now.
-			if (!this.#modelsTold) this.#modelsTold = this.#link.send({ t: 'telemetry', models: this.#models.map(({ info }) => info) });
-		} catch (error) {
-			this.#options.log.warn({ err: error }, 'the folders of models cannot be read');
-		} finally {
-			this.#looking = false;
-		}
-	}
-
-	/** A hint of the pool, which waits for nothing: taken while the node stands idle. */
-	async #prefetch(source: string, name: string): Promise<void> {
-		const { fetchModel, log } = this.#options;
-		if (fetchModel === undefined || this.#stopping || this.#models.some((model) => model.name === name)) return;
-		log.info({ source, model: name }, 'fetching a model that the pool asks for');
-		try {
-			this.#models = await fetchModel(source, name);
-			this.#modelsTold = this.#link.send({ t: 'telemetry', models: this.#models.map(({ info }) => info) });
-		} catch (error) {
-			log.warn({ err: error, model: name }, 'a model that the pool asks for was not fetched');
-		}
-	}
-
 	#slotInfos(): SlotInfo[] {
-		return this.#work.slots
-			.states()
-			.filter((state) => !state.retiring)
-			.map((state) => ({
-				id: state.id,
-				device: deviceOf(this.#options.devices, state.id),
-				engine: this.#options.engineName,
-				...this.#batchOf(state),
-				...(state.loaded === undefined ? {} : { loaded: state.loaded }),
-			}));
-	}
-
-	/** What a slot takes: what its engine measured, else what its owner allows. */
-	#batchOf({ capabilities, loaded }: SlotState): Pick<SlotInfo, 'maxBatch' | 'maxBatchPx' | 'warm'> {
-		const px = capabilities?.maxBatchPx;
-		const others = capabilities?.held.filter((name) => name !== loaded) ?? [];
-		return {
-			maxBatch: capabilities?.maxBatch ?? this.#options.maxBatch ?? 1,
-			...(px === undefined ? {} : { maxBatchPx: px }),
-			...(others.length === 0 ? {} : { warm: others }),
-		};
+		return slotInfos(this.#work.slots.states(), this.#options);
 	}
 
 	#hello(nonce: string, connId: string): NodeFrame {
 		const { keys, nodeId } = this.#identity;
-		const loaded = new Set(this.#work.slots.states().flatMap((state) => [state.loaded, ...(state.capabilities?.held ?? [])]));
+		const held = heldModels(this.#work.slots.states());
 		return {
 			t: 'hello',
 			v: PROTOCOL_VERSION,
@@ -401,10 +282,10 @@ export class NodeAgent {
 			agentVersion: LIMNER_VERSION,
 			platform: `${process.platform}-${process.arch}`,
 			slots: this.#slotInfos(),
-			models: this.#models.map(({ info }) => (loaded.has(info.name) ? { ...info, warm: true } : info)),
+			models: this.#inventory.infos().map((info) => (held.has(info.name) ? { ...info, warm: true } : info)),
 			memoryBytes: totalmem(),
 			taskTypes: this.#chores.taskTypes,
-			...(this.#diskFree === undefined ? {} : { diskFreeBytes: this.#diskFree }),
+			...this.#vitals.disk,
 			...this.#work.claims(),
 		};
 	}
@@ -432,7 +313,7 @@ export class NodeAgent {
 	}
 
 	#onOrder(frame: GatewayFrame): void {
-		if (frame.t === 'prefetch') void this.#prefetch(frame.source, frame.model);
+		if (frame.t === 'prefetch' && !this.#stopping) void this.#inventory.prefetch(frame.source, frame.model);
 		else if (frame.t === 'mode') {
 			this.#mode = frame.mode;
 			this.#modeReason = frame.mode === 'active' ? '' : frame.reason;
@@ -448,7 +329,7 @@ export class NodeAgent {
 	#welcomed(frame: Welcome): void {
 		this.#config = frame.config;
 		this.#mode = frame.mode;
-		this.#told = this.#telemetryText();
+		this.#vitals.saidHello();
 		this.#work.welcomed(frame.drop);
 		this.#reporter.reset();
 		if (this.#stopping) this.#link.send({ t: 'bye', reason: 'the node is stopping', abandoned: [] });
@@ -466,34 +347,13 @@ export class NodeAgent {
 
 	#changed(): void {
 		this.#reporter.poke();
-		if (this.#telemetryText() !== this.#told) void this.#telemetry();
+		void this.#vitals.changed();
 		this.#tell();
-	}
-
-	/** Coarse, so that only what matters to the scheduler is news. */
-	#telemetryText(): string {
-		const disk = this.#diskFree === undefined ? 0 : Math.round(Math.log(Math.max(1, this.#diskFree)) / DISK_SHARE);
-		return JSON.stringify([
-			this.#slotInfos().map(({ id, loaded, maxBatch, maxBatchPx, warm }) => [id, loaded, maxBatch, maxBatchPx, warm]),
-			disk,
-			coarse(this.#readings),
-		]);
-	}
-
-	async #telemetry(): Promise<void> {
-		const now = monotonicMs();
-		if (now - this.#telemetryAt < this.#config.telemetryMs) return;
-		this.#telemetryAt = now;
-		[this.#diskFree, this.#readings] = await Promise.all([freeBytes(this.#options.stateDir), this.#sampler.read()]);
-		const text = this.#telemetryText();
-		if (text === this.#told) return;
-		const disk = this.#diskFree === undefined ? {} : { diskFreeBytes: this.#diskFree };
-		if (this.#link.send({ t: 'telemetry', ...this.#readings, slots: this.#slotInfos(), ...disk })) this.#told = text;
 	}
 
 	async #renewInTime(): Promise<void> {
 		try {
-			this.#identity = await ensureEnrolled(enrolOptions(this.#options));
+			this.#identity = await ensureEnrolled(enrolOptions(this.#options, Date.now()));
 		} catch (error) {
 			this.#options.log.warn({ err: error }, 'the certificate could not be renewed');
 		}
@@ -503,20 +363,3 @@ export class NodeAgent {
 		this.#options.onStatus?.(this.status());
 	}
 }
-
-/** The device of a slot: slot 3 of two GPUs computes on the second one. */
-export const deviceOf = (devices: readonly Device[], slotId: string): Device =>
-	devices[Number(slotId) % Math.max(1, devices.length)] ?? { kind: 'cpu', name: 'CPU' };
-
-const enrolOptions = (options: AgentOptions): EnrolOptions => ({
-	gateway: options.gateway,
-	stateDir: options.stateDir,
-	name: options.name,
-	token: options.token,
-	now: Date.now(),
-});
-
-const linkView = (state: LinkState): NodeStatus['link'] => {
-	if (state.phase === 'online' || state.phase === 'stopped') return state.phase;
-	return state.phase === 'backoff' ? 'offline' : 'connecting';
-};

@@ -7,7 +7,8 @@ import { mkdirSync } from 'node:fs';
 import { silentLog } from '../lib/log.ts';
 import { mockModel } from '../models/store.ts';
 import { inProcessWorkers } from '../slots/workers.ts';
-import { NodeAgent, type AgentOptions } from './agent.ts';
+import { NodeAgent } from './agent.ts';
+import type { AgentOptions } from './options.ts';
 
 export interface MockNodeOptions {
 	gateway: string;
