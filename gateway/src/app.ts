@@ -30,6 +30,7 @@ import { keysRoutes } from './routes/keys/index.ts';
 import { metricsRoutes } from './routes/metrics/index.ts';
 import { modelsRoutes } from './routes/models/index.ts';
 import { nodesRoutes } from './routes/nodes/index.ts';
+import { oauthRoutes } from './routes/oauth/index.ts';
 import { objectsRoutes } from './routes/objects/index.ts';
 import { openapiRoutes } from './routes/openapi/index.ts';
 import { resultsRoutes } from './routes/results/index.ts';
@@ -92,6 +93,7 @@ export const createApp = (): OpenAPIHono<AppEnv> => {
 	app.route('/api/v1/keys', keysRoutes);
 	app.route('/api/v1/workspaces', workspacesRoutes);
 	app.route('/api/v1/invitations', invitationsRoutes);
+	app.route('/', oauthRoutes());
 	mountDialects(app);
 	return app;
 };

@@ -226,6 +226,41 @@ export interface NewSession {
 	account: AccountView;
 }
 
+/** What a person let a client of OAuth do. */
+export interface OAuthGrant {
+	clientId: string;
+	clientName: string;
+	/** Audience of its access tokens. */
+	resource: string;
+	ws: string;
+	scopes: string[];
+}
+
+/** What an authorization code stands for. */
+export interface CodeInput {
+	grant: OAuthGrant;
+	redirectUri: string;
+	/** PKCE, S256. */
+	challenge: string;
+}
+
+/** What comes with a code at its redemption. */
+export interface CodeProof {
+	clientId: string;
+	redirectUri: string;
+	/** S256 of the verifier. */
+	challenge: string;
+	/** Absent: the one of the authorization. */
+	resource?: string;
+}
+
+export interface GrantSession {
+	sessionId: string;
+	refreshToken: string;
+	accountId: string;
+	grant: OAuthGrant;
+}
+
 export interface SessionView {
 	id: string;
 	createdAt: number;
@@ -246,7 +281,15 @@ export interface AccountRpc {
 	beginSignIn(): Promise<Result<{ phc: string | null }>>;
 	/** The password was right. `phc`: a new hash, when the old one has outdated parameters. */
 	signedIn(input: { phc?: string; agent: string }): Promise<Result<NewSession>>;
+	/** The password was right, without a session: failed attempts are forgotten. */
+	passwordWasRight(phc?: string): Promise<void>;
+	/** A person's own sessions only. */
 	refresh(sessionId: string, tokenHash: string): Promise<Result<NewSession>>;
+	/** Sessions of the client of OAuth only. */
+	refreshGrant(sessionId: string, tokenHash: string, clientId: string): Promise<Result<GrantSession>>;
+	createCode(input: CodeInput): Promise<Result<{ code: string }>>;
+	/** Once; a second use ends the session of the first. */
+	redeemCode(id: string, codeHash: string, proof: CodeProof): Promise<Result<GrantSession>>;
 	/** Whether a session is alive, and whose it is. */
 	session(sessionId: string): Promise<Result<{ account: AccountView }>>;
 	sessions(): Promise<SessionView[]>;

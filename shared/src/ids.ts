@@ -121,28 +121,30 @@ export const ALLOCATION_ID_PATTERN = new RegExp(`^alloc_[${ALPHABET}]{16}$`);
 /** Account ids: the SHA-256 of the lower-cased e-mail address in base32, so that an id names its Durable Object. */
 export const ACCOUNT_ID_PATTERN = new RegExp(`^acct_[${ALPHABET}]{52}$`);
 
-/** Parts of a one-time secret `<kind>_<owner>_<id>_<secret>`: invitations, password resets, refresh tokens. */
+/** Parts of a one-time secret `<kind>_<owner>_<id>_<secret>`: invitations, password resets, refresh tokens, authorization codes. */
 export interface OneTimeParts {
 	owner: string;
 	id: string;
 }
 
-const ONE_TIME = new RegExp(`^(li|lp|lr)_([a-z0-9-]{1,64})_([${ALPHABET}]{8})_[${ALPHABET}]{52}$`);
+export type OneTimeKind = 'lc' | 'li' | 'lp' | 'lr';
+
+const ONE_TIME = new RegExp(`^(lc|li|lp|lr)_([a-z0-9-]{1,64})_([${ALPHABET}]{8})_[${ALPHABET}]{52}$`);
 
 /**
  * A one-time secret.
- * @param kind li = invitation of a workspace, lp = password reset, lr = refresh token of an account
+ * @param kind lc = authorization code, li = invitation of a workspace, lp = password reset, lr = refresh token of an account
  * @param owner workspace id, or the base32 part of an account id
  * @param random at least 37 random bytes
  */
-export const newOneTime = (kind: 'li' | 'lp' | 'lr', owner: string, random: Uint8Array): { text: string; id: string } => {
+export const newOneTime = (kind: OneTimeKind, owner: string, random: Uint8Array): { text: string; id: string } => {
 	if (random.length < 37) throw new RangeError('newOneTime needs 37 random bytes');
 	const id = base32(random.subarray(0, 5));
 	return { text: `${kind}_${owner}_${id}_${base32(random.subarray(5, 37))}`, id };
 };
 
 /** Reads a one-time secret without checking it. */
-export const parseOneTime = (kind: 'li' | 'lp' | 'lr', text: string): OneTimeParts | undefined => {
+export const parseOneTime = (kind: OneTimeKind, text: string): OneTimeParts | undefined => {
 	const match = ONE_TIME.exec(text);
 	return match !== null && match[1] === kind ? { owner: match[2] as string, id: match[3] as string } : undefined;
 };

@@ -226,6 +226,30 @@ export const ACCOUNT_LIMITS = {
 	signingKeyMs: 30 * DAY_MS,
 } as const;
 
+/** OAuth for MCP clients. */
+export const OAUTH_LIMITS = {
+	/** From the sign-in page to the last click. */
+	pageTtlMs: 10 * MINUTE_MS,
+	/** RFC 6749 asks for at most ten minutes; a client redeems its code at once. */
+	codeTtlMs: MINUTE_MS,
+	/** Used codes are known for this long, so that a second use ends the session of the first. */
+	codeKeepMs: HOUR_MS,
+	codesMax: 20,
+	clientTtlMs: 5 * 365 * DAY_MS,
+	clientNameChars: 100,
+	redirectsMax: 16,
+	redirectChars: 500,
+	/** A client id is an address, or signed metadata. */
+	clientIdChars: 8000,
+	stateChars: 4000,
+	formBytes: 32 * KIB,
+	/** The draft asks for a bound of 5 KB; some clients list more addresses than fit. */
+	documentBytes: 16 * KIB,
+	documentMs: 5 * SECOND_MS,
+	documentCacheMs: 5 * MINUTE_MS,
+	documentCacheEntries: 200,
+} as const;
+
 /** Argon2id parameters (OWASP Password Storage Cheat Sheet: m = 19 MiB, t = 2, p = 1). */
 export const ARGON2 = { memoryKib: 19 * KIB, iterations: 2, parallelism: 1, hashBytes: 32, saltBytes: 16 } as const;
 

@@ -1,7 +1,16 @@
 import { describe, expect, it } from 'vitest';
 import { FieldError, LimnerError, ProblemDetails, PROBLEMS, type ProblemCode, refuse, statusOf, toError } from './errors.ts';
 import { resolveScheduler, SCHEDULER_NAMES, SCHEDULERS } from './schedulers.ts';
-import { DashboardTicket, NodeCertificate, ObjectTicket, ResultTicket, StreamTicket } from './tickets.ts';
+import {
+	DashboardTicket,
+	NodeCertificate,
+	OAuthClientTicket,
+	OAuthConsentTicket,
+	OAuthRequestTicket,
+	ObjectTicket,
+	ResultTicket,
+	StreamTicket,
+} from './tickets.ts';
 
 describe('errors', () => {
 	const codes = Object.keys(PROBLEMS) as ProblemCode[];
@@ -91,7 +100,11 @@ describe('schedulers', () => {
 });
 
 describe('signed claims', () => {
+	const asked = { client: 'c', name: 'Chat', redirect: 'https://c.example/', state: '', challenge: 'x', resource: 'r', scopes: [], exp: 1 };
 	const claims = [
+		[OAuthClientTicket, { k: 'oauth-client', name: 'Chat', redirects: ['https://c.example/'], exp: 1 }],
+		[OAuthRequestTicket, { k: 'oauth-request', ...asked }],
+		[OAuthConsentTicket, { k: 'oauth-consent', ...asked, account: 'acct_x' }],
 		[ResultTicket, { k: 'result', ws: 'main', job: 'job_x', i: 0, e: 1, node: 'node_x', w: 128, h: 128, s: 7, ct: 'image/png', exp: 1 }],
 		[NodeCertificate, { k: 'node', node: 'node_x', key: 'AA', ws: 'main', trust: 'own', shard: 0, name: 'attic-pc', exp: 1 }],
 		[ObjectTicket, { k: 'object', ws: 'main', key: 'w/main/x', ct: 'image/png', exp: 1 }],

@@ -62,4 +62,40 @@ export type StreamTicket = z.infer<typeof StreamTicket>;
 export const DashboardTicket = z.object({ k: z.literal('dashboard'), ws: z.string(), exp: z.int() });
 export type DashboardTicket = z.infer<typeof DashboardTicket>;
 
-export type Claims = ResultTicket | NodeCertificate | ObjectTicket | StreamTicket | DashboardTicket;
+/** What a client of OAuth registered, which is its client id: nothing is stored for clients (RFC 7591, appendix A.5.2). */
+export const OAuthClientTicket = z.object({
+	k: z.literal('oauth-client'),
+	name: z.string(),
+	redirects: z.array(z.string()),
+	exp: z.int(),
+});
+export type OAuthClientTicket = z.infer<typeof OAuthClientTicket>;
+
+/** A checked authorization request, carried by the sign-in page. */
+export const OAuthRequestTicket = z.object({
+	k: z.literal('oauth-request'),
+	client: z.string(),
+	name: z.string(),
+	redirect: z.string(),
+	/** Empty when the client sent none. */
+	state: z.string(),
+	challenge: z.string(),
+	resource: z.string(),
+	scopes: z.array(z.string()),
+	exp: z.int(),
+});
+export type OAuthRequestTicket = z.infer<typeof OAuthRequestTicket>;
+
+/** The same, after the person has given the password; carried by the consent page. */
+export const OAuthConsentTicket = OAuthRequestTicket.extend({ k: z.literal('oauth-consent'), account: z.string() });
+export type OAuthConsentTicket = z.infer<typeof OAuthConsentTicket>;
+
+export type Claims =
+	| ResultTicket
+	| NodeCertificate
+	| ObjectTicket
+	| StreamTicket
+	| DashboardTicket
+	| OAuthClientTicket
+	| OAuthRequestTicket
+	| OAuthConsentTicket;

@@ -6,11 +6,22 @@
  */
 import { DurableObject } from 'cloudflare:workers';
 import { randomBytes } from 'node:crypto';
-import { ACCOUNT_LIMITS as L, newOneTime, refuse, type Refusal, type Result } from '@limner/shared';
+import { ACCOUNT_LIMITS as L, newOneTime, OAUTH_LIMITS as O, refuse, type Refusal, type Result } from '@limner/shared';
 import { sha256Hex } from '../lib/canonical.ts';
 import { isMigrated, migrate } from '../lib/migrations.ts';
-import type { AccountRpc, AccountView, Membership, NewSession, SessionView } from '../rpc.ts';
+import type {
+	AccountRpc,
+	AccountView,
+	CodeInput,
+	CodeProof,
+	GrantSession,
+	Membership,
+	NewSession,
+	OAuthGrant,
+	SessionView,
+} from '../rpc.ts';
 import { sameHash } from '../workspace/keys.ts';
+import { codeFromSql, decideCode, type CodeSql } from './codes.ts';
 import { ACCOUNT_MIGRATIONS, sessionFromSql, sessionValues, type AccountSql, type SessionSql } from './schema.ts';
 import { decideRefresh, isAlive, type SessionRow } from './sessions.ts';
 import { beginAttempt, NO_ATTEMPTS, type Attempts } from './throttle.ts';
@@ -67,10 +78,16 @@ export class Account extends DurableObject<Cloudflare.Env> implements AccountRpc
 		if (!this.#exists) return gone();
 		this.#remember(NO_ATTEMPTS);
 		if (input.phc !== undefined) this.#sql.exec('UPDATE account SET phc = ?', input.phc);
-		return this.#newSession(input.agent);
+		return { ok: true, ...this.#newSession(input.agent, null), account: this.#view() };
 	}
 
-	#newSession(agent: string): Result<NewSession> {
+	async passwordWasRight(phc?: string): Promise<void> {
+		if (!this.#exists) return;
+		this.#remember(NO_ATTEMPTS);
+		if (phc !== undefined) this.#sql.exec('UPDATE account SET phc = ?', phc);
+	}
+
+	#newSession(agent: string, oauth: OAuthGrant | null): { sessionId: string; refreshToken: string } {
 		const now = Date.now();
 		const { id: account } = this.#mustRow();
 		const made = newOneTime('lr', account.slice('acct_'.length), randomBytes(RANDOM_BYTES));
@@ -84,6 +101,7 @@ export class Account extends DurableObject<Cloudflare.Env> implements AccountRpc
 			expiresAt: now + L.refreshTokenTtlMs,
 			revokedAt: null,
 			agent: agent.slice(0, 200),
+			oauth,
 		};
 		this.ctx.storage.transactionSync(() => {
 			this.#sql.exec('DELETE FROM sessions WHERE expires_at <= ? OR revoked_at <= ?', now, now - L.accessTokenTtlMs);
@@ -92,24 +110,76 @@ export class Account extends DurableObject<Cloudflare.Env> implements AccountRpc
 				L.sessionsMax - 1,
 			);
 			this.#sql.exec(
-				'INSERT INTO sessions (id, hash, prev_hash, rotated_at, created_at, used_at, expires_at, revoked_at, agent) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)',
+				'INSERT INTO sessions (id, hash, prev_hash, rotated_at, created_at, used_at, expires_at, revoked_at, agent, oauth) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
 				...sessionValues(session),
 			);
 		});
-		return { ok: true, sessionId: made.id, refreshToken: made.text, account: this.#view() };
+		return { sessionId: made.id, refreshToken: made.text };
 	}
 
 	async refresh(sessionId: string, tokenHash: string): Promise<Result<NewSession>> {
+		const rotated = this.#rotate(sessionId, tokenHash, undefined);
+		return rotated.ok ? { ok: true, sessionId, refreshToken: rotated.refreshToken, account: this.#view() } : rotated;
+	}
+
+	async refreshGrant(sessionId: string, tokenHash: string, clientId: string): Promise<Result<GrantSession>> {
+		const rotated = this.#rotate(sessionId, tokenHash, clientId);
+		if (!rotated.ok) return rotated;
+		const { refreshToken, session } = rotated;
+		if (session.oauth === null) throw new Error('a rotated session of a client has no grant');
+		return { ok: true, sessionId, refreshToken, accountId: this.#mustRow().id, grant: session.oauth };
+	}
+
+	/** @param clientId whose session it must be; absent = a person's own, so that neither's token is good for the other */
+	#rotate(sessionId: string, tokenHash: string, clientId: string | undefined): Result<{ refreshToken: string; session: SessionRow }> {
 		if (!this.#exists) return gone();
+		const known = this.#session(sessionId);
+		if (known?.oauth?.clientId !== clientId) return refuse('unauthorized', 'the refresh token is not for this client');
 		const made = newOneTime('lr', this.#mustRow().id.slice('acct_'.length), randomBytes(RANDOM_BYTES));
 		// The id stays that of the session, so that the token says which session it is of.
 		const text = made.text.replace(`_${made.id}_`, `_${sessionId}_`);
-		const decision = decideRefresh(this.#session(sessionId), tokenHash, sha256Hex(text), sameHash, Date.now());
+		const decision = decideRefresh(known, tokenHash, sha256Hex(text), sameHash, Date.now());
 		if (decision.kind === 'refused') return decision.refusal;
 		this.#writeSession(decision.session);
 		if (decision.kind === 'reused')
 			return refuse('unauthorized', 'the refresh token was used before; its session has been ended, sign in again');
-		return { ok: true, sessionId, refreshToken: text, account: this.#view() };
+		return { ok: true, refreshToken: text, session: decision.session };
+	}
+
+	async createCode(input: CodeInput): Promise<Result<{ code: string }>> {
+		if (!this.#exists) return gone();
+		const now = Date.now();
+		const made = newOneTime('lc', this.#mustRow().id.slice('acct_'.length), randomBytes(RANDOM_BYTES));
+		this.#sql.exec('DELETE FROM codes WHERE expires_at <= ?', now - O.codeKeepMs);
+		this.#sql.exec('DELETE FROM codes WHERE id IN (SELECT id FROM codes ORDER BY expires_at DESC LIMIT -1 OFFSET ?)', O.codesMax - 1);
+		this.#sql.exec(
+			'INSERT INTO codes (id, hash, body, expires_at) VALUES (?, ?, ?, ?)',
+			made.id,
+			sha256Hex(made.text),
+			JSON.stringify(input),
+			now + O.codeTtlMs,
+		);
+		return { ok: true, code: made.text };
+	}
+
+	/** One turn: a code cannot be used twice in parallel. */
+	async redeemCode(id: string, codeHash: string, proof: CodeProof): Promise<Result<GrantSession>> {
+		if (!this.#exists) return gone();
+		const row = this.#sql.exec<CodeSql>('SELECT * FROM codes WHERE id = ?', id).toArray()[0];
+		const decision = decideCode(row && codeFromSql(row), codeHash, proof, sameHash, Date.now());
+		if (decision.kind === 'unknown') return decision.refusal;
+		if (decision.kind === 'replayed') {
+			await this.revokeSession(decision.session);
+			return decision.refusal;
+		}
+		if (decision.kind === 'spoilt') {
+			this.#sql.exec("UPDATE codes SET session = '' WHERE id = ?", id);
+			return decision.refusal;
+		}
+		const { grant } = decision;
+		const session = this.#newSession(`${grant.clientName} (OAuth)`, grant);
+		this.#sql.exec('UPDATE codes SET session = ? WHERE id = ?', session.sessionId, id);
+		return { ok: true, ...session, accountId: this.#mustRow().id, grant };
 	}
 
 	async session(sessionId: string): Promise<Result<{ account: AccountView }>> {
@@ -155,6 +225,7 @@ export class Account extends DurableObject<Cloudflare.Env> implements AccountRpc
 		this.ctx.storage.transactionSync(() => {
 			this.#sql.exec('UPDATE account SET phc = ?', phc);
 			this.#sql.exec('DELETE FROM resets');
+			this.#sql.exec('DELETE FROM codes');
 			this.#revokeOthers(keepSession);
 		});
 		this.#remember(NO_ATTEMPTS);
@@ -239,7 +310,7 @@ export class Account extends DurableObject<Cloudflare.Env> implements AccountRpc
 	#writeSession(session: SessionRow): void {
 		const [id = null, ...values] = sessionValues(session);
 		this.#sql.exec(
-			'UPDATE sessions SET hash = ?, prev_hash = ?, rotated_at = ?, created_at = ?, used_at = ?, expires_at = ?, revoked_at = ?, agent = ? WHERE id = ?',
+			'UPDATE sessions SET hash = ?, prev_hash = ?, rotated_at = ?, created_at = ?, used_at = ?, expires_at = ?, revoked_at = ?, agent = ?, oauth = ? WHERE id = ?',
 			...values,
 			id,
 		);

@@ -3,6 +3,7 @@
  * @module
  */
 import type { Migration } from '../lib/migrations.ts';
+import type { OAuthGrant } from '../rpc.ts';
 import type { SessionRow } from './sessions.ts';
 
 /** Append only. */
@@ -20,6 +21,14 @@ CREATE TABLE sessions (
 ) WITHOUT ROWID;
 CREATE TABLE memberships (ws TEXT PRIMARY KEY, role TEXT NOT NULL, joined_at INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE resets (id TEXT PRIMARY KEY, hash TEXT NOT NULL, expires_at INTEGER NOT NULL) WITHOUT ROWID;`,
+	},
+	{
+		name: '0002-oauth',
+		sql: `
+ALTER TABLE sessions ADD COLUMN oauth TEXT;
+CREATE TABLE codes (
+	id TEXT PRIMARY KEY, hash TEXT NOT NULL, body TEXT NOT NULL, expires_at INTEGER NOT NULL, session TEXT
+) WITHOUT ROWID;`,
 	},
 ];
 
@@ -44,6 +53,7 @@ export type SessionSql = {
 	expires_at: number;
 	revoked_at: number | null;
 	agent: string;
+	oauth: string | null;
 };
 
 export const sessionFromSql = (sql: SessionSql): SessionRow => ({
@@ -56,6 +66,7 @@ export const sessionFromSql = (sql: SessionSql): SessionRow => ({
 	expiresAt: sql.expires_at,
 	revokedAt: sql.revoked_at,
 	agent: sql.agent,
+	oauth: sql.oauth === null ? null : (JSON.parse(sql.oauth) as OAuthGrant),
 });
 
 /** Values in the order of the columns. */
@@ -69,4 +80,5 @@ export const sessionValues = (row: SessionRow): (string | number | null)[] => [
 	row.expiresAt,
 	row.revokedAt,
 	row.agent,
+	row.oauth === null ? null : JSON.stringify(row.oauth),
 ];

@@ -21,19 +21,38 @@ export const limitSignIns = async (c: AppContext): Promise<void> => {
 const agentOf = (c: AppContext): string => (c.req.header('user-agent') ?? 'unknown').slice(0, 200);
 
 /**
- * Checks a password and opens a session. Unknown addresses and wrong passwords cannot be told apart, by answer or time.
+ * Checks a password. Unknown addresses and wrong passwords cannot be told apart, by answer or time.
+ * @returns the account, and the hash to keep when the old one has outdated parameters
  * @throws {LimnerError} `unauthorized`, `rate_limited`
  */
-export const signIn = async (c: AppContext, email: string, password: string): Promise<NewSession> => {
+const checkPassword = async (c: AppContext, email: string, password: string): Promise<{ id: string; phc?: string }> => {
 	await limitSignIns(c);
 	const id = accountIdOf(email);
 	const begun = await accountOf(c.env, id).beginSignIn();
 	if (!begun.ok) throw toError(begun);
 	if (!(await verifyPassword(begun.phc, password))) throw await refuseAuthentication(c, 'the e-mail address or the password is wrong');
-	const phc = begun.phc !== null && isOutdated(begun.phc) ? await hashPassword(password) : undefined;
-	const session = await accountOf(c.env, id).signedIn({ agent: agentOf(c), ...(phc === undefined ? {} : { phc }) });
+	return begun.phc !== null && isOutdated(begun.phc) ? { id, phc: await hashPassword(password) } : { id };
+};
+
+/**
+ * Checks a password and opens a session.
+ * @throws {LimnerError} `unauthorized`, `rate_limited`
+ */
+export const signIn = async (c: AppContext, email: string, password: string): Promise<NewSession> => {
+	const { id, ...rehashed } = await checkPassword(c, email, password);
+	const session = await accountOf(c.env, id).signedIn({ agent: agentOf(c), ...rehashed });
 	if (!session.ok) throw toError(session);
 	return session;
+};
+
+/**
+ * Checks a password without opening a session, and answers the account's id.
+ * @throws {LimnerError} `unauthorized`, `rate_limited`
+ */
+export const provePassword = async (c: AppContext, email: string, password: string): Promise<string> => {
+	const { id, phc } = await checkPassword(c, email, password);
+	await accountOf(c.env, id).passwordWasRight(phc);
+	return id;
 };
 
 /**
@@ -45,6 +64,7 @@ export const confirmPassword = async (c: AppContext, accountId: string, password
 	const begun = await accountOf(c.env, accountId).beginSignIn();
 	if (!begun.ok) throw toError(begun);
 	if (!(await verifyPassword(begun.phc, password))) throw new LimnerError('forbidden', { detail: 'the password is wrong' });
+	await accountOf(c.env, accountId).passwordWasRight();
 };
 
 /** Account id in a refresh or reset token, with the id of the token. */
@@ -119,7 +139,8 @@ const chosenScopes = (given: readonly string[], wanted: readonly string[] | unde
 	return narrowScopes(given, wanted);
 };
 
-const memberPrincipal = async (c: AppContext, ws: string, accountId: string): Promise<Result<{ principal: Principal }>> =>
+/** What a person may do in a workspace. */
+export const memberPrincipal = async (c: AppContext, ws: string, accountId: string): Promise<Result<{ principal: Principal }>> =>
 	ws === ''
 		? refuse('not_found')
 		: idempotent(

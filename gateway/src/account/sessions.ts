@@ -4,6 +4,7 @@
  * @module
  */
 import { ACCOUNT_LIMITS as L, refuse, type Refusal } from '@limner/shared';
+import type { OAuthGrant } from '../rpc.ts';
 
 /** A session as its row keeps it. Times are milliseconds since the epoch; hashes are SHA-256 in hex. */
 export interface SessionRow {
@@ -18,6 +19,8 @@ export interface SessionRow {
 	revokedAt: number | null;
 	/** What the caller said it was, for the list of sessions. */
 	agent: string;
+	/** What a client of OAuth was allowed; `null` for a person's own session. */
+	oauth: OAuthGrant | null;
 }
 
 export const isAlive = (session: SessionRow | undefined, nowMs: number): session is SessionRow =>

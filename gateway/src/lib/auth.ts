@@ -10,7 +10,7 @@ import type { Principal, TokenCaller } from '../rpc.ts';
 import { BoundedCache } from './cache.ts';
 import { sha256Hex } from './canonical.ts';
 import { baseUrl, type AppContext, type AppEnv } from './context.ts';
-import { looksLikeToken, verifyToken, type AccessClaims } from './jwt.ts';
+import { AUDIENCE, looksLikeToken, verifyToken, type AccessClaims } from './jwt.ts';
 import { accountOf, idempotent, workspaceOf } from './stubs.ts';
 
 export { hasScope } from '@limner/shared';
@@ -134,8 +134,8 @@ const askOwner = (c: AppContext, claims: AccessClaims): Promise<Result<{ princip
 		: askAccount(c, claims, claims.sid ?? '');
 
 /** A token narrows what its key or member may do now; it never widens it. */
-const authenticateToken = async (c: AppContext, token: string): Promise<Principal> => {
-	const verified = await verifyToken(c.env.LIMNER_SECRET, token, issuerOf(c), Date.now());
+const authenticateToken = async (c: AppContext, token: string, audience: string): Promise<Principal> => {
+	const verified = await verifyToken(c.env.LIMNER_SECRET, token, issuerOf(c), Date.now(), audience);
 	if (!verified.ok) throw await refuseAuthentication(c, verified.why);
 	const { claims } = verified;
 	const principal = await remembered(c, `${claims.sub}/${claims.sid ?? ''}/${claims.ws}`, () => askOwner(c, claims));
@@ -144,14 +144,15 @@ const authenticateToken = async (c: AppContext, token: string): Promise<Principa
 
 /**
  * Who is calling.
+ * @param audience that an access token must be made for
  * @throws {LimnerError} `unauthorized`, `rate_limited`, or what the Workspace answers
  */
-export const authenticate = async (c: AppContext): Promise<Principal> => {
+export const authenticate = async (c: AppContext, audience: string = AUDIENCE): Promise<Principal> => {
 	const key = readApiKey(c.req.raw.headers);
 	if (key === undefined) {
 		throw await refuseAuthentication(c, 'send an API key: "Authorization: Bearer lk_…" or "X-API-Key: lk_…"');
 	}
-	return looksLikeToken(key) ? authenticateToken(c, key) : authenticateKey(c, key);
+	return looksLikeToken(key) ? authenticateToken(c, key, audience) : authenticateKey(c, key);
 };
 
 /** Name of who acts, for histories and the ledger. */

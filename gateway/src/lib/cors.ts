@@ -16,6 +16,8 @@ const EXPOSED =
 	'X-Request-Id, Location, Retry-After, Idempotency-Replayed, Limner-Queue, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, ETag, Content-Disposition, Mcp-Session-Id';
 const MAX_AGE_S = 600;
 
+const OWN_RULES = /^\/(?:mcp$|oauth\/|\.well-known\/oauth-)/;
+
 const LOOPBACK = /^https?:\/\/(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d{1,5})?$/;
 
 export interface CorsSettings {
@@ -63,8 +65,8 @@ const preflight = (origin: string): Response =>
 /** Answers preflights, and lets allowed origins read answers. */
 export const cors = createMiddleware<AppEnv>(async (c, next) => {
 	const origin = c.req.header('origin');
-	// MCP lets pages of this machine in always, so its own rules answer for its path.
-	if (origin === undefined || c.req.path === '/mcp') return next();
+	// MCP lets pages of this machine in always, and OAuth any page, so their own rules answer for their paths.
+	if (origin === undefined || OWN_RULES.test(c.req.path)) return next();
 	const allowed = isAllowedOrigin(origin, settingsOf(c));
 	if (c.req.method === 'OPTIONS' && c.req.header('access-control-request-method') !== undefined) {
 		return allowed ? preflight(origin) : refused(c, origin);

@@ -11,6 +11,7 @@ import { z } from 'zod';
 import { BoundedCache } from './cache.ts';
 
 const ALG = 'EdDSA';
+/** Audience of tokens for the API itself. Those of OAuth clients name the address of `/mcp` (RFC 8707). */
 export const AUDIENCE = 'limner-api';
 /** Clocks of isolates differ by less than this. */
 const TOLERANCE_S = 5;
@@ -69,18 +70,24 @@ export type AccessClaims = z.infer<typeof AccessClaims>;
 
 export interface TokenInput extends Omit<AccessClaims, 'exp'> {
 	issuer: string;
+	/** {@link AUDIENCE} when absent. */
+	audience?: string;
 	ttlMs: number;
 }
 
 /** Makes a token. */
-export const signToken = async (secret: string, { issuer, ttlMs, sub, ...claims }: TokenInput, nowMs: number): Promise<string> => {
+export const signToken = async (
+	secret: string,
+	{ issuer, audience = AUDIENCE, ttlMs, sub, ...claims }: TokenInput,
+	nowMs: number,
+): Promise<string> => {
 	const { kid, privateJwk } = signingKey(secret, periodOf(nowMs));
 	const seconds = Math.floor(nowMs / 1000);
 	return new SignJWT(claims)
 		.setProtectedHeader({ alg: ALG, kid, typ: 'JWT' })
 		.setSubject(sub)
 		.setIssuer(issuer)
-		.setAudience(AUDIENCE)
+		.setAudience(audience)
 		.setIssuedAt(seconds)
 		.setJti(crypto.randomUUID())
 		.setExpirationTime(seconds + Math.floor(ttlMs / 1000))
@@ -100,7 +107,13 @@ const reasonOf = (error: unknown): string => {
 };
 
 /** Checks algorithm, key, signature, issuer, audience and expiry, in that order of jose; only EdDSA is taken. */
-export const verifyToken = async (secret: string, token: string, issuer: string, nowMs: number): Promise<TokenCheck> => {
+export const verifyToken = async (
+	secret: string,
+	token: string,
+	issuer: string,
+	nowMs: number,
+	audience: string = AUDIENCE,
+): Promise<TokenCheck> => {
 	try {
 		const { payload } = await jwtVerify(
 			token,
@@ -110,7 +123,7 @@ export const verifyToken = async (secret: string, token: string, issuer: string,
 				if (found === undefined) throw new errors.JWKSNoMatchingKey();
 				return importJWK(found.publicJwk as Parameters<typeof importJWK>[0], ALG);
 			},
-			{ algorithms: [ALG], issuer, audience: AUDIENCE, clockTolerance: TOLERANCE_S, currentDate: new Date(nowMs), typ: 'JWT' },
+			{ algorithms: [ALG], issuer, audience, clockTolerance: TOLERANCE_S, currentDate: new Date(nowMs), typ: 'JWT' },
 		);
 		const parsed = AccessClaims.safeParse(payload);
 		return parsed.success ? { ok: true, claims: parsed.data } : { ok: false, why: 'the access token is not valid' };

@@ -26,7 +26,7 @@ const SECRETS: readonly (readonly [RegExp, string])[] = [
 	[/\/(results|objects)\/[^/\s?"']+/gi, '/$1/<ticket>'],
 	[/lk_([a-z0-9-]+)_([a-z0-9]+)_[A-Za-z0-9-]+/g, 'lk_$1_$2_<secret>'],
 	[/jt_([a-z0-9]+)_[A-Za-z0-9]+/g, 'jt_$1_<secret>'],
-	[/\b(li|lp|lr)_([a-z0-9-]+)_([a-z0-9]{8})_[a-z0-9]+/g, '$1_$2_$3_<secret>'],
+	[/\b(lc|li|lp|lr)_([a-z0-9-]+)_([a-z0-9]{8})_[a-z0-9]+/g, '$1_$2_$3_<secret>'],
 	[/\beyJ[\w-]+\.[\w-]+\.[\w-]+/g, '<token>'],
 	// Anything signed, wherever it stands: base64url, a dot, an HMAC-SHA256 of 43 characters.
 	[/[\w-]{20,}\.[\w-]{43}(?![\w-])/g, '<signed>'],

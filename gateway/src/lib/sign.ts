@@ -5,7 +5,17 @@
  * @module
  */
 import { createHmac, timingSafeEqual } from 'node:crypto';
-import { DashboardTicket, NodeCertificate, ObjectTicket, ResultTicket, StreamTicket, type Claims } from '@limner/shared';
+import {
+	DashboardTicket,
+	NodeCertificate,
+	OAuthClientTicket,
+	OAuthConsentTicket,
+	OAuthRequestTicket,
+	ObjectTicket,
+	ResultTicket,
+	StreamTicket,
+	type Claims,
+} from '@limner/shared';
 
 const SCHEMAS = {
 	result: ResultTicket,
@@ -13,6 +23,9 @@ const SCHEMAS = {
 	object: ObjectTicket,
 	stream: StreamTicket,
 	dashboard: DashboardTicket,
+	'oauth-client': OAuthClientTicket,
+	'oauth-request': OAuthRequestTicket,
+	'oauth-consent': OAuthConsentTicket,
 } as const;
 type Kind = Claims['k'];
 type ClaimsOf<K extends Kind> = Extract<Claims, { k: K }>;

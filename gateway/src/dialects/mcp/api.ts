@@ -4,7 +4,9 @@
  * @module
  */
 import { LimnerError, ProblemDetails, type FieldError, type ProblemCode, PROBLEMS } from '@limner/shared';
+import { issuerOf, readApiKey } from '../../lib/auth.ts';
 import type { AppContext, AppEnv } from '../../lib/context.ts';
+import { looksLikeToken, signToken } from '../../lib/jwt.ts';
 import type { Hono } from 'hono';
 
 export type FetchApp = () => Pick<Hono<AppEnv>, 'fetch'>;
@@ -24,6 +26,8 @@ export interface Api {
 	bytes(path: string): Promise<Uint8Array<ArrayBuffer>>;
 }
 
+const INNER_TOKEN_MS = 60_000;
+
 /** Headers that say who is calling. */
 const PASSED = ['authorization', 'x-api-key', 'cf-connecting-ip', 'traceparent'];
 
@@ -42,6 +46,19 @@ const refusalOf = async (response: Response): Promise<LimnerError> => {
 	});
 };
 
+/**
+ * A token of the MCP server is good there alone, so it is not passed on: the API gets one of its own, with the same rights,
+ * for the time of a call.
+ */
+const ownToken = async (c: AppContext): Promise<string | undefined> => {
+	const credential = readApiKey(c.req.raw.headers);
+	if (credential === undefined || !looksLikeToken(credential)) return undefined;
+	const { account, ws, scopes } = c.get('principal');
+	if (account === undefined) return undefined;
+	const claims = { sub: account.id, sid: account.sessionId, ws, scope: scopes.join(' ') };
+	return signToken(c.env.LIMNER_SECRET, { ...claims, issuer: issuerOf(c), ttlMs: INNER_TOKEN_MS }, Date.now());
+};
+
 /** Calls on behalf of the caller of `c`. */
 export const createApi = (c: AppContext, app: FetchApp): Api => {
 	const send = async (path: string, { method, json, body, headers: extra }: ApiRequest): Promise<Response> => {
@@ -50,6 +67,8 @@ export const createApi = (c: AppContext, app: FetchApp): Api => {
 			const value = c.req.header(name);
 			if (value !== undefined) headers.set(name, value);
 		}
+		const token = await ownToken(c);
+		if (token !== undefined) headers.set('authorization', `Bearer ${token}`);
 		headers.set('x-request-id', c.get('requestId'));
 		if (json !== undefined) headers.set('content-type', 'application/json');
 		const payload = json === undefined ? body : JSON.stringify(json);

@@ -1,5 +1,5 @@
 /**
- * `/mcp`: the Model Context Protocol, with API keys as bearer tokens, and the metadata that RFC 9728 asks for.
+ * `/mcp`: the Model Context Protocol, with API keys or access tokens of OAuth as bearer tokens.
  * @module
  */
 import { LimnerError } from '@limner/shared';
@@ -9,11 +9,11 @@ import { authenticate, readApiKey } from '../../lib/auth.ts';
 import { baseUrl, type AppContext, type AppEnv } from '../../lib/context.ts';
 import { newApp } from '../../lib/openapi.ts';
 import { onError } from '../../lib/problem.ts';
+import { DEFAULT_SCOPES, resourceOf } from '../../routes/oauth/metadata.ts';
 import { preflight, refusePlace, serveMcp, withCors } from './endpoint.ts';
 import { buildServer } from './server.ts';
 
 const METADATA = '/.well-known/oauth-protected-resource';
-const SCOPES = ['jobs:read', 'jobs:write', 'images:read', 'images:write', 'resources:read'];
 
 /** Tools that may wait for a job. */
 const WAITING: ReadonlySet<string> = new Set(['generate_image', 'regenerate', 'get_generation']);
@@ -23,16 +23,19 @@ const base = (c: AppContext): string => baseUrl(c.env.PUBLIC_URL, c.req.url);
 
 /** The 401 or 403 that tells a client where to learn what it needs. */
 const challenge = (c: AppContext, answer: Response): Response => {
-	const parts = [`resource_metadata="${base(c)}${METADATA}/mcp"`, `scope="${SCOPES.join(' ')}"`];
+	const parts = [`resource_metadata="${base(c)}${METADATA}/mcp"`, `scope="${DEFAULT_SCOPES.join(' ')}"`];
 	if (readApiKey(c.req.raw.headers) !== undefined) parts.unshift('error="invalid_token"');
 	answer.headers.set('WWW-Authenticate', `Bearer ${parts.join(', ')}`);
 	return answer;
 };
 
-/** Any key of a workspace may connect: what it may do is decided by what it is shown, and by each route. */
+/**
+ * Any key of a workspace may connect, and a token that was made for this address: what they may do is decided by what they
+ * are shown, and by each route.
+ */
 const withKey = createMiddleware<AppEnv>(async (c, next) => {
 	try {
-		const principal = await authenticate(c);
+		const principal = await authenticate(c, resourceOf(base(c)));
 		const { success } = await c.env.KEY_LIMIT.limit({ key: `${principal.ws}/${principal.keyId}` });
 		if (!success) throw new LimnerError('rate_limited', { retryAfterS: 60 });
 		c.set('principal', principal);
@@ -64,21 +67,5 @@ export const mcpRoutes = (app: () => Hono<AppEnv>): Hono<AppEnv> => {
 		withCors(c, await serveMcp(c, (request) => buildServer(c, app, routesOf(), request), { streams: waits })),
 	);
 	routes.on('OPTIONS', '/mcp', preflight);
-	// The path's own document, and the one of clients that look at the root only.
-	for (const path of [METADATA, `${METADATA}/mcp`]) {
-		routes.get(path, (c) =>
-			c.json(
-				{
-					resource: `${base(c)}/mcp`,
-					resource_name: 'Limner',
-					resource_documentation: `${base(c)}/docs`,
-					bearer_methods_supported: ['header'],
-					scopes_supported: SCOPES,
-				},
-				200,
-				{ 'Access-Control-Allow-Origin': '*', 'Cache-Control': 'public, max-age=300' },
-			),
-		);
-	}
 	return routes;
 };
