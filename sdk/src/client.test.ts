@@ -214,3 +214,29 @@ describe('generate', () => {
 		expect(script.seen).toHaveLength(0);
 	});
 });
+
+describe('workflows and accounts', () => {
+	it('submits a workflow under one idempotency key, and cancels a job with all that depends on it', async () => {
+		const script = new Script(lost, json({ id: 'wf_1' }, 202), json(jobOf('canceled')));
+		const client = clientOf(script);
+		await client.workflows.submit({ jobs: [{ key: 'a', prompt: 'p' }] });
+		await client.jobs.cancel('job_1', { subtree: true });
+		expect(script.seen.map(({ method, path }) => `${method} ${path}`)).toEqual([
+			'POST /api/v1/workflows',
+			'POST /api/v1/workflows',
+			'POST /api/v1/jobs/job_1/cancel?subtree=true',
+		]);
+		expect(script.seen[1]!.headers.get('idempotency-key')).toBe(script.seen[0]!.headers.get('idempotency-key'));
+	});
+
+	it('asks again for tokens when the answer to a refresh is lost, but never signs in twice', async () => {
+		const script = new Script(lost, json({ accessToken: 'x' }), lost);
+		const client = clientOf(script);
+		await client.accounts.refresh('lr_1', 'studio');
+		expect(script.seen.map(({ body }) => JSON.parse(body))).toEqual(
+			Array.from({ length: 2 }, () => ({ grant: 'refresh', refreshToken: 'lr_1', workspaceId: 'studio' })),
+		);
+		await expect(client.accounts.signIn({ email: 'a@b.c', password: 'p' })).rejects.toBeInstanceOf(ConnectionError);
+		expect(script.seen).toHaveLength(3);
+	});
+});

@@ -2,6 +2,7 @@
  * The client.
  * @module
  */
+import { Accounts } from './accounts.ts';
 import { Assets } from './assets.ts';
 import { Alerts } from './alerts.ts';
 import { Audit } from './audit.ts';
@@ -16,6 +17,7 @@ import { Members } from './members.ts';
 import { Resources } from './resources.ts';
 import { Webhooks } from './webhooks.ts';
 import type { Caller, Usage } from './types.ts';
+import { Workflows } from './workflows.ts';
 
 /**
  * A client of one gateway.
@@ -38,6 +40,8 @@ export class Limner {
 	readonly resources: Resources;
 	readonly webhooks: Webhooks;
 	readonly members: Members;
+	readonly workflows: Workflows;
+	readonly accounts: Accounts;
 	readonly #http: Http;
 	constructor(options: ClientOptions = {}) {
 		this.#http = new Http(options);
@@ -55,6 +59,8 @@ export class Limner {
 		this.resources = new Resources(this.#http);
 		this.webhooks = new Webhooks(this.#http);
 		this.members = new Members(this.#http);
+		this.workflows = new Workflows(this.#http);
+		this.accounts = new Accounts(this.#http);
 	}
 
 	get baseUrl(): string {

@@ -2,6 +2,7 @@
  * Client of a Limner gateway.
  * @module
  */
+export { type SignIn } from './accounts.ts';
 export { type PictureBytes } from './assets.ts';
 export { Limner } from './client.ts';
 export { ApiError, ConnectionError, JobFailedError, LimnerError } from './errors.ts';

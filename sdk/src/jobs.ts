@@ -34,9 +34,14 @@ export class Jobs {
 		return this.#http.json('/api/v1/jobs', { ...options, query: { ...query } });
 	}
 
-	/** Cancels an open job. Pictures that are made are kept. Repeating it is no error; `conflict` when it ended otherwise. */
-	cancel(id: string, options: CallOptions = {}): Promise<Job> {
-		return this.#http.json(`${path(id)}/cancel`, { ...options, method: 'POST', repeatable: true });
+	/**
+	 * Cancels an open job. Pictures that are made are kept. Repeating it is no error; `conflict` when it ended otherwise.
+	 * With `subtree` everything that depends on it as well.
+	 */
+	cancel(id: string, options: CallOptions & { subtree?: boolean } = {}): Promise<Job> {
+		const { subtree, signal } = options;
+		const query = subtree === true ? { query: { subtree: 'true' } } : {};
+		return this.#http.json(`${path(id)}/cancel`, { ...query, signal, method: 'POST', repeatable: true });
 	}
 
 	/** Moves what waits of a job forward or back in its workspace's queue; `conflict` when nothing of it waits. */

@@ -60,6 +60,15 @@ export type Workspace = Schemas['Workspace'];
 /** Who the credential belongs to, and what it may do. */
 export type Caller = Schemas['Caller'];
 export type ProblemDetails = Schemas['Problem'];
+/** Jobs that wait for each other. */
+export type Workflow = Schemas['Workflow'];
+export type WorkflowRequest = Schemas['WorkflowRequest'];
+export type WorkflowJob = Workflow['jobs'][number];
+export type AccessToken = Schemas['AccessToken'];
+export type Account = Schemas['Account'];
+export type AccountWithWorkspaces = Schemas['AccountWithWorkspaces'];
+export type InvitationPreview = Schemas['InvitationPreview'];
+export type JoinedWorkspace = Schemas['JoinedWorkspace'];
 
 export interface Page<T> {
 	data: T[];

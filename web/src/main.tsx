@@ -4,27 +4,26 @@ import { Tooltip } from 'radix-ui';
 import { StrictMode } from 'react';
 import { createRoot } from 'react-dom/client';
 import { watchTheme } from './features/layout/theme.ts';
-import { SignIn } from './features/signin/sign-in.tsx';
+import { Entrance } from './features/signin/entrance.tsx';
+import { followed, parseLink } from './features/signin/link.ts';
 import { forget } from './features/jobs/store.ts';
 import { queries } from './lib/queries.ts';
-import { apiKey, signIn } from './lib/session.ts';
-import { useValue } from './lib/value.ts';
+import { identity, signIn } from './lib/session.ts';
 import { router } from './router.tsx';
 import './styles.css';
 
-/** A link with `#key=lk_…` signs in; the key leaves the address bar at once, so that it is not copied along. */
-const takeKeyFromLink = (): void => {
-	const key = /^#key=(.+)$/.exec(location.hash)?.[1];
-	if (key === undefined) return;
+/** What a link carries leaves the address bar at once, so that it is not copied along or kept in the history. */
+const takeLink = (): void => {
+	const link = parseLink(location.hash);
+	if (link === undefined) return;
 	history.replaceState(null, '', `${location.pathname}#/`);
-	signIn(decodeURIComponent(key)).catch(() => undefined);
+	if (link.kind === 'key') signIn(link.code).catch(() => undefined);
+	else followed.set(link);
 };
 
-const Studio = () => (useValue(apiKey) === undefined ? <SignIn /> : <RouterProvider router={router} />);
-
 watchTheme();
-takeKeyFromLink();
-apiKey.subscribe(() => {
+takeLink();
+identity.subscribe(() => {
 	forget();
 	queries.clear();
 });
@@ -34,7 +33,9 @@ createRoot(root).render(
 	<StrictMode>
 		<QueryClientProvider client={queries}>
 			<Tooltip.Provider>
-				<Studio />
+				<Entrance>
+					<RouterProvider router={router} />
+				</Entrance>
 			</Tooltip.Provider>
 		</QueryClientProvider>
 	</StrictMode>,

@@ -1,22 +1,17 @@
 /**
- * Every text of the studio, in one place.
+ * Every text of the studio, in one place; those of larger pages in the folder beside it.
  * @module
  */
+import { account as accountTexts, link, signIn } from './strings/signin.ts';
+
 export const t = {
 	app: 'Limner',
 	nav: { create: 'Create', edit: 'Edit', gallery: 'Gallery', pool: 'Pool', account: 'Settings' },
 	skip: 'Skip to the content',
 	theme: { light: 'Light', dark: 'Dark', system: 'As the system', label: 'Appearance' },
 	offline: 'The gateway does not answer. This page goes on by itself as soon as it does.',
-	signIn: {
-		title: 'Sign in',
-		lead: 'This studio belongs to a Limner gateway. It asks for an API key, which stays in this browser.',
-		key: 'API key',
-		placeholder: 'lk_…',
-		go: 'Sign in',
-		where: 'npm start prints a key and a link that signs you in.',
-		wrong: 'The gateway does not know this key. Check that all of it was copied.',
-	},
+	signIn,
+	link,
 	create: {
 		title: 'Create',
 		prompt: 'What should the picture show?',
@@ -172,6 +167,7 @@ export const t = {
 		},
 	},
 	account: {
+		...accountTexts,
 		title: 'Settings',
 		usage: 'Made so far',
 		pictures: 'pictures',

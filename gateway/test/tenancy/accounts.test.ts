@@ -59,7 +59,7 @@ describe('sign-up', () => {
 	it('takes the first-owner link once, also when many use it at the same time', async () => {
 		const made = await ask('POST', '/workspaces', undefined, { name: 'Race', id: `race-${Date.now()}` });
 		const link = await ask('POST', '/invitations/owner-link', undefined, { workspaceId: made.body.id });
-		expect(link.body.url).toContain(`/account.html#invitation=${link.body.token}`);
+		expect(link.body.url).toContain(`/#invitation=${link.body.token}`);
 		const answers = await Promise.all(
 			[1, 2, 3].map(() => ask('POST', '/accounts', null, { email: newEmail(), password: PASSWORD, invitation: link.body.token })),
 		);

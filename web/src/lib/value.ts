@@ -27,24 +27,30 @@ export const createValue = <T>(initial: T): Value<T> => {
 	};
 };
 
-const read = <T>(name: string, fallback: T): T => {
+const read = <T>(name: string, absent: T, broken: T = absent): T => {
 	try {
 		const text = localStorage.getItem(name);
-		return text === null ? fallback : (JSON.parse(text) as T);
+		return text === null ? absent : (JSON.parse(text) as T);
 	} catch {
 		// Private windows and broken entries: the page works, it only forgets.
-		return fallback;
+		return broken;
 	}
 };
 
+export interface Stored<T> extends Value<T> {
+	/** Reads what another tab may have written in this moment. */
+	reload: () => void;
+}
+
 /** A value kept in the browser under `name`; other tabs follow. */
-export const createStored = <T>(name: string, fallback: T): Value<T> => {
+export const createStored = <T>(name: string, fallback: T): Stored<T> => {
 	const value = createValue(read(name, fallback));
 	addEventListener('storage', (event) => {
 		if (event.key === name) value.set(read(name, fallback));
 	});
 	return {
 		...value,
+		reload: () => value.set(read(name, fallback, value.get())),
 		set: (next) => {
 			try {
 				if (next === undefined) localStorage.removeItem(name);

@@ -211,7 +211,7 @@ accountsRoutes.openapi(
 	async (c) => {
 		const made = await accountOf(c.env, accountIdOf(c.req.valid('json').email)).createReset();
 		if (!made.ok) throw toError(made);
-		const url = `${baseUrl(c.env.PUBLIC_URL, c.req.url)}/account.html#reset=${made.token}`;
+		const url = `${baseUrl(c.env.PUBLIC_URL, c.req.url)}/#reset=${made.token}`;
 		return c.json({ url, token: made.token, expiresAt: new Date(made.expiresAt).toISOString() }, 201);
 	},
 );

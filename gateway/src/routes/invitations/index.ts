@@ -35,7 +35,7 @@ const body = (view: InvitationView): z.infer<typeof Invitation> => ({
 	expiresAt: iso(view.expiresAt),
 });
 /** The token stands behind the #, which browsers do not send and servers do not log. */
-const linkOf = (c: AppContext, token: string): string => `${baseUrl(c.env.PUBLIC_URL, c.req.url)}/account.html#invitation=${token}`;
+const linkOf = (c: AppContext, token: string): string => `${baseUrl(c.env.PUBLIC_URL, c.req.url)}/#invitation=${token}`;
 
 const stubOf = (c: AppContext) => workspaceOf(c.env, c.get('principal').ws);
 

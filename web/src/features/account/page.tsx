@@ -1,9 +1,11 @@
+import { useNavigate } from '@tanstack/react-router';
 import { useUsage } from '../../lib/queries.ts';
 import { signOut } from '../../lib/session.ts';
 import { useValue } from '../../lib/value.ts';
 import { t } from '../../strings.ts';
 import { Button } from '../../ui/button.tsx';
 import { Select } from '../../ui/field.tsx';
+import { AccountSection } from './account.tsx';
 import { theme, type Theme } from '../layout/theme.ts';
 
 const Figure = ({ value, label }: { value: number; label: string }) => (
@@ -17,6 +19,12 @@ const Figure = ({ value, label }: { value: number; label: string }) => (
 export const AccountPage = () => {
 	const { data: usage } = useUsage();
 	const look = useValue(theme);
+	const navigate = useNavigate();
+	const leave = (): void => {
+		signOut();
+		// Who signs in next begins at the front, not in the settings.
+		void navigate({ to: '/' });
+	};
 	return (
 		<div className="mx-auto flex max-w-2xl flex-col gap-6 p-4 sm:p-6">
 			<h1 className="font-display text-2xl">{t.account.title}</h1>
@@ -25,6 +33,7 @@ export const AccountPage = () => {
 				<Figure value={Math.round((usage?.megapixelSteps ?? 0) * 10) / 10} label={t.account.work} />
 				<Figure value={usage?.openJobs ?? 0} label={t.account.open} />
 			</section>
+			<AccountSection />
 			<Select
 				label={t.theme.label}
 				value={look}
@@ -32,7 +41,7 @@ export const AccountPage = () => {
 				onChange={(value) => theme.set(value as Theme)}
 			/>
 			<div className="flex gap-3">
-				<Button onClick={signOut}>{t.account.signOut}</Button>
+				<Button onClick={leave}>{t.account.signOut}</Button>
 				<a href="/docs" className="inline-flex items-center text-sm text-accent underline">
 					{t.account.docs}
 				</a>

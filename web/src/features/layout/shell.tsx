@@ -3,7 +3,6 @@ import { Brush, Images, Server, Settings, Sparkles, WifiOff } from 'lucide-react
 import { reachable, useJobsFeed } from '../../lib/queries.ts';
 import { useValue } from '../../lib/value.ts';
 import { t } from '../../strings.ts';
-import { Toasts } from '../../ui/toast.tsx';
 import { isOpen } from '../jobs/entry.ts';
 import { useEntries } from '../jobs/store.ts';
 
@@ -66,7 +65,6 @@ export const Shell = () => {
 					<Outlet />
 				</main>
 			</div>
-			<Toasts />
 		</div>
 	);
 };

@@ -1,66 +1,81 @@
 import { ApiError } from '@limner/sdk';
-import { useState, type FormEvent } from 'react';
-import { signIn } from '../../lib/session.ts';
+import { useState } from 'react';
+import { signIn, signInByAccount } from '../../lib/session.ts';
+import { createStored, useValue } from '../../lib/value.ts';
 import { t } from '../../strings.ts';
-import { Button } from '../../ui/button.tsx';
-import { Field, INPUT } from '../../ui/field.tsx';
+import { Card, Choice, Go, Input, messageOf, Problem, useSubmit } from './form.tsx';
 
-const wordsFor = (error: unknown): string => {
-	if (error instanceof ApiError && error.status === 401) return t.signIn.wrong;
-	return error instanceof Error ? error.message : String(error);
+type Way = 'key' | 'account';
+
+/** The way that was taken last. */
+const way = createStored<Way>('limner.signin', 'key');
+
+const refused = (words: string) => (error: unknown) => (error instanceof ApiError && error.status === 401 ? words : messageOf(error));
+
+const ByKey = () => {
+	const [key, setKey] = useState('');
+	const { busy, error, onSubmit } = useSubmit(() => signIn(key.trim()), refused(t.signIn.wrong));
+	return (
+		<form onSubmit={onSubmit} className="flex flex-col gap-4">
+			<Input
+				label={t.signIn.key}
+				type="password"
+				autoComplete="current-password"
+				placeholder={t.signIn.placeholder}
+				value={key}
+				onChange={setKey}
+				wrong={error !== undefined}
+			/>
+			<Problem text={error} />
+			<Go busy={busy} disabled={key.trim() === ''}>
+				{t.signIn.go}
+			</Go>
+			<p className="text-sm text-muted">{t.signIn.where}</p>
+		</form>
+	);
 };
 
-/** Asks for an API key. */
-export const SignIn = () => {
-	const [key, setKey] = useState('');
-	const [error, setError] = useState<string>();
-	const [busy, setBusy] = useState(false);
-	const submit = async (event: FormEvent): Promise<void> => {
-		event.preventDefault();
-		setBusy(true);
-		setError(undefined);
-		try {
-			await signIn(key.trim());
-		} catch (thrown) {
-			setError(wordsFor(thrown));
-		} finally {
-			setBusy(false);
-		}
-	};
+/** E-mail address and password of an account that exists. */
+export const AccountForm = ({ onSignIn, action }: { onSignIn: (email: string, password: string) => Promise<void>; action: string }) => {
+	const [email, setEmail] = useState('');
+	const [password, setPassword] = useState('');
+	const { busy, error, onSubmit } = useSubmit(() => onSignIn(email.trim(), password), refused(t.signIn.wrongAccount));
 	return (
-		<main className="flex min-h-full items-center justify-center p-6">
-			<form
-				onSubmit={(event) => void submit(event)}
-				className="flex w-full max-w-md flex-col gap-4 rounded-2xl border border-line bg-panel p-8 shadow-card"
-			>
-				<h1 className="font-display text-3xl">{t.app}</h1>
-				<p className="text-muted">{t.signIn.lead}</p>
-				<Field label={t.signIn.key}>
-					{(id) => (
-						<input
-							id={id}
-							type="password"
-							autoComplete="current-password"
-							spellCheck={false}
-							value={key}
-							placeholder={t.signIn.placeholder}
-							aria-invalid={error !== undefined}
-							aria-describedby={`${id}-error`}
-							onChange={(event) => setKey(event.target.value)}
-							className={INPUT}
-						/>
-					)}
-				</Field>
-				{error === undefined ? null : (
-					<p role="alert" className="text-sm text-bad">
-						{error}
-					</p>
-				)}
-				<Button kind="primary" type="submit" disabled={busy || key.trim() === ''}>
-					{t.signIn.go}
-				</Button>
-				<p className="text-sm text-muted">{t.signIn.where}</p>
-			</form>
-		</main>
+		<form onSubmit={onSubmit} className="flex flex-col gap-4">
+			<Input label={t.signIn.email} type="email" autoComplete="username" value={email} onChange={setEmail} wrong={error !== undefined} />
+			<Input
+				label={t.signIn.password}
+				type="password"
+				autoComplete="current-password"
+				value={password}
+				onChange={setPassword}
+				wrong={error !== undefined}
+			/>
+			<Problem text={error} />
+			<Go busy={busy} disabled={email.trim() === '' || password === ''}>
+				{action}
+			</Go>
+			<p className="text-sm text-muted">{t.signIn.forgotten}</p>
+		</form>
+	);
+};
+
+/** Asks for an API key, or for an account's address and password. */
+export const SignIn = () => {
+	const chosen = useValue(way);
+	return (
+		<Card title={t.signIn.title}>
+			<p className="text-muted">{t.signIn.lead}</p>
+			<Choice
+				label={t.signIn.how}
+				value={chosen}
+				options={[
+					{ value: 'account', label: t.signIn.byAccount },
+					{ value: 'key', label: t.signIn.byKey },
+				]}
+				onChange={way.set}
+			/>
+			{chosen === 'key' ? <ByKey /> : <AccountForm onSignIn={signInByAccount} action={t.signIn.go} />}
+		</Card>
 	);
 };
