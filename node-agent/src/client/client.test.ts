@@ -176,6 +176,17 @@ describe('progress', () => {
 		expect(phaseTimes(state, 5000)).toEqual({ queued: 100, granted: 20, loading: 180, denoising: 600, uploading: 100 });
 	});
 
+	it('counts all steps as made once a picture is decoded or uploaded, though the last ones were not told', () => {
+		let state = initialProgress(1, 0);
+		state = reduceProgress(state, { event: 'progress', data: { index: 0, phase: 'denoising', step: 14, steps: 20, itPerS: 56 } }, 300);
+		state = reduceProgress(
+			state,
+			{ event: 'progress', data: { index: 0, phase: 'uploading', step: 14, steps: 20, itPerS: 56, etaMs: 100 } },
+			400,
+		);
+		expect(renderProgress(state)).toBe(`uploading [${'█'.repeat(24)}]  step 20/20`);
+	});
+
 	it('rewrites one line on a terminal and prints whole lines elsewhere', () => {
 		expect(drawSteps(true)).not.toContain('\n');
 		expect(drawSteps(true)).toContain('step 3/3');

@@ -84,21 +84,29 @@ const onPosition = (state: JobProgress, data: unknown, now: number): JobProgress
 	);
 };
 
-const onStep = (state: JobProgress, data: unknown, now: number): JobProgress => {
-	const index = num(data, 'index') ?? 0;
-	const phase = str(data, 'phase') ?? 'denoising';
-	const fraction = num(data, 'fraction');
+/** Phases after the last step. A node tells steps only so often, so that the number it told last may be an older one. */
+const AFTER_STEPS: ReadonlySet<string> = new Set(['decoding', 'uploading']);
+
+const pictureOf = (data: unknown, phase: string, before: PictureProgress | undefined): PictureProgress => {
+	const steps = num(data, 'steps') ?? before?.steps ?? 0;
+	if (AFTER_STEPS.has(phase)) return { phase, step: steps, steps, done: false };
 	const itPerS = num(data, 'itPerS');
 	const etaMs = num(data, 'etaMs');
-	const before = state.pictures[index];
-	const picture: PictureProgress = {
+	return {
 		phase,
 		step: num(data, 'step') ?? before?.step ?? 0,
-		steps: num(data, 'steps') ?? before?.steps ?? 0,
+		steps,
 		done: false,
 		...(itPerS === undefined ? {} : { itPerS }),
 		...(etaMs === undefined ? {} : { etaMs }),
 	};
+};
+
+const onStep = (state: JobProgress, data: unknown, now: number): JobProgress => {
+	const index = num(data, 'index') ?? 0;
+	const phase = str(data, 'phase') ?? 'denoising';
+	const fraction = num(data, 'fraction');
+	const picture = pictureOf(data, phase, state.pictures[index]);
 	const next = { ...omitWait(state), pictures: { ...state.pictures, [index]: picture } };
 	return enter(fraction === undefined ? next : { ...next, fraction }, phase, now);
 };
