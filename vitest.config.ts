@@ -11,6 +11,7 @@ const EXTRAS: Record<string, string> = {
 	browser: 'tests/browser/**/*.test.ts',
 	clients: 'tests/clients/**/*.test.ts',
 	'sdk-e2e': 'sdk/test/**/*.test.ts',
+	storage: 'tests/storage/**/*.test.ts',
 };
 const MORE = (process.env['LIMNER_TEST_MORE'] ?? '').split(' ').filter((name) => name in EXTRAS);
 
@@ -59,6 +60,8 @@ export default defineConfig({
 								LOG_LEVEL: 'error',
 								// Of lk_test_boot_0123456789abcdef0123456789abcdef, the first key of the workspace `test`.
 								BOOTSTRAP_KEY_SHA256: '1879f6d078875833f72950100ac39aa160ea98fdb9e7dfc7f578d231f599ca21',
+								// Of an S3 server, by `npm run test:storage`.
+								TEST_S3: process.env['LIMNER_TEST_S3'] ?? 'null',
 							},
 						},
 					}),

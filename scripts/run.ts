@@ -57,7 +57,12 @@ const TASKS: Record<string, (args: string[]) => Step[]> = {
 	'build:web': () => [web()],
 	'dev:web': () => [{ ...bin('vite'), command: join(ROOT, 'web/node_modules/.bin/vite'), cwd: join(ROOT, 'web') }],
 	test: (args) => [web(), vitest('--coverage', ...args)],
-	'test:all': (args) => [web(), { ...vitest('--coverage', ...args), env: more('browser', 'clients', 'sdk-e2e') }],
+	'test:all': (args) => [
+		web(),
+		{ ...vitest('--coverage', ...args), env: more('browser', 'clients', 'sdk-e2e') },
+		titled('storage on S3', node('tests/storage/run.ts')),
+	],
+	'test:storage': (args) => [node('tests/storage/run.ts', ...args)],
 	'test:unit': (args) => [
 		vitest(
 			...(args.includes('--project')

@@ -30,7 +30,7 @@ const SECRETS: readonly (readonly [RegExp, string])[] = [
 	[/\beyJ[\w-]+\.[\w-]+\.[\w-]+/g, '<token>'],
 	// Anything signed, wherever it stands: base64url, a dot, an HMAC-SHA256 of 43 characters.
 	[/[\w-]{20,}\.[\w-]{43}(?![\w-])/g, '<signed>'],
-	[/([?&](?:ticket|token|key)=)[^&\s"']+/g, '$1<secret>'],
+	[/([?&](?:ticket|token|key|X-Amz-Signature)=)[^&\s"']+/g, '$1<secret>'],
 ];
 
 /** Text without tickets and key secrets. */

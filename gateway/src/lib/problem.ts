@@ -7,6 +7,7 @@ import { HTTPException } from 'hono/http-exception';
 import type { ZodError } from 'zod';
 import type { AppContext } from './context.ts';
 import { describeError } from './log.ts';
+import { StorageError } from '../storage/port.ts';
 import { isOverloaded, isRetryable } from './stubs.ts';
 
 export const PROBLEM_TYPE = 'application/problem+json';
@@ -76,12 +77,23 @@ const HTTP_CODES: Partial<Record<number, ProblemCode>> = {
 	429: 'rate_limited',
 };
 
+/** What the store refuses is nobody's mistake but the operator's, who reads why in the log. */
+const storageProblem = (error: StorageError): LimnerError => {
+	if (error.retryable)
+		return new LimnerError('retry_later', { detail: 'the storage does not answer', retryAfterS: RETRY_AFTER_S, cause: error });
+	const broken = error.kind === 'denied' || error.kind === 'misconfigured';
+	return broken
+		? new LimnerError('not_ready', { detail: 'the storage of this gateway is not set up rightly', cause: error })
+		: new LimnerError('internal', { cause: error });
+};
+
 /** Any thrown thing as the refusal that a caller sees. Unknown errors show nothing of themselves. */
 export const normalise = (error: unknown): LimnerError => {
 	if (error instanceof LimnerError) return error;
 	if (error instanceof HTTPException) return new LimnerError(HTTP_CODES[error.status] ?? 'internal', { cause: error });
 	if (isOverloaded(error)) return new LimnerError('overloaded', { retryAfterS: RETRY_AFTER_S, cause: error });
 	if (isRetryable(error)) return new LimnerError('retry_later', { retryAfterS: RETRY_AFTER_S, cause: error });
+	if (error instanceof StorageError) return storageProblem(error);
 	return new LimnerError('internal', { cause: error });
 };
 

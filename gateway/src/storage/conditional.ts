@@ -3,11 +3,7 @@
  * @module
  */
 
-/** A slice of an object in bytes. */
-export interface ByteRange {
-	offset: number;
-	length: number;
-}
+import type { ByteRange } from './port.ts';
 
 const opaque = (tag: string): string => tag.trim().replace(/^W\//, '');
 

@@ -1,16 +1,17 @@
 /**
- * Streams a body through the verifier into R2. The last chunk is held back until the verifier agrees: a body that is
- * refused never reaches its announced length, so R2 stores nothing of it.
+ * Streams a body through the verifier into the store. The last chunk is held back until the verifier agrees: a body that is
+ * refused never reaches its announced length, so that nothing of it is stored.
  * @module
  */
+import type { Storage } from './port.ts';
 import { createVerifier, type BodyRules, type Flaw, type Picture } from './verify/index.ts';
 
 export interface PutTarget {
 	key: string;
-	/** Announced length in bytes: R2 must know it before the stream starts. */
+	/** Announced length in bytes: the store must know it before the stream starts. */
 	bytes: number;
 	rules: BodyRules;
-	/** Checked once more by R2 and kept with the object; lower-case hex. */
+	/** Checked once more by the store; lower-case hex. */
 	sha256?: string;
 	contentType?: string;
 }
@@ -22,38 +23,31 @@ export type PutOutcome =
 	/** The sender went away in the middle. */
 	| { kind: 'broken'; cause: unknown };
 
-type PutResult = { object: R2Object | null } | { error: unknown };
+type PutResult = { created: boolean } | { error: unknown };
 
-const CREATE_ONLY = { etagDoesNotMatch: '*' } as const;
-
-/** The R2 end of the stream. R2 may answer before it has read everything (the key exists), so no write waits for ever. */
-const openObject = (bucket: R2Bucket, { key, bytes, sha256, contentType }: PutTarget) => {
+/** The store's end of the stream. It may answer before it has read everything (the key exists), so no write waits for ever. */
+const openObject = (storage: Storage, { key, bytes, sha256, contentType }: PutTarget) => {
 	const fixed = new FixedLengthStream(bytes);
 	const writer = fixed.writable.getWriter();
-	const result: Promise<PutResult> = bucket
-		.put(key, fixed.readable, {
-			onlyIf: CREATE_ONLY,
-			...(sha256 === undefined ? {} : { sha256 }),
-			...(contentType === undefined ? {} : { httpMetadata: { contentType } }),
-		})
-		.then(
-			(object) => ({ object }),
-			(error: unknown) => ({ error }),
-		);
-	// A write fails when R2 has answered early; then `result` says why.
+	const options = { createOnly: true, ...(sha256 === undefined ? {} : { sha256 }), ...(contentType === undefined ? {} : { contentType }) };
+	const result: Promise<PutResult> = storage.put(key, { stream: fixed.readable, length: bytes }, options).then(
+		(created) => ({ created }),
+		(error: unknown) => ({ error }),
+	);
+	// A write fails when the store has answered early; then `result` says why.
 	const orAnswer = async (work: Promise<void>): Promise<void> => {
 		await Promise.race([work.catch(() => undefined), result]);
 	};
 	return {
 		write: (chunk: Uint8Array) => orAnswer(writer.write(chunk)),
-		/** @throws what R2 throws */
-		finish: async (): Promise<R2Object | null> => {
+		/** Answers whether the object is new. Throws what the store throws. */
+		finish: async (): Promise<boolean> => {
 			await orAnswer(writer.close());
 			const answer = await result;
 			if ('error' in answer) throw answer.error;
-			return answer.object;
+			return answer.created;
 		},
-		/** Resolves when R2 has let go of the stream, so that nothing can appear later. */
+		/** Resolves when the store has let go of the stream, so that nothing can appear later. */
 		abort: async (): Promise<void> => {
 			await orAnswer(writer.abort(new Error('the body was refused')));
 			await result;
@@ -63,15 +57,15 @@ const openObject = (bucket: R2Bucket, { key, bytes, sha256, contentType }: PutTa
 
 /**
  * Stores a body that the verifier accepts, create-only.
- * @throws what R2 throws: nothing is known then about the object, and the same PUT may be repeated
+ * @throws {StorageError} nothing is known then about the object, and the same PUT may be repeated
  */
-export const putVerified = async (bucket: R2Bucket, target: PutTarget, body: ReadableStream<Uint8Array> | null): Promise<PutOutcome> => {
+export const putVerified = async (storage: Storage, target: PutTarget, body: ReadableStream<Uint8Array> | null): Promise<PutOutcome> => {
 	const verifier = createVerifier({ ...target.rules, bytes: target.bytes });
-	// Opened by the first write: R2 never hears of a body that is refused in its only chunk, nor of an empty one, which
-	// it would store at once.
+	// Opened by the first write: the store never hears of a body that is refused in its only chunk, nor of an empty one,
+	// which it would store at once.
 	let object: ReturnType<typeof openObject> | undefined;
 	const write = async (chunk: Uint8Array): Promise<void> => {
-		object ??= openObject(bucket, target);
+		object ??= openObject(storage, target);
 		await object.write(chunk);
 	};
 	let held: Uint8Array | undefined;
@@ -95,6 +89,6 @@ export const putVerified = async (bucket: R2Bucket, target: PutTarget, body: Rea
 		return { kind: 'refused', flaw: verdict.flaw };
 	}
 	if (held) await write(held);
-	const created = (await object?.finish()) != null;
+	const created = (await object?.finish()) === true;
 	return { kind: 'stored', picture: verdict.picture, created };
 };

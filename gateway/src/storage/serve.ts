@@ -3,7 +3,8 @@
  * @module
  */
 import { imageId, LimnerError } from '@limner/shared';
-import { ifRangeAllows, noneMatchHits, readRange, type ByteRange } from './conditional.ts';
+import { ifRangeAllows, noneMatchHits, readRange } from './conditional.ts';
+import type { ByteRange, Storage, StoredObject } from './port.ts';
 
 export interface ServeOptions {
 	key: string;
@@ -14,7 +15,7 @@ export interface ServeOptions {
 
 const GONE = 'the picture has expired or was removed';
 
-/** A name for `Save as…`, made from the R2 key of a picture or an asset. */
+/** A name for `Save as…`, made from the key of a picture or an asset. */
 export const fileNameOf = (key: string, contentType: string): string => {
 	const [kind, , id = '', index] = key.split('/');
 	const extension = contentType
@@ -25,7 +26,7 @@ export const fileNameOf = (key: string, contentType: string): string => {
 	return `${stem.replaceAll(/[^\w-]/g, '')}.${extension}`;
 };
 
-const headersOf = (object: R2Object, { key, contentType, cacheControl }: ServeOptions): Headers =>
+const headersOf = (object: StoredObject, { key, contentType, cacheControl }: ServeOptions): Headers =>
 	new Headers({
 		'Content-Type': contentType,
 		'Content-Length': String(object.size),
@@ -35,7 +36,7 @@ const headersOf = (object: R2Object, { key, contentType, cacheControl }: ServeOp
 		'Cross-Origin-Resource-Policy': 'cross-origin',
 		'X-Content-Type-Options': 'nosniff',
 		'Accept-Ranges': 'bytes',
-		ETag: object.httpEtag,
+		ETag: object.etag,
 		'Last-Modified': object.uploaded.toUTCString(),
 	});
 
@@ -52,9 +53,9 @@ const unsatisfiable = (headers: Headers, size: number): Response => {
 	return new Response(null, { status: 416, headers });
 };
 
-const partial = async (bucket: R2Bucket, object: R2Object, options: ServeOptions, range: ByteRange): Promise<Response> => {
+const partial = async (storage: Storage, object: StoredObject, options: ServeOptions, range: ByteRange): Promise<Response> => {
 	// The object is immutable under its key, so that only its removal can happen between the two reads.
-	const body = await bucket.get(options.key, { range });
+	const body = await storage.get(options.key, range);
 	if (body === null) throw gone();
 	const headers = headersOf(object, options);
 	headers.set('Content-Range', `bytes ${range.offset}-${range.offset + range.length - 1}/${object.size}`);
@@ -63,31 +64,31 @@ const partial = async (bucket: R2Bucket, object: R2Object, options: ServeOptions
 };
 
 /** HEAD, or a GET with a range: the size is needed before the bytes. */
-const serveByHead = async (bucket: R2Bucket, request: Request, options: ServeOptions): Promise<Response | undefined> => {
-	const object = await bucket.head(options.key);
+const serveByHead = async (storage: Storage, request: Request, options: ServeOptions): Promise<Response | undefined> => {
+	const object = await storage.head(options.key);
 	if (object === null) throw gone();
 	const headers = headersOf(object, options);
-	if (noneMatchHits(request.headers.get('if-none-match'), object.httpEtag)) return notModified(headers);
+	if (noneMatchHits(request.headers.get('if-none-match'), object.etag)) return notModified(headers);
 	if (request.method === 'HEAD') return new Response(null, { headers });
-	if (!ifRangeAllows(request.headers.get('if-range'), object.httpEtag)) return undefined;
+	if (!ifRangeAllows(request.headers.get('if-range'), object.etag)) return undefined;
 	const range = readRange(request.headers.get('range'), object.size);
 	if (range === 'full') return undefined;
-	return range === 'unsatisfiable' ? unsatisfiable(headers, object.size) : partial(bucket, object, options, range);
+	return range === 'unsatisfiable' ? unsatisfiable(headers, object.size) : partial(storage, object, options, range);
 };
 
 /**
  * Answers GET and HEAD for one object.
  * @throws {LimnerError} `gone` when there is no such object
  */
-export const serveObject = async (bucket: R2Bucket, request: Request, options: ServeOptions): Promise<Response> => {
+export const serveObject = async (storage: Storage, request: Request, options: ServeOptions): Promise<Response> => {
 	if (request.method === 'HEAD' || request.headers.has('range')) {
-		const answer = await serveByHead(bucket, request, options);
+		const answer = await serveByHead(storage, request, options);
 		if (answer !== undefined) return answer;
 	}
-	const object = await bucket.get(options.key);
+	const object = await storage.get(options.key);
 	if (object === null) throw gone();
 	const headers = headersOf(object, options);
-	if (noneMatchHits(request.headers.get('if-none-match'), object.httpEtag)) {
+	if (noneMatchHits(request.headers.get('if-none-match'), object.etag)) {
 		await object.body.cancel();
 		return notModified(headers);
 	}

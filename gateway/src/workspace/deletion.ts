@@ -5,6 +5,8 @@
  */
 import { shardOfJob } from '@limner/shared';
 import type { PoolRpc } from '../rpc.ts';
+import type { Storage } from '../storage/index.ts';
+import { removeOlder } from '../storage/port.ts';
 import type { Store } from './store.ts';
 
 /** Objects deleted in one step. */
@@ -12,7 +14,7 @@ const OBJECTS = 1000;
 /** Emptied at the end. The ledger goes too: it names people. */
 const TABLES = ['keys', 'jobs', 'idem', 'ledger', 'assets', 'members', 'invitations', 'usage_days', 'allocations', 'replies'] as const;
 
-type Objects = Pick<R2Bucket, 'delete' | 'list'>;
+type Objects = Pick<Storage, 'delete' | 'list'>;
 
 /** Ends the open jobs and refuses the machines that worked for the workspace alone. */
 const stopWork = async (store: Store, pool: (shard: number) => PoolRpc): Promise<void> => {
@@ -21,13 +23,6 @@ const stopWork = async (store: Store, pool: (shard: number) => PoolRpc): Promise
 	for (const node of await home.nodes(store.ws)) {
 		if (node.ws === store.ws) await home.setMode(store.ws, node.id, 'terminated', 'the workspace was deleted');
 	}
-};
-
-/** Deletes one batch below a prefix. Answers whether there was none. */
-const emptyPrefix = async (objects: Objects, prefix: string): Promise<boolean> => {
-	const page = await objects.list({ prefix, limit: OBJECTS });
-	if (page.objects.length > 0) await objects.delete(page.objects.map(({ key }) => key));
-	return !page.truncated && page.objects.length === 0;
 };
 
 /**
@@ -43,8 +38,8 @@ export const deleteStep = async (
 	nowMs: number,
 ): Promise<number | null> => {
 	await stopWork(store, pool);
-	for (const prefix of [`w/${store.ws}/`, `a/${store.ws}/`]) {
-		if (!(await emptyPrefix(objects, prefix))) return nowMs + 1;
+	for (const prefix of [`w/${store.ws}/`, `a/${store.ws}/`, `o/${store.ws}/`]) {
+		if (await removeOlder(objects, prefix, Infinity, OBJECTS)) return nowMs + 1;
 	}
 	if (store.getMeta('wiped') === undefined) store.wipe(TABLES);
 	const lastTicketAt = (store.deletingSince ?? nowMs) + lateMs;

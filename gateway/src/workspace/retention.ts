@@ -5,12 +5,13 @@
  * @module
  */
 import { assetKey, jobIdLowerBound, REQUEST_LIMITS, TIMING, type ImageRecord } from '@limner/shared';
+import type { Storage } from '../storage/index.ts';
 import { OBJECTS } from './jobs.ts';
 import { idemBucket, type Store } from './store.ts';
 import { chunks, SWEEP_LIMITS } from './sweep.ts';
 
-/** The part of R2 that retention needs. */
-export type ObjectStore = Pick<R2Bucket, 'delete' | 'list'>;
+/** The part of the store that retention needs. */
+export type ObjectStore = Pick<Storage, 'delete' | 'list'>;
 
 /** `lowerBound` rounds down to 32 ms: ids made up to and at a time are below the bound of that time plus this. */
 const ID_ROUNDING_MS = 64;
@@ -28,7 +29,7 @@ const listPrefix = async (pictures: ObjectStore, prefix: string): Promise<string
 	do {
 		const page = await pictures.list({ prefix, ...(cursor === undefined ? {} : { cursor }) });
 		keys.push(...page.objects.map((object) => object.key));
-		cursor = page.truncated ? page.cursor : undefined;
+		({ cursor } = page);
 	} while (cursor !== undefined);
 	return keys;
 };
@@ -146,7 +147,7 @@ const removeAssets = async (store: Store, pictures: ObjectStore, nowMs: number):
 /**
  * One bounded run.
  * @returns whether more is due
- * @throws what R2 throws; rows whose objects were not deleted are as before
+ * @throws {StorageError} rows whose objects were not deleted are as before
  */
 export const retain = async (store: Store, pictures: ObjectStore, ttlMs: number, nowMs: number): Promise<boolean> => {
 	const idemLeft = removeIdem(store, nowMs);

@@ -24,6 +24,7 @@ import { rendezvous } from '../lib/rendezvous.ts';
 import { CountedSql } from '../lib/sql.ts';
 import { deliveryOf, poolOf } from '../lib/stubs.ts';
 import { withTimeout } from '../lib/timeout.ts';
+import { storageOf } from '../storage/index.ts';
 import type {
 	AssetRow,
 	AuditEvent,
@@ -342,7 +343,7 @@ export class Workspace extends DurableObject<Cloudflare.Env> implements Workspac
 		const planned = decidePurge(store?.job(jobId)?.row, index, Date.now());
 		if (store === undefined || planned.kind === 'refused') return planned.kind === 'refused' ? planned.refusal : refuse('not_found');
 		if (planned.keys.length === 0) return { ok: true, keys: [] };
-		await this.env.PICTURES.delete(planned.keys);
+		await storageOf(this.env).delete(planned.keys);
 		// R2 opened the gate: another purge may have come first. An ended job only loses pictures, so decide again.
 		const decision = decidePurge(store.job(jobId)?.row, index, Date.now());
 		if (decision.kind === 'purge' && decision.keys.length > 0) {
@@ -471,7 +472,7 @@ export class Workspace extends DurableObject<Cloudflare.Env> implements Workspac
 	async #delete(store: Store): Promise<void> {
 		let next: number | null = Date.now() + TIMING.reconcileOpenMs;
 		try {
-			next = await deleteStep(store, this.env.PICTURES, (shard) => poolOf(this.env, shard), TIMING.ticketTtlMs, Date.now());
+			next = await deleteStep(store, storageOf(this.env), (shard) => poolOf(this.env, shard), TIMING.ticketTtlMs, Date.now());
 		} catch (error) {
 			this.#warn('deleting the workspace was cut off; it will go on', error);
 		}
@@ -518,7 +519,7 @@ export class Workspace extends DurableObject<Cloudflare.Env> implements Workspac
 		const dueAt = retentionDueAt(store, this.#ttlMs(), Date.now());
 		if (dueAt === null || dueAt > Date.now()) return;
 		try {
-			this.#moreToRetain = await retain(store, this.env.PICTURES, this.#ttlMs(), Date.now());
+			this.#moreToRetain = await retain(store, storageOf(this.env), this.#ttlMs(), Date.now());
 			this.#retainFailures = 0;
 		} catch (error) {
 			this.#retainFailures++;

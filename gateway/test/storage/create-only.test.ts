@@ -1,12 +1,13 @@
 import { env } from 'cloudflare:workers';
 import { describe, expect, it } from 'vitest';
+import { storageOf } from '../../src/storage/index.ts';
 import { putVerified, type PutOutcome } from '../../src/storage/put.ts';
 import { inPieces, sha256 } from './harness.ts';
 import { makePng } from './pictures.ts';
 
 const put = (key: string, body: Uint8Array): Promise<PutOutcome> =>
 	putVerified(
-		env.PICTURES,
+		storageOf(env),
 		{
 			key,
 			bytes: body.length,

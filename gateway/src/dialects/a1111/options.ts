@@ -6,6 +6,7 @@
 import { LimnerError } from '@limner/shared';
 import { z } from 'zod';
 import type { AppContext } from '../../lib/context.ts';
+import { storageOf } from '../../storage/index.ts';
 
 const Stored = z.object({ sd_model_checkpoint: z.string().optional(), samples_format: z.string().optional() });
 export type Stored = z.infer<typeof Stored>;
@@ -14,9 +15,9 @@ const keyOf = (c: AppContext): string => `o/${c.get('principal').ws}/a1111/${c.g
 
 /** What this key has set. */
 export const readOptions = async (c: AppContext): Promise<Stored> => {
-	const object = await c.env.PICTURES.get(keyOf(c));
+	const object = await storageOf(c.env).get(keyOf(c));
 	if (object === null) return {};
-	return Stored.safeParse(await object.json()).data ?? {};
+	return Stored.safeParse(await new Response(object.body).json()).data ?? {};
 };
 
 /** Settings that clients write back unchanged after having read them all. */
@@ -46,5 +47,5 @@ export const writeOptions = async (c: AppContext, body: Record<string, unknown>)
 		throw new LimnerError('validation_failed', { detail, errors: [{ pointer: `/${name}`, detail }] });
 	}
 	const next = { ...(await readOptions(c)), ...Stored.parse(body) };
-	await c.env.PICTURES.put(keyOf(c), JSON.stringify(next));
+	await storageOf(c.env).put(keyOf(c), new TextEncoder().encode(JSON.stringify(next)));
 };

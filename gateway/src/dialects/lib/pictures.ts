@@ -5,6 +5,7 @@
 import { BODY_LIMITS, LimnerError, type ImageRecord } from '@limner/shared';
 import type { AppContext } from '../../lib/context.ts';
 import { storePicture } from '../../routes/assets/upload.ts';
+import { storageOf } from '../../storage/index.ts';
 import type { AssetRow } from '../../rpc.ts';
 
 const refuse = (field: string, detail: string): LimnerError =>
@@ -36,9 +37,9 @@ export const assetOf = (c: AppContext, bytes: Uint8Array<ArrayBuffer>): Promise<
  * @throws {LimnerError} `gone` when it was removed in between
  */
 export const bytesOf = async (c: AppContext, record: Pick<ImageRecord, 'key'>): Promise<Uint8Array> => {
-	const object = await c.env.PICTURES.get(record.key);
+	const object = await storageOf(c.env).get(record.key);
 	if (object === null) throw new LimnerError('gone', { detail: 'the picture has expired or was removed' });
-	return new Uint8Array(await object.arrayBuffer());
+	return new Uint8Array(await new Response(object.body).arrayBuffer());
 };
 
 export const base64Of = (bytes: Uint8Array): string => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('base64');

@@ -5,6 +5,7 @@
 import { assetKey, BODY_LIMITS, LimnerError, newAssetId, TIMING } from '@limner/shared';
 import type { AppContext } from '../../lib/context.ts';
 import { idempotent, workspaceOf } from '../../lib/stubs.ts';
+import { storageOf } from '../../storage/index.ts';
 import { readBounded } from '../../storage/body.ts';
 import { putVerified } from '../../storage/put.ts';
 import { CONTENT_TYPES, kindsOf, type BodyRules, type Flaw, type PictureKind } from '../../storage/verify/index.ts';
@@ -110,7 +111,7 @@ const storeSource = async (c: AppContext, { bytes, body }: Source, nowMs: number
 	}
 	const id = newAssetId(nowMs, crypto.getRandomValues(new Uint8Array(10)));
 	const key = assetKey(ws, id);
-	const put = await putVerified(c.env.PICTURES, { key, bytes, rules: RULES }, body);
+	const put = await putVerified(storageOf(c.env), { key, bytes, rules: RULES }, body);
 	if (put.kind === 'broken') throw new LimnerError('bad_request', { detail: 'the upload broke off', cause: put.cause });
 	if (put.kind === 'refused') throw assetProblem(put.flaw);
 	const { contentType, width, height, sha256 } = put.picture;
@@ -121,7 +122,7 @@ const storeSource = async (c: AppContext, { bytes, body }: Source, nowMs: number
 			(stub) => stub.createAsset(row),
 		);
 	} catch (error) {
-		await c.env.PICTURES.delete(key);
+		await storageOf(c.env).delete(key);
 		throw error;
 	}
 	return row;

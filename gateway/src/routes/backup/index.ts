@@ -9,6 +9,7 @@ import { sha256Hex } from '../../lib/canonical.ts';
 import type { AppContext } from '../../lib/context.ts';
 import { jsonRequest, jsonResponse, newApp, pageOf, problems, secured, securedJson } from '../../lib/openapi.ts';
 import { idempotent, workspaceOf } from '../../lib/stubs.ts';
+import { storageOf } from '../../storage/index.ts';
 import { readBounded } from '../../storage/body.ts';
 import type { RestoreBatch } from '../../rpc.ts';
 
@@ -149,11 +150,7 @@ backupRoutes.openapi(
 		if (!image.key.startsWith(`w/${c.get('principal').ws}/${id}/`) || image.key.includes('..') || !EXTENSION_TYPES.has(image.contentType)) {
 			throw new LimnerError('validation_failed', { detail: 'the job names a key or a type that no picture has' });
 		}
-		const object = await c.env.PICTURES.put(image.key, bytes, {
-			onlyIf: { etagDoesNotMatch: '*' },
-			sha256: image.sha256,
-			httpMetadata: { contentType: image.contentType },
-		});
-		return c.json({ created: object !== null }, 200);
+		const options = { createOnly: true, sha256: image.sha256, contentType: image.contentType };
+		return c.json({ created: await storageOf(c.env).put(image.key, bytes, options) }, 200);
 	},
 );

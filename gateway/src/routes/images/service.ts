@@ -6,6 +6,7 @@ import { isTerminal, LimnerError, parseImageId, toError, type ImageRecord } from
 import type { AppContext } from '../../lib/context.ts';
 import { idempotent, workspaceOf } from '../../lib/stubs.ts';
 import { imageView, mergeLive, type ViewContext } from '../../lib/views.ts';
+import { storageOf } from '../../storage/index.ts';
 import { foundOr, locateImage } from '../../storage/locate.ts';
 import { serveObject } from '../../storage/serve.ts';
 import type { JobRow } from '../../rpc.ts';
@@ -40,7 +41,7 @@ export const partsOf = (id: string): { jobId: string; index: number } => {
 /** Answers the bytes. A shared cache must not keep them, and a browser asks again: the picture may be removed. */
 export const serveImage = async (c: AppContext, jobId: string, index: number): Promise<Response> => {
 	const { record } = await findImage(c, jobId, index);
-	return serveObject(c.env.PICTURES, c.req.raw, { key: record.key, contentType: record.contentType, cacheControl: 'private, no-cache' });
+	return serveObject(storageOf(c.env), c.req.raw, { key: record.key, contentType: record.contentType, cacheControl: 'private, no-cache' });
 };
 
 /** A picture as the gallery lists it. */
@@ -65,11 +66,11 @@ export const removeImage = async (c: AppContext, jobId: string, index: number): 
 	const row = await rowOf(c, jobId);
 	const located = locateImage(row, index);
 	// The bytes go first: when this request dies in between, the row still names what a second try has to remove.
-	if (located.kind === 'found' && isTerminal('job', row.state)) await c.env.PICTURES.delete(located.record.key);
+	if (located.kind === 'found' && isTerminal('job', row.state)) await storageOf(c.env).delete(located.record.key);
 	const answer = await idempotent(
 		() => workspaceOf(c.env, row.ws),
 		(stub) => stub.purgeImages(jobId, index),
 	);
 	if (!answer.ok) throw toError(answer);
-	if (answer.keys.length > 0) await c.env.PICTURES.delete(answer.keys);
+	if (answer.keys.length > 0) await storageOf(c.env).delete(answer.keys);
 };

@@ -26,6 +26,7 @@ import { askModels, modelsOf } from '../../lib/models.ts';
 import { validationError } from '../../lib/problem.ts';
 import { idempotent, poolOf, workspaceOf } from '../../lib/stubs.ts';
 import { jobView, mergeLive, type ViewContext } from '../../lib/views.ts';
+import { storageOf } from '../../storage/index.ts';
 import type { JobRow, LiveJob, SubmitInput, SubmitOutput, WorkspaceRpc } from '../../rpc.ts';
 import { careSpec, isCare, needsModel } from './care.ts';
 import { inputKeysOf, type InputSource } from './inputs.ts';
@@ -280,5 +281,5 @@ export const purge = async (c: AppContext, jobId: string): Promise<void> => {
 	await waitForSettle(c, jobId);
 	const answer = await idempotent(workspace(c), (stub) => stub.purgeImages(jobId));
 	if (!answer.ok) throw toError(answer);
-	if (answer.keys.length > 0) await c.env.PICTURES.delete(answer.keys);
+	if (answer.keys.length > 0) await storageOf(c.env).delete(answer.keys);
 };

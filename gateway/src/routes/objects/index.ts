@@ -6,6 +6,7 @@ import { createRoute, z } from '@hono/zod-openapi';
 import { LimnerError } from '@limner/shared';
 import { newApp, problems } from '../../lib/openapi.ts';
 import { verifyClaims } from '../../lib/sign.ts';
+import { storageOf } from '../../storage/index.ts';
 import { serveObject } from '../../storage/serve.ts';
 import { PICTURE_RESPONSES } from '../images/schema.ts';
 
@@ -31,6 +32,6 @@ objectsRoutes.openapi(
 		}
 		const { key, ct, exp } = verified.claims;
 		const maxAgeS = Math.max(0, Math.floor((exp - now) / 1000));
-		return serveObject(c.env.PICTURES, c.req.raw, { key, contentType: ct, cacheControl: `private, max-age=${maxAgeS}` });
+		return serveObject(storageOf(c.env), c.req.raw, { key, contentType: ct, cacheControl: `private, max-age=${maxAgeS}` });
 	},
 );

@@ -9,6 +9,7 @@ import { describeError } from '../../lib/log.ts';
 import { jsonResponse, named, newApp, problems } from '../../lib/openapi.ts';
 import { verifyClaims } from '../../lib/sign.ts';
 import { idempotent, poolOf, workspaceOf, type PoolStub } from '../../lib/stubs.ts';
+import { storageOf } from '../../storage/index.ts';
 import { putVerified, type PutOutcome } from '../../storage/put.ts';
 import { completeInput, isUnwanted, leftover, OUTCOME_PROBLEMS, planUpload, type UploadPlan } from '../../storage/upload.ts';
 import type { CompleteOutcome } from '../../rpc.ts';
@@ -44,7 +45,7 @@ const refuseContent = async (c: AppContext, claims: ResultTicket, detail: string
 const store = async (c: AppContext, plan: UploadPlan): Promise<PutOutcome> => {
 	const { key, bytes, sha256, contentType, rules } = plan;
 	try {
-		return await putVerified(c.env.PICTURES, { key, bytes, sha256, contentType, rules }, c.req.raw.body);
+		return await putVerified(storageOf(c.env), { key, bytes, sha256, contentType, rules }, c.req.raw.body);
 	} catch (cause) {
 		throw new LimnerError('retry_later', { detail: 'the picture could not be stored; send it again', cause });
 	}
@@ -59,7 +60,7 @@ const clean = async (c: AppContext, claims: ResultTicket, key: string, outcome: 
 			const known = await workspaceOf(c.env, claims.ws).resultKey(claims.job, claims.i);
 			if (!isUnwanted(known, key, (state) => isTerminal('job', state))) return;
 		}
-		await c.env.PICTURES.delete(key);
+		await storageOf(c.env).delete(key);
 	} catch (error) {
 		c.get('log').warn('a stale picture could not be removed', { key, ...describeError(error) });
 	}

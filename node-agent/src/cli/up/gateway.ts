@@ -78,6 +78,13 @@ const VAR_NAMES = [
 	'SIGNUP',
 	'CORS_ORIGINS',
 	'DEFAULT_LIMITS',
+	'STORAGE',
+	'RESULT_UPLOAD',
+	'S3_ENDPOINT',
+	'S3_BUCKET',
+	'S3_REGION',
+	'S3_ACCESS_KEY_ID',
+	'S3_SECRET_ACCESS_KEY',
 ] as const;
 
 const bindingsOf = (options: GatewayOptions): Record<string, string> => {
