@@ -13,7 +13,7 @@ import { defaultStateDir, userPath } from '../lib/paths.ts';
 import { EXIT, UserError } from '../lib/user-error.ts';
 import { fillEntry, fillRequest, LocalEngine, LocalModels, type LocalPicture, type LocalProgress } from '../local/generate.ts';
 import { readJobsFile, type JobEntry } from '../local/jobs-file.ts';
-import { defaultModelDirs, type StoredModel } from '../models/store.ts';
+import { defaultModelDirs, hashCacheFile, type StoredModel } from '../models/store.ts';
 import type { OutputOptions } from '../png/encode.ts';
 import { checkOutput, numberedFile, timesLine, writeOutput } from './output.ts';
 import { collect, deviceList } from './parse.ts';
@@ -41,8 +41,11 @@ interface GenerateFlags extends RequestFlags, EngineFlags {
 const SILENT = { write: (): boolean => true };
 const RANDOM_SEED_END = 2 ** 32;
 
-const modelDirs = (flags: GenerateFlags): string[] =>
-	flags.models?.map(userPath) ?? settings().models?.map(userPath) ?? defaultModelDirs(settings().stateDir ?? defaultStateDir());
+const localModels = (flags: GenerateFlags): LocalModels => {
+	const stateDir = userPath(settings().stateDir ?? defaultStateDir());
+	const dirs = flags.models?.map(userPath) ?? settings().models?.map(userPath) ?? defaultModelDirs(stateDir);
+	return new LocalModels(dirs, hashCacheFile(stateDir));
+};
 
 /** Draws an engine's progress like that of a job. */
 const onLine = (line: ProgressLine, index: number): LocalProgress => {
@@ -88,7 +91,7 @@ const single = async (flags: GenerateFlags): Promise<void> => {
 	const inputs = inputsOf(flags);
 	const out = userPath(flags.out);
 	for (let index = 0; index < (body.n ?? 1); index++) checkOutput(numberedFile(out, index, body.n ?? 1));
-	const model = await new LocalModels(modelDirs(flags)).find(flags.model, userPath);
+	const model = await localModels(flags).find(flags.model, userPath);
 	const n = body.n ?? 1;
 	const seed = body.seed ?? randomInt(RANDOM_SEED_END);
 	const engine = await LocalEngine.open(flags.device);
@@ -137,7 +140,7 @@ const batch = async (flags: GenerateFlags & { jobs: string }): Promise<void> => 
 	const entries = readJobsFile(userPath(flags.jobs));
 	const outDir = userPath(flags.outDir ?? '.');
 	checkOutput(join(outDir, `${entries[0]?.id ?? 'limner'}.png`));
-	const models = new LocalModels(modelDirs(flags));
+	const models = localModels(flags);
 	const engine = await LocalEngine.open(flags.device);
 	const began = performance.now();
 	let failed = 0;

@@ -17,7 +17,7 @@ import { removeModel } from '../models/manage.ts';
 import { compareModels, type Comparison } from '../models/optimize/measure.ts';
 import { makeVariant } from '../models/optimize/optimize.ts';
 import { findPython, type ComponentResult } from '../models/optimize/python.ts';
-import { defaultModelDirs } from '../models/store.ts';
+import { defaultModelDirs, hashCacheFile } from '../models/store.ts';
 import { storeFor } from './models-pull.ts';
 import { deviceList, whole } from './parse.ts';
 import { inWords } from './pull-line.ts';
@@ -63,7 +63,7 @@ const optimize = async (name: string, flags: OptimizeFlags): Promise<void> => {
 		throw new UserError('Say what to do: --fuse, --fp16 or --int8, or several of them.', { exitCode: EXIT.usage });
 	const stateDir = userPath(settings().stateDir ?? defaultStateDir());
 	const dirs = flags.models === undefined ? (settings().models?.map(userPath) ?? defaultModelDirs(stateDir)) : [userPath(flags.models)];
-	const original = await new LocalModels(dirs).find(name, userPath);
+	const original = await new LocalModels(dirs, hashCacheFile(stateDir)).find(name, userPath);
 	const plan = await planDevice(flags.device ?? settings().device);
 	restartWith(plan.env);
 	const python = await findPython(flags.python ?? process.env['LIMNER_PYTHON']);

@@ -2,7 +2,7 @@
  * `limner models`: what lies on this machine, and whether it works.
  * @module
  */
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname } from 'node:path';
 import type { Command } from 'commander';
 import { settings } from '../config/settings.ts';
 import { coreCount } from '../engines/devices.ts';
@@ -10,7 +10,7 @@ import { planDevice } from '../engines/plan.ts';
 import { defaultStateDir, userPath } from '../lib/paths.ts';
 import { UserError } from '../lib/user-error.ts';
 import { tryModel } from '../local/trial.ts';
-import { defaultModelDirs, fileHashCache, listModels, type ModelList, type StoredModel } from '../models/store.ts';
+import { defaultModelDirs, fileHashCache, hashCacheFile, listModels, type ModelList, type StoredModel } from '../models/store.ts';
 import { damagedFiles, findRecord } from '../models/manage.ts';
 import { shortTime } from '../lib/words.ts';
 import { registerOptimize } from './models-optimize.ts';
@@ -26,7 +26,7 @@ interface ModelsFlags {
 const load = async (flags: ModelsFlags, useCache: boolean): Promise<{ list: ModelList; dirs: string[] }> => {
 	const stateDir = userPath(settings().stateDir ?? defaultStateDir());
 	const dirs = flags.models?.map(userPath) ?? settings().models?.map(userPath) ?? defaultModelDirs(stateDir);
-	const cache = fileHashCache(join(stateDir, 'model-hashes.json'));
+	const cache = fileHashCache(hashCacheFile(stateDir));
 	return { list: await listModels(dirs, useCache ? cache : undefined), dirs };
 };
 

@@ -2,7 +2,6 @@
  * What `limner node` needs that depends on its engine: devices, slots, models.
  * @module
  */
-import { join } from 'node:path';
 import { NODE_LIMITS, type Device } from '@limner/shared';
 import { settings } from '../config/settings.ts';
 import type { EngineConfig } from '../engines/create.ts';
@@ -12,7 +11,7 @@ import { fallbackWarning, limitMemory, planDevice } from '../engines/plan.ts';
 import { userPath } from '../lib/paths.ts';
 import { UserError } from '../lib/user-error.ts';
 import { ModelShelf } from '../models/shelf.ts';
-import { defaultModelDirs, mockModel, type StoredModel } from '../models/store.ts';
+import { defaultModelDirs, hashCacheFile, mockModel, type StoredModel } from '../models/store.ts';
 import { deviceOf } from '../node/describe.ts';
 import type { AgentOptions } from '../node/options.ts';
 import type { WorkerConfig } from '../slots/workers.ts';
@@ -67,7 +66,7 @@ export const mockSetup = (flags: NodeFlags): EngineSetup => ({
 
 const openShelf = async (flags: NodeFlags, stateDir: string): Promise<{ shelf: ModelShelf; models: StoredModel[]; notes: string[] }> => {
 	const dirs = flags.models?.map(userPath) ?? settings().models?.map(userPath) ?? defaultModelDirs(stateDir);
-	const shelf = new ModelShelf({ dirs, cacheFile: join(stateDir, 'model-hashes.json') });
+	const shelf = new ModelShelf({ dirs, cacheFile: hashCacheFile(stateDir) });
 	const { models, broken } = await shelf.open();
 	if (models.length > 0) return { shelf, models, notes: broken.map((model) => model.sentence) };
 	const why =

@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { UserError } from '../lib/user-error.ts';
 import { call, callRaw, createProgressLine, downloadImage, followJob, submitJob, type JobEvent } from './index.ts';
-import { initialProgress, phaseTimes, reduceProgress } from './progress.ts';
+import { initialProgress, phaseTimes, reduceProgress, type JobProgress } from './progress.ts';
 import { renderProgress } from './progress-line.ts';
 
 const servers: Server[] = [];
@@ -161,6 +161,14 @@ const drawSteps = (isTTY: boolean): string => {
 	return text;
 };
 
+const step = (index: number, at: number): JobEvent => ({
+	event: 'progress',
+	data: { index, phase: 'denoising', step: at, steps: 20, itPerS: 2 },
+});
+/** A job of six pictures after some events. */
+const after = (...events: JobEvent[]): JobProgress =>
+	events.reduce((state, event) => reduceProgress(state, event, 1), initialProgress(6, 0));
+
 describe('progress', () => {
 	it('shows the place, then steps with rate and ETA, and adds up the phases', () => {
 		let state = initialProgress(1, 0);
@@ -185,6 +193,17 @@ describe('progress', () => {
 			400,
 		);
 		expect(renderProgress(state)).toBe(`uploading [${'█'.repeat(24)}]  step 20/20`);
+	});
+
+	it('says which pictures are made together, and counts those that come after them', () => {
+		const first = [0, 1, 2, 3].map((index) => step(index, 10));
+		expect(renderProgress(after(step(0, 10)))).toMatch(/ {2}picture 1\/6 {2}step 10\/20 {2}2\.00 it\/s {2}ETA 55 s$/);
+		expect(renderProgress(after(...first, step(0, 11)))).toMatch(/ {2}pictures 1–4\/6 {2}step 10\/20 {2}2\.00 it\/s each {2}ETA 15 s$/);
+		const done = [0, 1, 2, 3].map((index) => ({ event: 'image', data: { index } }));
+		expect(renderProgress(after(...first, ...done, step(4, 5), step(5, 5)))).toContain('  pictures 5–6/6  step 5/20');
+		// on several nodes, any of them may be under way
+		expect(renderProgress(after(step(1, 5), step(4, 5)))).toContain('  2 pictures of 6  ');
+		expect(renderProgress(after(...first, ...done))).toContain('  picture 4/6  step 10/20');
 	});
 
 	it('rewrites one line on a terminal and prints whole lines elsewhere', () => {

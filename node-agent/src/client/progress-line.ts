@@ -43,23 +43,41 @@ const waitingText = (state: JobProgress): string => {
 	return parts.join(' · ');
 };
 
+/** Positions of pictures that are being made, from 0, ascending. */
+const activeOf = (state: JobProgress): number[] =>
+	Object.entries(state.pictures)
+		.filter(([, picture]) => !picture.done)
+		.map(([index]) => Number(index))
+		.toSorted((a, b) => a - b);
+
+/** Which pictures are being made: several at once where they go through the network together, or on several nodes. */
+const picturesText = (active: readonly number[], done: number, total: number): string => {
+	const [first, last] = [active[0] ?? Math.max(0, done - 1), active.at(-1) ?? 0];
+	if (active.length < 2) return `picture ${first + 1}/${total}`;
+	const inARow = last - first === active.length - 1;
+	return inARow ? `pictures ${first + 1}–${last + 1}/${total}` : `${active.length} pictures of ${total}`;
+};
+
 const runningText = (state: JobProgress): string => {
 	const pictures = Object.values(state.pictures);
-	const done = pictures.filter((picture) => picture.done).length;
 	const total = Math.max(1, state.n);
 	const share =
 		pictures.reduce((sum, picture) => sum + (picture.done ? 1 : picture.steps > 0 ? picture.step / picture.steps : 0), 0) / total;
-	const active = pictures.find((picture) => !picture.done) ?? pictures.at(-1);
+	const active = activeOf(state);
+	const done = pictures.length - active.length;
+	// of those made together the slowest is shown
+	const [shown] = active.map((index) => state.pictures[index]).toSorted((a, b) => (a?.step ?? 0) - (b?.step ?? 0));
+	const picture = shown ?? pictures.at(-1);
 	const parts = [`${state.phase.padEnd(9)} ${bar(state.fraction ?? share)}`];
-	if (total > 1) parts.push(`picture ${Math.min(total, done + 1)}/${total}`);
-	if (active !== undefined && active.steps > 0) parts.push(`step ${active.step}/${active.steps}`);
-	if (active?.itPerS !== undefined && !active.done) parts.push(`${active.itPerS.toFixed(active.itPerS < 10 ? 2 : 0)} it/s`);
+	if (total > 1) parts.push(picturesText(active, done, total));
+	if (picture !== undefined && picture.steps > 0) parts.push(`step ${picture.step}/${picture.steps}`);
+	if (shown?.itPerS !== undefined) parts.push(`${shown.itPerS.toFixed(shown.itPerS < 10 ? 2 : 0)} it/s${active.length > 1 ? ' each' : ''}`);
 	const eta = etaOf(state);
 	if (eta !== undefined) parts.push(`ETA ${seconds(eta)}`);
 	return parts.join('  ');
 };
 
-/** Milliseconds until the last picture, from the pictures' own estimates or their rates. */
+/** Milliseconds until the last picture: from the pictures' own estimates or their rates, and those that come after them. */
 const etaOf = (state: JobProgress): number | undefined => {
 	const open = Object.values(state.pictures).filter((picture) => !picture.done);
 	const each = open.map(
@@ -68,7 +86,10 @@ const etaOf = (state: JobProgress): number | undefined => {
 			(picture.itPerS === undefined || picture.itPerS <= 0 ? undefined : ((picture.steps - picture.step) / picture.itPerS) * 1000),
 	);
 	const known = each.filter((value) => value !== undefined);
-	return known.length === 0 ? undefined : Math.max(...known);
+	if (known.length === 0) return undefined;
+	const rounds = Math.ceil((Math.max(1, state.n) - Object.keys(state.pictures).length) / open.length);
+	const whole = Math.max(0, ...open.map(({ itPerS, steps }) => (itPerS === undefined || itPerS <= 0 ? 0 : (steps / itPerS) * 1000)));
+	return Math.max(...known) + Math.max(0, rounds) * whole;
 };
 
 /** The line for a state, without colours or cursor movement. */

@@ -35,9 +35,8 @@ export function encodeHalf(x: Float32Array, out: Uint16Array): void {
 	for (let i = 0; i < x.length; i++) out[i] = toHalfBits(x[i] as number);
 }
 
-/** Float32 values of an array of half bits. */
-export function decodeHalf(bits: Uint16Array): Float32Array {
-	const out = new Float32Array(bits.length);
+/** Writes the float32 values of half bits into `out` of the same length, and returns it. */
+export function decodeHalf(bits: Uint16Array, out: Float32Array): Float32Array {
 	for (let i = 0; i < bits.length; i++) out[i] = fromHalfBits(bits[i] as number);
 	return out;
 }

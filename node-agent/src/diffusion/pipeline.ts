@@ -1,15 +1,15 @@
 import { inspectModelFolder, latentMultiple, type ModelFolderInfo } from '../models/layout.ts';
 import { cropRgb, frameFor, type Frame } from './frame.ts';
-import { previewLatents, tensorToImage, type PreviewMap, type RgbImage } from './latents.ts';
+import { tensorToImage, type PreviewMap } from './latents.ts';
 import { TorchGenerator } from './noise.ts';
 import { BatchPolicy, type BatchPolicyOptions } from './pipelines/batch-policy.ts';
 import { cutWarnings, embedPrompts } from './pipelines/conditioning.ts';
 import { loadComponents, type ComponentOptions, type Components, type LoadProgress } from './pipelines/components.ts';
-import { DenoiserRun, type LaneConditioning } from './pipelines/denoiser.ts';
-import { cancelledAt, groupLanes, ImageCache, stepLane, type Lane, type StartedLane } from './pipelines/lane.ts';
+import { DenoiserRun } from './pipelines/denoiser.ts';
+import { cancelledAt, conditioningOf, groupLanes, ImageCache, stepInfo, stepLane, type Lane, type StartedLane } from './pipelines/lane.ts';
 import { calibratePreview } from './pipelines/preview.ts';
 import { pasteInto, prepareStart, startIndex } from './pipelines/start.ts';
-import type { BatchOutcome, GeneratedImage, GenerateHooks, GenerateResult, StepInfo, Timings } from './results.ts';
+import type { BatchOutcome, GeneratedImage, GenerateHooks, GenerateResult, Timings } from './results.ts';
 import { checkRequest, strengthOf, type GenerateRequest } from './request.ts';
 import { FlowEulerScheduler } from './schedulers/flow_euler.ts';
 import { createScheduler, isFlowConfig, type Scheduler } from './schedulers/index.ts';
@@ -233,7 +233,7 @@ export class DiffusionPipeline {
 				width: lead.frame.width / vae.factor,
 				guidance: lead.request.guidance,
 				guidanceRescale: lead.request.guidanceRescale ?? 0,
-				lanes: lanes.map((lane) => conditioningOf(lane)),
+				lanes: lanes.map(conditioningOf),
 			},
 			this.batches,
 		);
@@ -243,14 +243,14 @@ export class DiffusionPipeline {
 			active = active.filter(([, lane]) => this.#goesOn(run, lane, i));
 			if (active.length === 0) break;
 			const started = performance.now();
-			for (const [k, { scheduler, start }] of active) scheduler.scaleModelInput(start.latents, i, denoiser.inputs[k] as Float32Array);
 			await denoiser.predict(
 				timesteps[i] as number,
 				active.map(([k]) => k),
+				(k, into) => lanes[k]?.scheduler.scaleModelInput(lanes[k].start.latents, i, into),
 			);
 			for (const [k, lane] of active) stepLane(lane, denoiser.outputs[k] as Float32Array, i);
 			run.timings.stepMs.push(performance.now() - started);
-			for (const [, lane] of active) await run.hooks.onStep?.(this.#stepInfo(lane, i));
+			for (const [, lane] of active) await run.hooks.onStep?.(stepInfo(lane, i, this.#preview, vae.factor));
 			await turn();
 		}
 		return active.map(([, lane]) => lane);
@@ -281,18 +281,6 @@ export class DiffusionPipeline {
 		return { ...whole, seed, latents: start.latents, latentsShape: [1, vae.channels, h, w] };
 	}
 
-	#stepInfo({ image, request, frame, scheduler, first, evaluations }: Lane, i: number): StepInfo {
-		const info: StepInfo = { step: i - first + 1, steps: evaluations, phase: 'denoising', image };
-		const map = this.#preview;
-		if (map === null) return info;
-		const { factor } = this.#parts.vae;
-		const previewRgb = (): RgbImage => {
-			const whole = previewLatents(scheduler.predicted, frame.width / factor, frame.height / factor, map);
-			return cropRgb(whole, frame, request.width, request.height, factor);
-		};
-		return { ...info, previewRgb };
-	}
-
 	#warnings({ request, embeddings }: Lane): string[] {
 		const warnings: string[] = [];
 		const words = this.unknownWords(`${request.prompt} ${embeddings.negative === null ? '' : (request.negativePrompt ?? '')}`);
@@ -302,18 +290,4 @@ export class DiffusionPipeline {
 		if (this.#parts.vae.fellBack) warnings.push('The decoder overflowed in half precision; the picture was decoded in float32.');
 		return warnings;
 	}
-}
-
-/** What the network is told of a picture beside its latents. */
-function conditioningOf({ request, frame, embeddings, start }: StartedLane): LaneConditioning {
-	const original = request.originalSize ?? [frame.height, frame.width];
-	const target = request.targetSize ?? [frame.height, frame.width];
-	const ids = (crop: readonly number[]): number[] => [...original, ...crop, ...target];
-	const crop = request.cropTopLeft ?? [0, 0];
-	return {
-		...embeddings,
-		// with an input picture the reference leaves the unconditional row uncropped
-		timeIds: { positive: ids(crop), negative: request.task === 'txt2img' ? ids(crop) : ids([0, 0]) },
-		extra: start.extra,
-	};
 }

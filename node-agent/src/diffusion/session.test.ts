@@ -54,6 +54,24 @@ test.each([
 	await session.release();
 });
 
+test.each([
+	['float32', FLOAT],
+	['float16', FLOAT16],
+])('a reserved %s output is written in place, run after run', async (name, type) => {
+	const session = await ModelSession.open(await castModel(`reserved-${name}`, FLOAT, type), {}, clock);
+	const values = Float32Array.of(1, -2, 0, 7);
+	const bound = session.bind('x', values, [4]);
+	const reserved = session.reserve('y', [4]);
+	if (reserved === null) throw new Error('nothing was reserved');
+	const into = new Map([['y', reserved]]);
+	expect((await session.run({ x: bound.tensor }, ['y'], into)).get('y')).toBe(reserved.values);
+	expect(reserved.values).toEqual(Float32Array.of(1, -2, 0, 7));
+	values[1] = 0.5;
+	await session.run({ x: bound.tensor }, ['y'], into);
+	expect(reserved.values).toEqual(Float32Array.of(1, 0.5, 0, 7));
+	await session.release();
+});
+
 test('types that cannot be used are refused with a remedy', async () => {
 	const path = await castModel('bfloat16', BFLOAT16, FLOAT);
 	expect(await readOnnxTypes(path)).toEqual({ inputs: { x: 'bfloat16' }, weights: null });

@@ -43,10 +43,11 @@ export interface BoundInput {
 	refresh(): void;
 }
 
-/** Memory for an output. */
+/** Memory for an output: a run writes the tensor, `settle` brings it into `values`. */
 export interface Reserved {
 	values: Float32Array;
 	tensor: Tensor;
+	settle(): void;
 }
 
 function ports(metadata: readonly InferenceSession.ValueMetadata[]): Map<string, Port> {
@@ -155,14 +156,23 @@ export class ModelSession {
 		} finally {
 			this.#clock.ms += performance.now() - started;
 		}
-		return new Map(outputs.map((name) => [name, into.get(name)?.values ?? asFloat32(results[name], this.#path)]));
+		return new Map(
+			outputs.map((name) => {
+				const reserved = into.get(name);
+				reserved?.settle();
+				return [name, reserved?.values ?? asFloat32(results[name], this.#path)];
+			}),
+		);
 	}
 
-	/** Memory that runs write output `name` into, so that none is taken in the loop; null where the graph returns no float32. */
+	/** Memory that runs write output `name` into, so that none is taken in the loop; null where the graph returns no floats. */
 	reserve(name: string, dims: readonly number[]): Reserved | null {
-		if (this.outputs.get(name)?.type !== 'float32') return null;
 		const values = new Float32Array(dims.reduce((a, b) => a * b, 1));
-		return { values, tensor: new Tensor('float32', values, dims) };
+		const type = this.outputs.get(name)?.type;
+		if (type === 'float32') return { values, tensor: new Tensor('float32', values, dims), settle: () => {} };
+		if (type !== 'float16') return null;
+		const bits = new Uint16Array(values.length);
+		return { values, tensor: halfTensor(bits, dims), settle: () => decodeHalf(bits, values) };
 	}
 
 	async release(): Promise<void> {
@@ -209,7 +219,8 @@ function asFloat32(value: unknown, path: string): Float32Array {
 	if (data instanceof Float32Array) return data;
 	if (value.type === 'float16' && ArrayBuffer.isView(data)) {
 		// Node 24 hands halves out as Float16Array, older ones as Uint16Array: both hold the same bits
-		return decodeHalf(new Uint16Array(data.buffer, data.byteOffset, data.byteLength / 2));
+		const bits = new Uint16Array(data.buffer, data.byteOffset, data.byteLength / 2);
+		return decodeHalf(bits, new Float32Array(bits.length));
 	}
 	throw new ModelFolderError(`${path} returns ${value.type} values; export the model as float32 or float16.`);
 }

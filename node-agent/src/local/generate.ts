@@ -20,7 +20,7 @@ import {
 } from '../engines/types.ts';
 import { settings } from '../config/settings.ts';
 import { UserError } from '../lib/user-error.ts';
-import { listModels, readModel, type StoredModel } from '../models/store.ts';
+import { fileHashCache, listModels, readModel, type StoredModel } from '../models/store.ts';
 import { encodePicture, type OutputOptions } from '../png/encode.ts';
 import { pictureRecord } from '../slots/host.ts';
 import type { JobEntry } from './jobs-file.ts';
@@ -116,11 +116,14 @@ export interface LocalPicture {
 /** Finds models by name in the given folders, then as a path of their own. */
 export class LocalModels {
 	readonly #dirs: readonly string[];
+	readonly #cache: ReturnType<typeof fileHashCache> | undefined;
 	readonly #known = new Map<string, StoredModel>();
 	#listed: Awaited<ReturnType<typeof listModels>> | undefined;
 
-	constructor(dirs: readonly string[]) {
+	/** @param cacheFile where hashes of files are kept, so that gigabytes are not read again for each picture */
+	constructor(dirs: readonly string[], cacheFile?: string) {
 		this.#dirs = dirs;
+		this.#cache = cacheFile === undefined ? undefined : fileHashCache(cacheFile);
 	}
 
 	/** @throws {UserError} when there is no such model, or it is broken */
@@ -128,6 +131,7 @@ export class LocalModels {
 		const known = this.#known.get(wanted ?? '');
 		if (known !== undefined) return known;
 		const model = await this.#search(wanted, resolvePath);
+		await this.#cache?.save();
 		this.#known.set(wanted ?? '', model);
 		return model;
 	}
@@ -136,7 +140,7 @@ export class LocalModels {
 		// The folder is tried first: listing a large store would hash every model in it.
 		const direct = wanted === undefined ? undefined : await this.#openFolder(wanted, resolvePath);
 		if (direct !== undefined) return direct;
-		this.#listed ??= await listModels(this.#dirs);
+		this.#listed ??= await listModels(this.#dirs, this.#cache);
 		const { models, broken } = this.#listed;
 		const found = models.find((model) => model.name === (wanted ?? DEFAULT_MODEL)) ?? (wanted === undefined ? models[0] : undefined);
 		if (found !== undefined) return found;
@@ -150,7 +154,7 @@ export class LocalModels {
 		const folders = [...this.#dirs.map((dir) => join(dir, wanted)), resolvePath(wanted)];
 		const folder = folders.find((candidate) => existsSync(join(candidate, 'model_index.json')));
 		if (folder === undefined) return undefined;
-		const read = await readModel(folder);
+		const read = await readModel(folder, this.#cache);
 		if (read.ok) return read.model;
 		throw new UserError(read.broken.sentence);
 	}

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ModelInfo } from '@limner/shared';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { LocalModels } from '../local/generate.ts';
 import { defaultModelDirs, fileHashCache, listModels, mockModel } from './store.ts';
 
 const MODELS = join(import.meta.dirname, '../../../tests/reference/models');
@@ -90,6 +91,13 @@ describe('listModels', () => {
 		);
 		expect((await listModels([dir], spy)).models[0]?.sha256).not.toBe(first?.sha256);
 		expect(asked).toHaveLength(1);
+		// generating reads them from there too, and makes the folder where there is none
+		const own = join(folder, 'state', 'hashes.json');
+		const find = async (): Promise<string> => (await new LocalModels([dir], own).find(dir, (path) => path)).sha256;
+		const sha256 = await find();
+		const kept = Object.entries(JSON.parse(readFileSync(own, 'utf8')) as Record<string, string>);
+		writeFileSync(own, JSON.stringify(Object.fromEntries(kept.map(([key]) => [key, '0'.repeat(64)]))));
+		expect(await find()).not.toBe(sha256);
 		writeFileSync(cacheFile, 'damaged');
 		expect(fileHashCache(cacheFile).get('x')).toBeUndefined();
 	});

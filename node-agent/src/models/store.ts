@@ -39,6 +39,14 @@ export const defaultModelDirs = (stateDir: string): string[] => [
 	...new Set([REPO_MODELS, join(stateDir, 'models'), join(defaultStateDir(), 'models')]),
 ];
 
+/** Where a state folder keeps the hashes of files. */
+export const hashCacheFile = (stateDir: string): string => join(stateDir, 'model-hashes.json');
+
+const keep = async (file: string, text: string): Promise<void> => {
+	await realFs.makeFolder(dirname(file));
+	await writeAtomic(realFs, file, text);
+};
+
 /** Hashes of files that were read before, kept in one JSON file; losing it costs time only. */
 export const fileHashCache = (file: string): HashCache & { save: () => Promise<void> } => {
 	let entries: Record<string, string> = {};
@@ -56,7 +64,7 @@ export const fileHashCache = (file: string): HashCache & { save: () => Promise<v
 			dirty = true;
 		},
 		save: async () => {
-			if (dirty) await writeAtomic(realFs, file, JSON.stringify(entries)).catch(() => undefined);
+			if (dirty) await keep(file, JSON.stringify(entries)).catch(() => undefined);
 			dirty = false;
 		},
 	};

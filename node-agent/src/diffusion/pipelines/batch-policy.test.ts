@@ -114,10 +114,10 @@ describe('DenoiserRun', () => {
 	const predict = async (session: ModelSession, count: number, policy: BatchPolicy, times = 1): Promise<number[]> => {
 		const run = new DenoiserRun(session, plan(count), policy);
 		for (let time = 0; time < times; time++) {
-			for (const [k, input] of run.inputs.entries()) input.fill(k + 1);
 			await run.predict(
 				1,
-				run.inputs.map((_, k) => k),
+				Array.from({ length: count }, (_, k) => k),
+				(k, into) => into.fill(k + 1),
 			);
 		}
 		return run.outputs.map((out) => out[0] ?? Number.NaN);
@@ -129,6 +129,46 @@ describe('DenoiserRun', () => {
 		const session = network(runs, () => undefined);
 		expect(await predict(session, 3, new BatchPolicy({ gauge: roomy }), 2)).toEqual([2, 4, 6]);
 		expect(runs).toEqual([2, 6, 6]);
+	});
+
+	it('writes where the network reads and hands out what it wrote: no copies, no new memory', async () => {
+		const fed = new Set<ArrayBufferLike>();
+		const reserved = new Map<string, { values: Float32Array }>();
+		const session = Object.assign(
+			network([], () => undefined),
+			{
+				reserve: (name: string, dims: number[]) => {
+					const memory = { values: new Float32Array(dims.reduce((a, b) => a * b, 1)) };
+					reserved.set(`${name} ${dims.join('×')}`, memory);
+					return memory;
+				},
+				run: async ({ sample }: { sample: Float32Array }, _names: string[], into: Map<string, { values: Float32Array }>) => {
+					fed.add(sample.buffer);
+					const out = into.get('out')?.values ?? new Float32Array(sample.length);
+					out.set(sample.map((v) => 2 * v));
+					return Promise.resolve(new Map([['out', out]]));
+				},
+			},
+		);
+		const run = new DenoiserRun(session, plan(2), new BatchPolicy({ gauge: roomy }));
+		const written = new Set<ArrayBufferLike>();
+		const outputs: Float32Array[][] = [];
+		for (let step = 1; step <= 4; step++) {
+			await run.predict(step, [0, 1], (k, into) => void written.add(into.fill(step + k).buffer));
+			outputs.push([...run.outputs]);
+			expect(run.outputs.map((out) => [...out])).toEqual([Array(4).fill(2 * step), Array(4).fill(2 * step + 2)]);
+		}
+		// one buffer for the batch, and one for the picture that it was compared with in the first step
+		expect([...written]).toEqual([...fed]);
+		expect(fed.size).toBe(2);
+		// the first run shows how many channels an export has that does not say so
+		expect([...reserved.keys()]).toEqual(['out 2×1×2×2', 'out 4×1×2×2']);
+		const memory = reserved.get('out 4×1×2×2')?.values.buffer;
+		for (const [k, out] of (outputs[3] ?? []).entries()) {
+			expect(out.buffer).toBe(memory);
+			expect(outputs[1]?.[k]).toBe(out);
+			expect(outputs[2]?.[k]).toBe(out);
+		}
 	});
 
 	it('goes one by one where a batch changes bytes', async () => {

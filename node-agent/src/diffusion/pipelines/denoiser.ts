@@ -22,18 +22,23 @@ function splitRows(lanes: readonly number[], guided: boolean, rowsAtOnce: number
 	return groups;
 }
 
-/** The denoising network prepared for some pictures of one shape. */
+/** Writes the scaled latents of a picture into the network's input; called once for each of the picture's rows. */
+export type WriteInput = (lane: number, into: Float32Array) => void;
+
+/**
+ * The denoising network prepared for some pictures of one shape. Inputs are written where the network reads them and
+ * predictions are read where it wrote them: nothing is copied between steps.
+ */
 export class DenoiserRun {
-	/** Where the scheduler writes the scaled latents of each picture. */
-	readonly inputs: readonly Float32Array[];
-	/** Guided prediction of the latest `predict`, for each picture. */
-	readonly outputs: readonly Float32Array[];
+	/** Guided prediction of the latest `predict`, for each picture: valid until the next one. */
+	readonly outputs: Float32Array[] = [];
+	/** Predictions of the unconditional rows, where there is guidance. */
+	readonly #unconditional: Float32Array[] = [];
 	readonly #session: ModelSession;
 	readonly #plan: DenoiserPlan;
 	readonly #policy: BatchPolicy;
 	readonly #shape: string;
 	readonly #guided: boolean;
-	readonly #scratch: Float32Array[];
 	/** Batches by the lanes in them, so that nothing is bound twice. */
 	#batches: { key: string; list: RowBatch[] } = { key: '', list: [] };
 	/** Rows of one run by number of pictures: decided once, for memory that comes and goes must not rebind every step. */
@@ -46,25 +51,20 @@ export class DenoiserRun {
 		const [first] = plan.lanes;
 		this.#guided = (first?.negative ?? null) !== null;
 		this.#shape = `${plan.width}x${plan.height}/${first?.positive.tokens ?? 0}`;
-		const size = plan.channels * plan.height * plan.width;
-		const perLane = (): Float32Array[] => plan.lanes.map(() => new Float32Array(size));
-		this.inputs = perLane();
-		this.outputs = perLane();
-		this.#scratch = this.#guided ? perLane() : [];
 	}
 
 	/**
-	 * Evaluates the network on the inputs of `lanes` at `timestep` and leaves the guided predictions in their outputs:
+	 * Evaluates the network on `lanes` at `timestep` and leaves the guided predictions in their outputs:
 	 * u + g·(c − u) (Ho & Salimans 2022, eq. 6), optionally rescaled (Lin et al. 2024, §3.4).
 	 *
 	 * A run of several pictures is compared with one of the first picture alone when its shape is first seen; where the
 	 * bytes differ, pictures go one by one from then on.
 	 */
-	async predict(timestep: number, lanes: readonly number[]): Promise<void> {
+	async predict(timestep: number, lanes: readonly number[], write: WriteInput): Promise<void> {
 		for (;;) {
 			const rows = this.#decide(lanes.length);
 			try {
-				if (await this.#runAll(timestep, lanes, rows)) return;
+				if (await this.#runAll(timestep, lanes, rows, write)) return;
 			} catch (error) {
 				if (rows === 1 || !isOutOfMemory(error)) throw error;
 				this.#policy.ranOut(this.#shape, rows);
@@ -74,21 +74,21 @@ export class DenoiserRun {
 	}
 
 	/** False when a batch turned out to change bytes: its results do not count. */
-	async #runAll(timestep: number, lanes: readonly number[], rows: number): Promise<boolean> {
+	async #runAll(timestep: number, lanes: readonly number[], rows: number, write: WriteInput): Promise<boolean> {
 		for (const batch of this.#batchesFor(lanes, rows)) {
-			if (!(await this.#runBatch(batch, timestep))) return false;
+			if (!(await this.#runBatch(batch, timestep, write))) return false;
 		}
 		for (const lane of lanes) this.#guide(lane);
 		return true;
 	}
 
-	async #runBatch(batch: RowBatch, timestep: number): Promise<boolean> {
+	async #runBatch(batch: RowBatch, timestep: number, write: WriteInput): Promise<boolean> {
 		const { rows } = batch;
 		const first = rows[0] as Row;
 		const isBatch = rows.some((row) => row.lane !== first.lane);
 		const check = isBatch && !this.#policy.isChecked(this.#shape, rows.length);
-		const alone = check ? await this.#alone(first.lane, timestep) : [];
-		await this.#evaluate(batch, timestep);
+		const alone = check ? await this.#alone(first.lane, timestep, write) : [];
+		await this.#evaluate(batch, timestep, write);
 		if (!check) return true;
 		const equal = this.#halves(first.lane).every((half, i) => sameBits(half, alone[i] as Float32Array));
 		this.#policy.compared(this.#shape, rows.length, equal);
@@ -96,24 +96,23 @@ export class DenoiserRun {
 	}
 
 	/** Predictions for one picture by itself; the first run of a shape also shows what a row takes of memory. */
-	async #alone(lane: number, timestep: number): Promise<Float32Array[]> {
+	async #alone(lane: number, timestep: number, write: WriteInput): Promise<Float32Array[]> {
 		const batch = new RowBatch(this.#session, this.#plan, rowsOf([lane], this.#guided));
-		await this.#evaluate(batch, timestep);
-		return this.#halves(lane).map((half) => half.slice());
+		await this.#evaluate(batch, timestep, write);
+		return this.#halves(lane);
 	}
 
-	async #evaluate(batch: RowBatch, timestep: number): Promise<void> {
-		for (const [b, row] of batch.rows.entries()) batch.input(b).set(this.inputs[row.lane] as Float32Array);
-		const result = await this.#policy.measured(this.#shape, batch.rows.length, () => batch.run(timestep));
+	async #evaluate(batch: RowBatch, timestep: number, write: WriteInput): Promise<void> {
+		for (const [b, { lane }] of batch.rows.entries()) write(lane, batch.inputs[b] as Float32Array);
+		const predictions = await this.#policy.measured(this.#shape, batch.rows.length, () => batch.run(timestep));
 		for (const [b, { lane, conditional }] of batch.rows.entries()) {
-			const target = conditional ? this.outputs[lane] : this.#scratch[lane];
-			target?.set(result(b));
+			(conditional ? this.outputs : this.#unconditional)[lane] = predictions[b] as Float32Array;
 		}
 	}
 
 	/** Raw predictions of a picture: conditional, and unconditional where there is guidance. */
 	#halves(lane: number): Float32Array[] {
-		return [this.outputs[lane], this.#scratch[lane]].filter((half) => half !== undefined);
+		return [this.outputs[lane], this.#unconditional[lane]].filter((half) => half !== undefined);
 	}
 
 	#decide(pictures: number): number {
@@ -132,8 +131,9 @@ export class DenoiserRun {
 		return this.#batches.list;
 	}
 
+	/** Puts the guided prediction in the place of the conditional one. */
 	#guide(lane: number): void {
-		const unconditional = this.#scratch[lane];
+		const unconditional = this.#unconditional[lane];
 		if (unconditional === undefined) return;
 		const { guidance, guidanceRescale } = this.#plan;
 		const output = this.outputs[lane] as Float32Array;

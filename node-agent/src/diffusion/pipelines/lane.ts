@@ -1,9 +1,12 @@
 import { CancelledError } from '../errors.ts';
-import type { Frame } from '../frame.ts';
+import { cropRgb, type Frame } from '../frame.ts';
+import { previewLatents, type PreviewMap, type RgbImage } from '../latents.ts';
 import { TorchGenerator } from '../noise.ts';
 import type { GenerateRequest } from '../request.ts';
+import type { StepInfo } from '../results.ts';
 import type { Scheduler } from '../schedulers/index.ts';
 import type { Conditioning } from './conditioning.ts';
+import type { LaneConditioning } from './row-batch.ts';
 import { prepareImages, restoreOutsideMask, type InputImages, type Start } from './start.ts';
 
 /**
@@ -77,6 +80,36 @@ export function stepLane(lane: StartedLane, output: Float32Array, i: number): vo
 	const { scheduler, start, noise, scratch } = lane;
 	scheduler.step(output, i, start.latents, noise);
 	if (start.keep !== null) restoreOutsideMask(start.latents, start.keep, scheduler, i + 1, scratch);
+}
+
+/** What the network is told of a picture beside its latents. */
+export function conditioningOf({ request, frame, embeddings, start }: StartedLane): LaneConditioning {
+	const original = request.originalSize ?? [frame.height, frame.width];
+	const target = request.targetSize ?? [frame.height, frame.width];
+	const ids = (crop: readonly number[]): number[] => [...original, ...crop, ...target];
+	const crop = request.cropTopLeft ?? [0, 0];
+	return {
+		...embeddings,
+		// with an input picture the reference leaves the unconditional row uncropped
+		timeIds: { positive: ids(crop), negative: request.task === 'txt2img' ? ids(crop) : ids([0, 0]) },
+		extra: start.extra,
+	};
+}
+
+/**
+ * Where a picture stands after step `i` of its plan.
+ * @param preview colours of latents; without them there is no preview
+ * @param factor pixels per latent cell
+ */
+export function stepInfo(lane: Lane, i: number, preview: PreviewMap | null, factor: number): StepInfo {
+	const { image, request, frame, scheduler, first, evaluations } = lane;
+	const info: StepInfo = { step: i - first + 1, steps: evaluations, phase: 'denoising', image };
+	if (preview === null) return info;
+	const previewRgb = (): RgbImage => {
+		const whole = previewLatents(scheduler.predicted, frame.width / factor, frame.height / factor, preview);
+		return cropRgb(whole, frame, request.width, request.height, factor);
+	};
+	return { ...info, previewRgb };
 }
 
 /** The error of a lane that was cancelled before step `i`. */

@@ -37,55 +37,68 @@ const POOLED_NAMES = ['text_embeds', 'pooled_projections'];
 /** Rows that go through the network in one run: their inputs are bound once, and only latents and timestep change. */
 export class RowBatch {
 	readonly rows: readonly Row[];
+	/** Where the scaled latents of each row are written: the network's own input. */
+	readonly inputs: readonly Float32Array[];
 	readonly #session: ModelSession;
-	readonly #values: Float32Array;
-	readonly #rowSize: number;
+	readonly #plane: number;
+	readonly #dims: readonly [height: number, width: number];
 	readonly #size: number;
 	readonly #latents: BoundInput;
 	readonly #timestepValues: Float32Array;
 	readonly #timestep: BoundInput;
 	readonly #feeds: Record<string, BoundInput['tensor']>;
 	readonly #outputName: string;
-	readonly #into: ReadonlyMap<string, Reserved>;
+	#into: ReadonlyMap<string, Reserved> = new Map();
+	/** Views of the reserved output, a row each; null until it is reserved. */
+	#views: readonly Float32Array[] | null = null;
 
 	constructor(session: ModelSession, plan: DenoiserPlan, rows: readonly Row[]) {
 		this.rows = rows;
 		this.#session = session;
-		const plane = plan.height * plan.width;
-		this.#size = plan.channels * plane;
+		this.#plane = plan.height * plan.width;
+		this.#dims = [plan.height, plan.width];
+		this.#size = plan.channels * this.#plane;
 		const lanes = rows.map((row) => plan.lanes[row.lane] as LaneConditioning);
-		this.#rowSize = this.#size + (lanes[0]?.extra?.length ?? 0);
-		this.#values = new Float32Array(rows.length * this.#rowSize);
-		for (const [b, lane] of lanes.entries()) this.#values.set(lane.extra ?? [], b * this.#rowSize + this.#size);
+		const rowSize = this.#size + (lanes[0]?.extra?.length ?? 0);
+		const values = new Float32Array(rows.length * rowSize);
+		for (const [b, lane] of lanes.entries()) values.set(lane.extra ?? [], b * rowSize + this.#size);
+		this.inputs = rows.map((_, b) => values.subarray(b * rowSize, b * rowSize + this.#size));
 		const latentName = pickName(session, LATENT_NAMES);
-		this.#latents = session.bind(latentName, this.#values, [rows.length, this.#rowSize / plane, plan.height, plan.width]);
+		this.#latents = session.bind(latentName, values, [rows.length, rowSize / this.#plane, plan.height, plan.width]);
 		const timestepDims = timestepShape(session, rows.length);
 		this.#timestepValues = new Float32Array(timestepDims[0] ?? 1);
 		this.#timestep = session.bind('timestep', this.#timestepValues, timestepDims);
 		this.#feeds = { [latentName]: this.#latents.tensor, timestep: this.#timestep.tensor, ...conditioning(session, plan, rows) };
 		refuseUnknown(session, this.#feeds);
 		this.#outputName = session.outputNames[0] as string;
-		const outChannels = session.outputs.get(this.#outputName)?.shape[1];
-		const reserved =
-			typeof outChannels === 'number' ? session.reserve(this.#outputName, [rows.length, outChannels, plan.height, plan.width]) : null;
-		this.#into = new Map(reserved === null ? [] : [[this.#outputName, reserved]]);
+		const channels = session.outputs.get(this.#outputName)?.shape[1];
+		if (typeof channels === 'number') this.#reserve(channels);
 	}
 
-	/** Where the scaled latents of row `b` are written. */
-	input(b: number): Float32Array {
-		return this.#values.subarray(b * this.#rowSize, b * this.#rowSize + this.#size);
-	}
-
-	/** One evaluation; `result(b)` is the prediction for row b, valid until the next run. */
-	async run(timestep: number): Promise<(b: number) => Float32Array> {
+	/** One evaluation: the prediction for each row, valid until the next run, and free to be written over. */
+	async run(timestep: number): Promise<readonly Float32Array[]> {
 		this.#latents.refresh();
 		this.#timestepValues.fill(timestep);
 		this.#timestep.refresh();
 		const results = await this.#session.run(this.#feeds, [this.#outputName], this.#into);
 		const raw = results.get(this.#outputName) as Float32Array;
-		// networks that also predict a variance have more channels; the first ones are the prediction
+		if (this.#views !== null) return this.#views;
+		// an export that names its channels has shown by now how many there are
+		this.#reserve(raw.length / (this.rows.length * this.#plane));
+		return this.#split(raw);
+	}
+
+	#reserve(channels: number): void {
+		const reserved = this.#session.reserve(this.#outputName, [this.rows.length, channels, ...this.#dims]);
+		if (reserved === null) return;
+		this.#into = new Map([[this.#outputName, reserved]]);
+		this.#views = this.#split(reserved.values);
+	}
+
+	/** Networks that also predict a variance have more channels; the first ones are the prediction. */
+	#split(raw: Float32Array): Float32Array[] {
 		const stride = raw.length / this.rows.length;
-		return (b) => raw.subarray(b * stride, b * stride + this.#size);
+		return this.rows.map((_, b) => raw.subarray(b * stride, b * stride + this.#size));
 	}
 }
 

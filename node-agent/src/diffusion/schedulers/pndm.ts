@@ -64,7 +64,10 @@ export class PndmScheduler extends AlphaScheduler {
 			sample.set(this.#start as Float32Array);
 			this.#start = null;
 		} else {
-			this.#outputs = [modelOutput.slice(), ...this.#outputs.slice(0, 3)];
+			const oldest = this.#outputs.length === MULTISTEP_WEIGHTS.length ? this.#outputs.pop() : undefined;
+			const newest = oldest ?? new Float32Array(sample.length);
+			newest.set(modelOutput);
+			this.#outputs.unshift(newest);
 			const weights = MULTISTEP_WEIGHTS[this.#outputs.length - 1] as number[];
 			combine(
 				combined,
