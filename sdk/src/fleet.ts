@@ -127,7 +127,7 @@ export interface JoinTokenRequest {
 	approval?: boolean;
 }
 
-/** What a machine needs once to become a node. Needs the scopes `nodes:read` and `nodes:write`. */
+/** What a machine needs once to become a node. Needs the scope `nodes:join`. */
 export class JoinTokens {
 	readonly #http: Http;
 	constructor(http: Http) {

@@ -11,6 +11,58 @@ const root = createRootRoute({ component: Shell });
 const page = <P extends string>(path: P, component: Parameters<typeof createRoute>[0]['component']) =>
 	createRoute({ getParentRoute: () => root, path, component: component as never });
 
+/** The pool's pages share a heading and tabs. */
+const pool = createRoute({
+	getParentRoute: () => root,
+	path: '/pool',
+	component: lazyRouteComponent(() => import('./features/pool/layout.tsx'), 'PoolLayout'),
+});
+const poolPage = <P extends string>(path: P, component: Parameters<typeof createRoute>[0]['component']) =>
+	createRoute({ getParentRoute: () => pool, path, component: component as never });
+
+const poolPages = pool.addChildren([
+	poolPage(
+		'/',
+		lazyRouteComponent(() => import('./features/pool/page.tsx'), 'PoolPage'),
+	),
+	poolPage(
+		'/nodes/$id',
+		lazyRouteComponent(() => import('./features/pool/node-page.tsx'), 'NodePage'),
+	),
+	poolPage(
+		'/dashboard',
+		lazyRouteComponent(() => import('./features/dashboard/page.tsx'), 'DashboardPage'),
+	),
+	poolPage(
+		'/alerts',
+		lazyRouteComponent(() => import('./features/alerts/page.tsx'), 'AlertsPage'),
+	),
+	poolPage(
+		'/ledger',
+		lazyRouteComponent(() => import('./features/ledger/page.tsx'), 'LedgerPage'),
+	),
+	poolPage(
+		'/usage',
+		lazyRouteComponent(() => import('./features/usage/page.tsx'), 'UsagePage'),
+	),
+	poolPage(
+		'/keys',
+		lazyRouteComponent(() => import('./features/keys/page.tsx'), 'KeysPage'),
+	),
+	poolPage(
+		'/webhooks',
+		lazyRouteComponent(() => import('./features/webhooks/page.tsx'), 'WebhooksPage'),
+	),
+	poolPage(
+		'/members',
+		lazyRouteComponent(() => import('./features/members/page.tsx'), 'MembersPage'),
+	),
+	poolPage(
+		'/tokens',
+		lazyRouteComponent(() => import('./features/tokens/page.tsx'), 'TokensPage'),
+	),
+]);
+
 const tree = root.addChildren([
 	page('/', CreatePage),
 	page(
@@ -21,10 +73,7 @@ const tree = root.addChildren([
 		'/gallery',
 		lazyRouteComponent(() => import('./features/gallery/page.tsx'), 'GalleryPage'),
 	),
-	page(
-		'/pool',
-		lazyRouteComponent(() => import('./features/pool/page.tsx'), 'PoolPage'),
-	),
+	poolPages,
 	page(
 		'/account',
 		lazyRouteComponent(() => import('./features/account/page.tsx'), 'AccountPage'),

@@ -57,8 +57,7 @@ export const useJobsFeed = (): void => {
 	useQuery({
 		queryKey: ['jobs'],
 		queryFn: async ({ signal }) => {
-			await refresh(signal);
-			return Date.now();
+			return refresh(signal);
 		},
 		refetchInterval: JOBS_MS,
 	});

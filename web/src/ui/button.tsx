@@ -22,7 +22,7 @@ export const Button = ({ kind = 'plain', icon, className, children, ...rest }: B
 		type="button"
 		{...rest}
 		className={clsx(
-			'inline-flex min-h-9 items-center justify-center gap-2 rounded-lg border px-3 py-1.5 text-sm transition-colors disabled:opacity-55',
+			'inline-flex min-h-9 items-center justify-center gap-2 rounded-lg border px-3 py-1.5 text-sm transition-colors disabled:opacity-55 aria-disabled:cursor-not-allowed aria-disabled:opacity-55',
 			KINDS[kind],
 			className,
 		)}

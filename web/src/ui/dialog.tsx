@@ -45,9 +45,10 @@ interface ConfirmProps extends ModalProps {
 }
 
 /** A question before something that cannot be undone. */
-export const Confirm = ({ yes, no, onYes, ...modal }: ConfirmProps) => (
+export const Confirm = ({ yes, no, onYes, children, ...modal }: ConfirmProps) => (
 	<Modal {...modal}>
-		<div className="flex justify-end gap-2">
+		{children}
+		<div className="mt-4 flex justify-end gap-2">
 			<Button onClick={() => modal.onOpenChange(false)}>{no}</Button>
 			<Button
 				kind="danger"

@@ -112,8 +112,8 @@ export const cancel = async (key: string): Promise<void> => {
 
 export const dismiss = (key: string): void => entries.set(entries.get().filter((entry) => entry.key !== key));
 
-/** Takes in the gateway's list of open jobs, so that other people's and earlier ones are here too. */
-export const refresh = async (signal?: AbortSignal): Promise<void> => {
+/** Takes in the gateway's list of open jobs, so that other people's and earlier ones are here too; answers it. */
+export const refresh = async (signal?: AbortSignal): Promise<Job[]> => {
 	const open = (
 		await Promise.all((['running', 'queued', 'waiting'] as const).map((state) => client.jobs.list({ state, limit: 50 }, { signal })))
 	).flatMap(({ data }) => data);
@@ -124,6 +124,7 @@ export const refresh = async (signal?: AbortSignal): Promise<void> => {
 	}
 	// Ended while no stream was open for them.
 	for (const key of missing(entries.get(), open)) if (!streams.has(key)) settled(await client.jobs.get(key, { signal }));
+	return open;
 };
 
 /** For signing out: nothing of one person stays for the next. */

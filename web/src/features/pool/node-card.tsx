@@ -1,91 +1,28 @@
 import type { Node } from '@limner/sdk';
-import { Cpu } from 'lucide-react';
-import { useState } from 'react';
-import { queries } from '../../lib/queries.ts';
-import { client } from '../../lib/session.ts';
+import { Link } from '@tanstack/react-router';
+import { useNow } from '../../lib/now.ts';
 import { t } from '../../strings.ts';
-import { Bar } from '../../ui/bar.tsx';
-import { Button } from '../../ui/button.tsx';
-import { Confirm } from '../../ui/dialog.tsx';
-import { sayError } from '../../ui/toast.tsx';
-import { actionsOf, nodeSentence, toneOf, type Action, type Tone } from './words.ts';
+import { p } from '../../strings/pool.ts';
+import { NodeActions } from './actions.tsx';
+import { Gauges } from './gauges.tsx';
+import { SlotRow } from './slots.tsx';
+import { nodeSentence, toneOf, type Tone } from './words.ts';
 
 const DOTS: Record<Tone, string> = { good: 'bg-good', warn: 'bg-warn', bad: 'bg-bad', muted: 'bg-muted' };
+const TICK_MS = 500;
 
-type Slot = Node['slots'][number];
-
-const SlotRow = ({ slot }: { slot: Slot }) => (
-	<li className="flex flex-col gap-1 text-sm">
-		<div className="flex items-center gap-2">
-			<Cpu size={14} aria-hidden className="text-muted" />
-			<span className="min-w-0 flex-1 truncate">{slot.device}</span>
-			<span className="text-muted tabular-nums">
-				{slot.task === undefined ? slot.state.toLowerCase() : `${slot.task.phase} ${slot.task.step}/${slot.task.steps}`}
-			</span>
-		</div>
-		<Bar
-			value={slot.task === undefined ? 0 : slot.task.step / Math.max(1, slot.task.steps)}
-			label={`${slot.device} ${slot.task?.phase ?? slot.state}`}
-		/>
-	</li>
-);
-
-const Actions = ({ node }: { node: Node }) => {
-	const [asking, setAsking] = useState<Exclude<Action, 'resume'>>();
-	const act = (action: Action): void => {
-		client.nodes[action](node.id)
-			.then(() => queries.invalidateQueries({ queryKey: ['nodes'] }))
-			.catch(sayError);
-	};
-	return (
-		<div className="flex flex-wrap gap-2">
-			{actionsOf(node).map((action) => (
-				<Button
-					key={action}
-					kind={action === 'terminate' ? 'danger' : 'plain'}
-					onClick={() => (action === 'resume' ? act(action) : setAsking(action))}
-				>
-					{t.pool.actions[action]}
-				</Button>
-			))}
-			{asking === undefined ? null : (
-				<Confirm
-					open
-					onOpenChange={() => setAsking(undefined)}
-					title={`${t.pool.actions[asking]}: ${node.name}`}
-					lead={t.pool.confirm[asking]}
-					yes={t.pool.actions[asking]}
-					no={t.pool.confirm.stop}
-					onYes={() => act(asking)}
-				/>
-			)}
-		</div>
-	);
+/** What it does, counted down while it is silent. */
+const Sentence = ({ node }: { node: Node }) => {
+	const now = useNow(node.link === 'suspect' ? TICK_MS : 0);
+	return <p className="text-sm">{nodeSentence(node, node.link === 'suspect' ? now : Date.now())}</p>;
 };
 
-/** One machine: how it is, what its slots do, which models it has. */
-export const NodeCard = ({ node }: { node: Node }) => (
-	<article
-		data-node={node.id}
-		data-link={node.link}
-		data-mode={node.mode}
-		className="flex flex-col gap-3 rounded-2xl border border-line bg-panel p-4 shadow-card"
-	>
-		<header className="flex items-center gap-2">
-			<span aria-hidden className={`size-2.5 rounded-full ${DOTS[toneOf(node)]}`} />
-			<h3 className="min-w-0 flex-1 truncate font-display text-lg">{node.name}</h3>
-			<span className="text-sm text-muted">
-				{t.pool.link[node.link]}, {t.pool.mode[node.mode]}
-			</span>
-		</header>
-		<p className="text-sm">{nodeSentence(node, Date.now())}</p>
-		<ul className="flex flex-col gap-2">
-			{node.slots.map((slot) => (
-				<SlotRow key={slot.id} slot={slot} />
-			))}
-		</ul>
+export const ModelChips = ({ models }: Pick<Node, 'models'>) =>
+	models.length === 0 ? (
+		<p className="text-xs text-muted">{p.machines.noModels}</p>
+	) : (
 		<ul className="flex flex-wrap gap-1.5 text-xs">
-			{node.models.map((model) => (
+			{models.map((model) => (
 				<li
 					key={model.name}
 					className={`rounded-full border px-2 py-0.5 ${model.warm ? 'border-good text-good' : 'border-line text-muted'}`}
@@ -94,6 +31,32 @@ export const NodeCard = ({ node }: { node: Node }) => (
 				</li>
 			))}
 		</ul>
+	);
+
+/** One machine: how it is, what its slots do, which models it has. */
+export const NodeCard = ({ node }: { node: Node }) => (
+	<article
+		data-node={node.id}
+		data-link={node.link}
+		data-mode={node.mode}
+		className="flex min-w-0 flex-col gap-3 rounded-2xl border border-line bg-panel p-4 shadow-card"
+	>
+		<header className="flex items-center gap-2">
+			<span aria-hidden className={`size-2.5 shrink-0 rounded-full ${DOTS[toneOf(node)]}`} />
+			<h3 className="min-w-0 flex-1 truncate font-display text-lg">{node.name}</h3>
+			<span className="text-sm text-muted">
+				{t.pool.link[node.link]}, {t.pool.mode[node.mode]}
+			</span>
+		</header>
+		<Sentence node={node} />
+		{node.slots.length === 0 ? <p className="text-sm text-muted">{p.machines.noSlots}</p> : null}
+		<ul aria-label={p.machines.slots} className="flex flex-col gap-2">
+			{node.slots.map((slot) => (
+				<SlotRow key={slot.id} slot={slot} away={node.link === 'offline'} />
+			))}
+		</ul>
+		<Gauges node={node} />
+		<ModelChips models={node.models} />
 		<p className="text-sm text-muted">
 			{node.completed} {node.completed === 1 ? t.pool.doneOne : t.pool.done} · {node.failed} {t.pool.failed} · {node.platform}
 		</p>
@@ -102,6 +65,16 @@ export const NodeCard = ({ node }: { node: Node }) => (
 				{error.message}
 			</p>
 		))}
-		<Actions node={node} />
+		<div className="mt-auto flex flex-wrap items-center gap-2">
+			<NodeActions node={node} />
+			<Link
+				to="/pool/nodes/$id"
+				params={{ id: node.id }}
+				aria-label={`${p.machines.open}: ${node.name}`}
+				className="ml-auto px-2 py-1.5 text-sm text-accent underline"
+			>
+				{p.machines.open}
+			</Link>
+		</div>
 	</article>
 );

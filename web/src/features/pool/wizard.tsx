@@ -7,10 +7,7 @@ import { Button } from '../../ui/button.tsx';
 import { Modal } from '../../ui/dialog.tsx';
 import { say, sayError } from '../../ui/toast.tsx';
 
-const makeToken = async (): Promise<string> => {
-	const response = await client.request('/api/v1/join-tokens', { method: 'POST', json: { maxUses: 1 } });
-	return ((await response.json()) as { token: string }).token;
-};
+const makeToken = async (): Promise<string> => (await client.joinTokens.create({ maxUses: 1 })).token;
 
 /** Gives the command that lets a machine join, and waits until it has. */
 export const AddNode = ({

@@ -1,0 +1,141 @@
+import type { Alert } from '@limner/sdk';
+import { useInfiniteQuery, type InfiniteData } from '@tanstack/react-query';
+import { useState } from 'react';
+import { ago, duration } from '../../lib/format.ts';
+import { perform } from '../../lib/mutate.ts';
+import { queries } from '../../lib/queries.ts';
+import { useMay } from '../../lib/scopes.ts';
+import { client } from '../../lib/session.ts';
+import { p } from '../../strings/pool.ts';
+import { Button } from '../../ui/button.tsx';
+import { Select } from '../../ui/field.tsx';
+import { GatedButton } from '../../ui/gate.tsx';
+import { Badge, Empty, Loaded, NoScope, type BadgeTone } from '../../ui/panel.tsx';
+
+const LOOK_MS = 5_000;
+const TONES: Record<Alert['severity'], BadgeTone> = { P1: 'bad', P2: 'bad', P3: 'warn', P4: 'muted' };
+
+type Pages = InfiniteData<Awaited<ReturnType<typeof client.alerts.list>>>;
+
+/** The alert in its next state at once; the gateway's answer follows. */
+const show = (id: string, state: Alert['state']): void => {
+	queries.setQueriesData<Pages>({ queryKey: ['alerts'] }, (had) =>
+		had === undefined
+			? undefined
+			: { ...had, pages: had.pages.map((page) => ({ ...page, data: page.data.map((one) => (one.id === id ? { ...one, state } : one)) })) },
+	);
+};
+
+const act = (alert: Alert, verb: 'acknowledge' | 'resolve'): void => {
+	show(alert.id, verb === 'resolve' ? 'resolved' : 'acknowledged');
+	void perform(() => client.alerts[verb](alert.id), ['alerts'], ['dashboard']);
+};
+
+const When = ({ alert }: { alert: Alert }) => (
+	<p className="text-xs text-muted">
+		{p.alerts.raised} {ago(alert.raisedAt)}
+		{alert.acknowledgedBy === undefined ? '' : ` · ${p.alerts.acknowledgedBy} ${alert.acknowledgedBy}`}
+		{alert.resolvedAt === undefined ? '' : ` · ${p.alerts.resolved} ${ago(alert.resolvedAt)}`}
+		{alert.escalations === 0 ? '' : ` · ${p.alerts.escalated} ${alert.escalations}×`}
+		{alert.escalatesAt === undefined || alert.state !== 'raised'
+			? ''
+			: ` · ${p.alerts.escalates} ${duration(Math.max(0, new Date(alert.escalatesAt).getTime() - Date.now()))}`}
+	</p>
+);
+
+const AlertRow = ({ alert }: { alert: Alert }) => (
+	<li
+		data-alert={alert.kind}
+		data-state={alert.state}
+		className="flex flex-wrap items-start gap-3 rounded-2xl border border-line bg-panel p-4 shadow-card"
+	>
+		<Badge tone={alert.state === 'resolved' ? 'muted' : TONES[alert.severity]}>{alert.severity}</Badge>
+		<div className="min-w-48 flex-1">
+			<p className="font-semibold">{alert.title}</p>
+			<p className="text-sm">{alert.detail}</p>
+			<When alert={alert} />
+		</div>
+		<Badge tone={alert.state === 'raised' ? 'warn' : alert.state === 'resolved' ? 'good' : 'muted'}>{p.alerts.states[alert.state]}</Badge>
+		<div className="flex gap-2">
+			{alert.state === 'raised' ? (
+				<GatedButton
+					scope="supervisor:write"
+					aria-label={`${p.alerts.acknowledge}: ${alert.title}`}
+					onClick={() => act(alert, 'acknowledge')}
+				>
+					{p.alerts.acknowledge}
+				</GatedButton>
+			) : null}
+			{alert.state === 'resolved' ? null : (
+				<GatedButton scope="supervisor:write" aria-label={`${p.alerts.resolve}: ${alert.title}`} onClick={() => act(alert, 'resolve')}>
+					{p.alerts.resolve}
+				</GatedButton>
+			)}
+		</div>
+	</li>
+);
+
+type StateFilter = keyof typeof p.alerts.states | '';
+type SeverityFilter = Alert['severity'] | '';
+
+const optionsOf = <K extends string>(labels: Readonly<Record<K, string>>): { value: string; label: string }[] => [
+	{ value: '', label: p.common.all },
+	...(Object.entries(labels) as [K, string][]).map(([value, label]) => ({ value, label })),
+];
+
+const useAlerts = (state: StateFilter, severity: SeverityFilter) =>
+	useInfiniteQuery({
+		queryKey: ['alerts', state, severity],
+		queryFn: ({ pageParam, signal }) =>
+			client.alerts.list(
+				{
+					...(state === '' || state === 'open' ? {} : { state }),
+					...(severity === '' ? {} : { severity }),
+					...(pageParam === undefined ? {} : { cursor: pageParam }),
+				},
+				{ signal },
+			),
+		initialPageParam: undefined as string | undefined,
+		getNextPageParam: (last) => last.nextCursor ?? undefined,
+		refetchInterval: LOOK_MS,
+	});
+
+const Alerts = () => {
+	const [state, setState] = useState<StateFilter>('open');
+	const [severity, setSeverity] = useState<SeverityFilter>('');
+	const query = useAlerts(state, severity);
+	const all = query.data?.pages.flatMap(({ data }) => data) ?? [];
+	const alerts = all.filter((alert) => state !== 'open' || alert.state !== 'resolved');
+	return (
+		<>
+			<div className="grid grid-cols-2 gap-3 sm:max-w-md">
+				<Select
+					label={p.alerts.state}
+					value={state}
+					options={optionsOf(p.alerts.states)}
+					onChange={(value) => setState(value as StateFilter)}
+				/>
+				<Select
+					label={p.alerts.severity}
+					value={severity}
+					options={optionsOf(p.alerts.severities)}
+					onChange={(value) => setSeverity(value as SeverityFilter)}
+				/>
+			</div>
+			<Loaded query={query}>
+				{alerts.length === 0 ? (
+					<Empty>{severity === '' && (state === 'open' || state === '') ? p.alerts.empty : p.alerts.emptyFilter}</Empty>
+				) : null}
+				<ul className="flex flex-col gap-3">
+					{alerts.map((alert) => (
+						<AlertRow key={alert.id} alert={alert} />
+					))}
+				</ul>
+				{query.hasNextPage ? <Button onClick={() => void query.fetchNextPage()}>{p.common.more}</Button> : null}
+			</Loaded>
+		</>
+	);
+};
+
+/** What somebody should look at. */
+export const AlertsPage = () => (useMay('supervisor:read') ? <Alerts /> : <NoScope scope="supervisor:read" />);
