@@ -23,6 +23,11 @@ const link = async (path: string, body: unknown): Promise<string> => {
 	expect(made.status).toBe(201);
 	return made.body.url;
 };
+const freshPage = async (): Promise<Page> => {
+	const context = await browser.newContext();
+	await context.addInitScript(`localStorage.setItem('limner.toured', 'true')`);
+	return context.newPage();
+};
 const inside = (page: Page): Promise<void> => page.getByLabel('What should the picture show?').waitFor();
 /** Not `waitForFunction`: the page's Content-Security-Policy forbids what that does. */
 const holds = (page: Page, what: string, test: string): Promise<unknown> =>
@@ -36,7 +41,7 @@ const signOut = async (page: Page): Promise<void> => {
 	await page.getByRole('heading', { name: 'Sign in' }).waitFor();
 };
 const signIn = async (page: Page, password: string): Promise<void> => {
-	await page.getByText('Account', { exact: true }).click();
+	await page.getByText('With an account').click();
 	await page.getByLabel('E-mail address').fill(EMAIL);
 	await page.getByLabel('Password', { exact: true }).fill(password);
 	await page.getByRole('button', { name: 'Sign in' }).click();
@@ -44,7 +49,7 @@ const signIn = async (page: Page, password: string): Promise<void> => {
 
 describe('accounts in the studio', () => {
 	it('joins by the first owner’s link, signs in and out, renews its token, and sets a forgotten password', async () => {
-		const page = await (await browser.newContext()).newPage();
+		const page = await freshPage();
 		await page.goto(await link('/invitations/owner-link', {}));
 		await page.getByLabel('E-mail address').fill(EMAIL);
 		expect(await page.getByRole('button', { name: 'Join', exact: true }).isDisabled()).toBe(true);
@@ -87,7 +92,7 @@ describe('accounts in the studio', () => {
 	it('joins another workspace with an account that exists, and changes between them', async () => {
 		const made = await gateway.api<{ id: string }>('POST', '/api/v1/workspaces', { id: 'attic', name: 'The attic' });
 		expect(made.status).toBe(201);
-		const page = await (await browser.newContext()).newPage();
+		const page = await freshPage();
 		await page.goto(await link('/invitations/owner-link', { workspaceId: 'attic' }));
 		await page.getByRole('heading', { name: 'Join The attic' }).waitFor();
 		await page.getByText('I have an account').click();

@@ -26,13 +26,14 @@ export const startBrowser = async (): Promise<Browser> => {
 	});
 };
 
-/** A page in a fresh profile, signed in by the link that `npm start` prints. Errors of the page fail the test that looks at `failures`. */
+/** A page in a fresh profile, signed in by the link that `npm start` prints; past the tour unless it is asked for. Errors of the page fail the test that looks at `failures`. */
 export const openStudio = async (
 	browser: Browser,
 	gateway: TestGateway,
-	options: BrowserContextOptions = {},
+	{ tour = false, ...options }: BrowserContextOptions & { tour?: boolean } = {},
 ): Promise<{ page: Page; failures: string[] }> => {
 	const context = await browser.newContext({ viewport: { width: 1280, height: 860 }, ...options });
+	if (!tour) await context.addInitScript(`localStorage.setItem('limner.toured', 'true')`);
 	const page = await context.newPage();
 	const failures: string[] = [];
 	page.on('pageerror', (error) => failures.push(error.message));

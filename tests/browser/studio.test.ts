@@ -47,7 +47,9 @@ const imageBytes = async (job: string): Promise<Uint8Array> => {
 
 describe('the studio', () => {
 	it('refuses a key that is none, in words, and signs in with a good one', async () => {
-		const page = await (await browser.newContext()).newPage();
+		const context = await browser.newContext();
+		await context.addInitScript(`localStorage.setItem('limner.toured', 'true')`);
+		const page = await context.newPage();
 		await page.goto(gateway.url);
 		await page.getByLabel('API key').fill('lk_main_nonsense');
 		await page.getByRole('button', { name: 'Sign in' }).click();
@@ -59,7 +61,7 @@ describe('the studio', () => {
 		await page.context().close();
 	});
 
-	it('goes from the first visit to a picture with one click, and recalls its settings', async () => {
+	it('goes from an example to a picture with one click, and recalls its settings', async () => {
 		const { page, failures } = await openStudio(browser, gateway);
 		expect(await page.getByRole('button', { name: 'Make a picture' }).isDisabled()).toBe(true);
 		expect(await page.locator('#why-not').textContent()).toContain('Write what the picture should show.');
@@ -153,6 +155,34 @@ describe('the studio', () => {
 		expect((await gateway.job(job)).images[0]?.seed).toBe(12);
 		const wide = await page.evaluate('document.documentElement.scrollWidth');
 		expect(wide).toBeLessThanOrEqual(390);
+		await page.context().close();
+	});
+
+	it('leads from the first visit to a picture with one click, once, by keyboard as well', async () => {
+		const { page, failures } = await openStudio(browser, gateway, { tour: true });
+		const dialog = page.getByRole('dialog', { name: 'Welcome to Limner' });
+		await dialog.waitFor();
+		expect(await dialog.textContent()).toContain('1 of 4');
+		// What has the focus is inside of the dialog, and Tab does not leave it.
+		for (let i = 0; i < 8; i++) {
+			await page.keyboard.press('Tab');
+			expect(await page.evaluate(`document.querySelector('[role=dialog]').contains(document.activeElement)`)).toBe(true);
+		}
+		await page.getByRole('button', { name: 'Next' }).press('Enter');
+		await page.getByRole('dialog', { name: 'Start from a picture' }).waitFor();
+		await page.getByRole('button', { name: 'Make my first picture' }).press('Enter');
+		await page.locator('article[data-status="succeeded"] img').first().waitFor({ timeout: 60_000 });
+		expect(await page.getByRole('dialog').count()).toBe(0);
+		await page.reload();
+		await page.getByRole('combobox').first().waitFor();
+		expect(await page.getByRole('dialog').count()).toBe(0);
+		await page.getByRole('link', { name: 'Settings' }).click();
+		await page.getByRole('button', { name: 'Show the tour again' }).click();
+		await page.getByRole('dialog', { name: 'Welcome to Limner' }).waitFor();
+		await page.keyboard.press('Escape');
+		await page.getByRole('dialog').waitFor({ state: 'detached' });
+		expect(await page.evaluate(`localStorage.getItem('limner.toured')`)).toBe('true');
+		expect(failures).toEqual([]);
 		await page.context().close();
 	});
 });

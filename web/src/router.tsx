@@ -70,6 +70,22 @@ const tree = root.addChildren([
 		lazyRouteComponent(() => import('./features/edit/page.tsx'), 'EditPage'),
 	),
 	page(
+		'/grid',
+		lazyRouteComponent(() => import('./features/grid/page.tsx'), 'GridPage'),
+	),
+	page(
+		'/grid/$id',
+		lazyRouteComponent(() => import('./features/grid/page.tsx'), 'GridPage'),
+	),
+	page(
+		'/workflow',
+		lazyRouteComponent(() => import('./features/workflow/page.tsx'), 'WorkflowPage'),
+	),
+	page(
+		'/workflow/$id',
+		lazyRouteComponent(() => import('./features/workflow/page.tsx'), 'WorkflowPage'),
+	),
+	page(
 		'/gallery',
 		lazyRouteComponent(() => import('./features/gallery/page.tsx'), 'GalleryPage'),
 	),

@@ -3,15 +3,20 @@
  * @module
  */
 import { account as accountTexts, link, signIn } from './strings/signin.ts';
+import { tour } from './strings/tour.ts';
+import { grid, workflow } from './strings/workflow.ts';
 
 export const t = {
 	app: 'Limner',
-	nav: { create: 'Create', edit: 'Edit', gallery: 'Gallery', pool: 'Pool', account: 'Settings' },
+	nav: { create: 'Create', edit: 'Edit', grid: 'Grid', workflow: 'Flows', gallery: 'Gallery', pool: 'Pool', account: 'Settings' },
 	skip: 'Skip to the content',
 	theme: { light: 'Light', dark: 'Dark', system: 'As the system', label: 'Appearance' },
 	offline: 'The gateway does not answer. This page goes on by itself as soon as it does.',
 	signIn,
 	link,
+	grid,
+	workflow,
+	tour,
 	create: {
 		title: 'Create',
 		prompt: 'What should the picture show?',
@@ -35,6 +40,7 @@ export const t = {
 		scope: 'What this model can draw',
 		warm: 'loaded',
 		cold: 'has to be loaded first',
+		workflowOpen: 'jobs open:',
 		empty: 'Your pictures appear here.',
 		example: 'Try an example',
 		noModels: 'No machine is connected, so there is no model to choose from.',
@@ -132,6 +138,7 @@ export const t = {
 		next: 'Next picture',
 		details: 'Details',
 		loadingMore: 'Loading more …',
+		morePending: 'more jobs are open.',
 	},
 	pool: {
 		title: 'Pool',

@@ -6,6 +6,12 @@ import { Button, IconButton } from './button.tsx';
 
 const PANEL = 'fixed z-40 border border-line bg-panel text-text shadow-card focus:outline-none';
 
+/** Not the first button: its tip would open, and take the first Escape for itself. */
+export const focusItself = (event: Event): void => {
+	event.preventDefault();
+	if (event.currentTarget instanceof HTMLElement) event.currentTarget.focus();
+};
+
 interface ModalProps {
 	open: boolean;
 	onOpenChange: (open: boolean) => void;
@@ -20,6 +26,7 @@ export const Modal = ({ open, onOpenChange, title, lead, children }: ModalProps)
 		<Dialog.Portal>
 			<Dialog.Overlay className="fixed inset-0 z-40 bg-black/50" />
 			<Dialog.Content
+				onOpenAutoFocus={focusItself}
 				{...(lead === undefined ? { 'aria-describedby': undefined } : {})}
 				className={`${PANEL} inset-x-0 bottom-0 max-h-[90dvh] overflow-y-auto rounded-t-2xl p-5 sm:inset-auto sm:top-1/2 sm:left-1/2 sm:w-[min(34rem,92vw)] sm:-translate-x-1/2 sm:-translate-y-1/2 sm:rounded-2xl`}
 			>

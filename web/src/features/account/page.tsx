@@ -5,6 +5,7 @@ import { useValue } from '../../lib/value.ts';
 import { t } from '../../strings.ts';
 import { Button } from '../../ui/button.tsx';
 import { Select } from '../../ui/field.tsx';
+import { toured } from '../tour/state.ts';
 import { AccountSection } from './account.tsx';
 import { theme, type Theme } from '../layout/theme.ts';
 
@@ -42,6 +43,7 @@ export const AccountPage = () => {
 			/>
 			<div className="flex gap-3">
 				<Button onClick={leave}>{t.account.signOut}</Button>
+				<Button onClick={() => toured.set(false)}>{t.tour.again}</Button>
 				<a href="/docs" className="inline-flex items-center text-sm text-accent underline">
 					{t.account.docs}
 				</a>

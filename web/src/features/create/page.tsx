@@ -1,3 +1,4 @@
+import { Link } from '@tanstack/react-router';
 import type { Model } from '@limner/sdk';
 import { SlidersHorizontal, Sparkles } from 'lucide-react';
 import { useState, type KeyboardEvent } from 'react';
@@ -7,6 +8,7 @@ import { t } from '../../strings.ts';
 import { Button } from '../../ui/button.tsx';
 import { Modal } from '../../ui/dialog.tsx';
 import { INPUT } from '../../ui/field.tsx';
+import { isOpen } from '../jobs/entry.ts';
 import { JobTile } from '../jobs/tile.tsx';
 import { submit, useEntries } from '../jobs/store.ts';
 import { draft, effective, problems, toRequest } from './draft.ts';
@@ -109,11 +111,33 @@ const Phone = ({ children }: { children: React.ReactNode }) => {
 	);
 };
 
+/** Jobs of workflows have a page of their own. */
+const OpenWorkflows = () => {
+	const open = Map.groupBy(
+		useEntries().filter((entry) => entry.job?.workflow !== undefined && isOpen(entry)),
+		({ job }) => job?.workflow?.id ?? '',
+	);
+	return open.size === 0 ? null : (
+		<ul className="flex flex-col gap-1 text-sm">
+			{[...open].map(([id, jobs]) => (
+				<li key={id}>
+					<Link to="/workflow/$id" params={{ id }} className="text-accent underline">
+						{jobs[0]?.job?.request.workflow?.name ?? t.workflow.one}
+					</Link>{' '}
+					<span className="text-muted">
+						{t.create.workflowOpen} {jobs.length}
+					</span>
+				</li>
+			))}
+		</ul>
+	);
+};
+
 /** Prompt first; what is being made and what was made below it; the settings beside it, on a phone in a sheet. */
 export const CreatePage = () => {
 	const current = useValue(draft);
 	const { data: models = [], isSuccess } = useModels();
-	const entries = useEntries();
+	const entries = useEntries().filter(({ job }) => job?.workflow === undefined);
 	const model = modelOf(models, current.model);
 	const settings =
 		model === undefined ? (
@@ -127,6 +151,7 @@ export const CreatePage = () => {
 			<section className="flex min-w-0 flex-1 flex-col gap-6">
 				<Prompt model={model} />
 				<Phone>{settings}</Phone>
+				<OpenWorkflows />
 				{entries.length === 0 ? <Recent empty={<Examples model={model} />} /> : null}
 				<div className="grid grid-cols-1 gap-6 sm:grid-cols-2">
 					{entries.map((entry) => (

@@ -97,7 +97,7 @@ export const isMarked = (canvas: HTMLCanvasElement): boolean => {
 	return false;
 };
 
-const toBlob = (canvas: HTMLCanvasElement): Promise<Blob> =>
+export const toBlob = (canvas: HTMLCanvasElement): Promise<Blob> =>
 	new Promise((resolve, reject) =>
 		canvas.toBlob((blob) => (blob === null ? reject(new Error('The browser could not encode the picture.')) : resolve(blob)), 'image/png'),
 	);

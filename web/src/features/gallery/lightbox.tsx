@@ -9,6 +9,7 @@ import { client } from '../../lib/session.ts';
 import { useValue } from '../../lib/value.ts';
 import { t } from '../../strings.ts';
 import { Button, IconButton } from '../../ui/button.tsx';
+import { focusItself } from '../../ui/dialog.tsx';
 import { say, sayError } from '../../ui/toast.tsx';
 import { draft, recall, type Recall } from '../create/draft.ts';
 import { fromGallery } from '../edit/source.ts';
@@ -120,11 +121,7 @@ export const Lightbox = (props: Props) => {
 				<Dialog.Overlay className="fixed inset-0 z-40 bg-black/70" />
 				<Dialog.Content
 					aria-describedby={undefined}
-					onOpenAutoFocus={(event) => {
-						// On the dialog itself: a focused button would open its tip over the picture.
-						event.preventDefault();
-						if (event.currentTarget instanceof HTMLElement) event.currentTarget.focus();
-					}}
+					onOpenAutoFocus={focusItself}
 					className="fixed inset-0 z-40 flex flex-col overflow-y-auto bg-panel focus:outline-none lg:inset-6 lg:flex-row lg:overflow-hidden lg:rounded-2xl"
 				>
 					<div className="checkered relative flex min-h-[45dvh] flex-1 items-center justify-center p-4">

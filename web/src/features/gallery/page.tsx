@@ -50,14 +50,24 @@ const SelectionBar = ({ chosen, onDone }: { chosen: readonly GalleryImage[]; onD
 	);
 };
 
+/** A grid or a script may have hundreds of jobs open. */
+const MAX_PENDING = 12;
+
 /** Pictures still in the making, in front of the others. */
 const Pending = () => {
 	const open = useEntries().filter(isOpen);
 	return open.length === 0 ? null : (
-		<div className="mb-4 grid grid-cols-2 gap-3 sm:grid-cols-4 lg:grid-cols-6">
-			{open.map((entry) => (
-				<JobTile key={entry.key} entry={entry} />
-			))}
+		<div className="mb-4 max-h-[45%] shrink-0 overflow-y-auto">
+			<div className="grid grid-cols-2 gap-3 sm:grid-cols-4 lg:grid-cols-6">
+				{open.slice(0, MAX_PENDING).map((entry) => (
+					<JobTile key={entry.key} entry={entry} />
+				))}
+			</div>
+			{open.length > MAX_PENDING ? (
+				<p className="mt-2 text-sm text-muted">
+					{open.length - MAX_PENDING} {t.gallery.morePending}
+				</p>
+			) : null}
 		</div>
 	);
 };

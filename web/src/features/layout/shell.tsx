@@ -1,14 +1,20 @@
 import { Link, Outlet } from '@tanstack/react-router';
-import { Brush, Images, Server, Settings, Sparkles, WifiOff } from 'lucide-react';
+import { Brush, Grid3x3, Images, Server, Settings, Sparkles, WifiOff, Workflow } from 'lucide-react';
+import { lazy, Suspense } from 'react';
 import { reachable, useJobsFeed } from '../../lib/queries.ts';
 import { useValue } from '../../lib/value.ts';
 import { t } from '../../strings.ts';
 import { isOpen } from '../jobs/entry.ts';
 import { useEntries } from '../jobs/store.ts';
+import { toured } from '../tour/state.ts';
+
+const Tour = lazy(async () => ({ default: (await import('../tour/tour.tsx')).Tour }));
 
 const PAGES = [
 	{ to: '/', label: t.nav.create, Icon: Sparkles },
 	{ to: '/edit', label: t.nav.edit, Icon: Brush },
+	{ to: '/grid', label: t.nav.grid, Icon: Grid3x3 },
+	{ to: '/workflow', label: t.nav.workflow, Icon: Workflow },
 	{ to: '/gallery', label: t.nav.gallery, Icon: Images },
 	{ to: '/pool', label: t.nav.pool, Icon: Server },
 	{ to: '/account', label: t.nav.account, Icon: Settings },
@@ -50,6 +56,13 @@ const Offline = () =>
 		</div>
 	);
 
+const FirstTime = () =>
+	useValue(toured) ? null : (
+		<Suspense>
+			<Tour />
+		</Suspense>
+	);
+
 /** Navigation at the side, on a phone below; the page beside it. */
 export const Shell = () => {
 	useJobsFeed();
@@ -65,6 +78,7 @@ export const Shell = () => {
 					<Outlet />
 				</main>
 			</div>
+			<FirstTime />
 		</div>
 	);
 };
