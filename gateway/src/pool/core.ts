@@ -8,7 +8,7 @@ import { fireDue } from './due.ts';
 import { flushOutboxes, nextFlushAt, onSettled, onSettleFailed } from './ending.ts';
 import { idleReason } from './explain.ts';
 import { onFrame, onPreview } from './frames.ts';
-import { matchAll } from './grants.ts';
+import { matchAll } from './matching.ts';
 import { onCancel, onComplete, onEnqueue, onEnqueueAll, onRefused, onReport } from './jobs.ts';
 import { onSetMode } from './modes.ts';
 import { onClosed, onConnect, onHello, sendTo } from './nodes.ts';

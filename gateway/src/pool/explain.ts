@@ -6,7 +6,7 @@ import type { QueueView } from '@limner/shared';
 import type { Job, PoolNode, PoolState, Slot, Tally, Task } from './model.ts';
 import { isChore } from '@limner/shared';
 import { expectedMs, needKey, nodeRefusal, slotRefusal, speedKey, worksFor } from './placement.ts';
-import { choresInOrder, positionOf } from './queue.ts';
+import { choresInOrder, positionOf, queuedTasks } from './queue.ts';
 import { remediesFor } from './remedies.ts';
 import { typeOf } from './model.ts';
 
@@ -108,16 +108,14 @@ const queuedReason = (state: PoolState, now: number, node: PoolNode): string => 
 	const reasons = new Map<string, number>();
 	let foreign = 0;
 	let looked = 0;
-	for (const queue of state.queues.values()) {
-		for (const { job, task } of queue) {
-			if (looked++ >= STATUS_LOOKS) break;
-			if (!worksFor(node, job.ws)) {
-				foreign++;
-				continue;
-			}
-			const reason = nodeRefusal(state, now, node, job, task)?.reason ?? 'failed here before, or waits for more memory';
-			reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
+	for (const { job, task } of queuedTasks(state)) {
+		if (looked++ >= STATUS_LOOKS) break;
+		if (!worksFor(node, job.ws)) {
+			foreign++;
+			continue;
 		}
+		const reason = nodeRefusal(state, now, node, job, task)?.reason ?? 'failed here before, or waits for more memory';
+		reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
 	}
 	const parts = [...reasons].map(([reason, count]) => `${plural(count, 'task')}: this node ${reason}`);
 	if (foreign > 0) parts.push(`${plural(foreign, 'task')} of other workspaces, which a node with trust "own" does not take`);

@@ -1,33 +1,21 @@
 /**
- * The free slots, and the same by model, so that a decision looks only at slots that could take the task.
+ * Which slots are free, and what the others work on.
  * @module
  */
+import { countBusy, listSlot, unlistSlot } from './lanes.ts';
 import type { PoolNode, PoolState, Slot } from './model.ts';
 
-const unlist = (state: PoolState, slot: Slot): void => {
-	for (const { name } of slot.node.models) {
-		const slots = state.freeFor.get(name);
-		if (slots?.delete(slot) === true && slots.size === 0) state.freeFor.delete(name);
-	}
-};
-
-const list = (state: PoolState, slot: Slot): void => {
-	for (const { name } of slot.node.models) {
-		const slots = state.freeFor.get(name);
-		if (slots === undefined) state.freeFor.set(name, new Set([slot]));
-		else slots.add(slot);
-	}
-};
-
-/** Takes a task into a slot, alone or beside the others of its batch. */
-export const occupy = (slot: Slot, key: string): void => {
+/** Takes a task of a workspace into a slot, alone or beside the others of its batch. */
+export const occupy = (state: PoolState, slot: Slot, key: string, ws: string): void => {
+	if (slot.batch.has(key)) return;
 	slot.grant ??= key;
 	slot.batch.add(key);
+	if (slot !== slot.node.service) countBusy(state, ws, 1);
 };
 
 /** Takes a task out of a slot; answers whether the slot is empty now. */
-export const vacate = (slot: Slot, key: string): boolean => {
-	slot.batch.delete(key);
+export const vacate = (state: PoolState, slot: Slot, key: string, ws: string): boolean => {
+	if (slot.batch.delete(key) && slot !== slot.node.service) countBusy(state, ws, -1);
 	if (slot.grant === key) slot.grant = slot.batch.values().next().value ?? null;
 	return slot.grant === null;
 };
@@ -41,19 +29,19 @@ export const addFree = (state: PoolState, slot: Slot): boolean => {
 	}
 	if (state.free.has(slot)) return false;
 	state.free.add(slot);
-	list(state, slot);
+	listSlot(state, slot);
 	return true;
 };
 
 export const removeFree = (state: PoolState, slot: Slot): void => {
 	state.service.delete(slot);
-	if (state.free.delete(slot)) unlist(state, slot);
+	if (state.free.delete(slot)) unlistSlot(state, slot);
 };
 
 /** Runs a change of a node's models with its slots out of the index. */
 export const whileUnlisted = (state: PoolState, node: PoolNode, change: () => void): void => {
 	const slots = [...node.slots.values()].filter((slot) => state.free.has(slot));
-	for (const slot of slots) unlist(state, slot);
+	for (const slot of slots) unlistSlot(state, slot);
 	change();
-	for (const slot of slots) list(state, slot);
+	for (const slot of slots) listSlot(state, slot);
 };

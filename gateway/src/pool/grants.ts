@@ -2,7 +2,7 @@
  * Grants: booking a slot for a task, losing it, taking it back, failing it.
  * @module
  */
-import { NODE_LIMITS, POOL_LIMITS, TIMING, batchKey, transition, type FailureClass, type HistEntry, type TaskState } from '@limner/shared';
+import { POOL_LIMITS, TIMING, transition, type FailureClass, type HistEntry, type TaskState } from '@limner/shared';
 import { noteTrial, sourceOf } from './care.ts';
 import { addFree, occupy, removeFree, vacate } from './free.ts';
 import { record, moveJob } from './history.ts';
@@ -15,14 +15,13 @@ import {
 	type Ctx,
 	type Job,
 	type PoolNode,
-	type PoolState,
 	type QueueItem,
 	type Slot,
 	type Task,
 	type TaskRun,
 } from './model.ts';
-import { bestService, bestSlot, leaseFor, memoryOf, moreMemoryExists, needKey, retryDelayMs, worksFor } from './placement.ts';
-import { chargeGrant, choresInOrder, dequeueTask, enqueueTask, workspacesInOrder } from './queue.ts';
+import { leaseFor, memoryOf, moreMemoryExists, retryDelayMs } from './placement.ts';
+import { chargeGrant, dequeueTask, enqueueTask } from './queue.ts';
 import { arm } from './timers.ts';
 import { noteAssigned, noteEnd } from './workstats.ts';
 
@@ -84,7 +83,7 @@ export const releaseSlot = (ctx: Ctx, job: Job, task: Task, stopping: boolean): 
 	const slot = slotOf(ctx, task);
 	const key = taskKey(job.id, task.index);
 	if (slot === undefined || !slot.batch.has(key)) return;
-	if (!vacate(slot, key)) return;
+	if (!vacate(ctx.state, slot, key, job.ws)) return;
 	slot.stopping = stopping ? { key, epoch: task.epoch, until: ctx.now + STOPPING_MS } : null;
 	refreshSlot(ctx, slot);
 };
@@ -157,7 +156,7 @@ const book = (ctx: Ctx, job: Job, task: Task, slot: Slot, count: number): void =
 	task.grantedAt = now;
 	task.leaseMs = leaseFor(slot, job, count);
 	task.run = freshRun(now, task.leaseMs, job.spec.steps);
-	occupy(slot, key);
+	occupy(state, slot, key, job.ws);
 	slot.node.grants.add(key);
 	refreshSlot(ctx, slot);
 	chargeGrant(state, job);
@@ -208,43 +207,6 @@ export const grant = (ctx: Ctx, job: Job, task: Task, slot: Slot, mates: readonl
 	arm(state.timers, `n:${slot.node.id}`, now + TIMING.suspectMs);
 };
 
-/** Of a queue so many tasks behind the first are looked at for a batch. */
-const MATES_LOOK = 64;
-/** Free slots that are looked at while counting them. */
-const FREE_LOOK = 256;
-
-const isPlain = ({ job, task }: QueueItem): boolean => typeOf(job) === 'GENERAL' && task.fails.length === 0 && task.losses === 0;
-
-/** Number of free slots for a job, as far as it matters: a decision in a large pool must not count all of them. */
-const freeUpTo = (state: PoolState, job: Job, enough: number): number => {
-	let free = 0;
-	let looks = 0;
-	for (const slot of state.freeFor.get(job.spec.model) ?? []) {
-		if (worksFor(slot.node, job.ws)) free++;
-		if (free >= enough || ++looks >= FREE_LOOK) break;
-	}
-	return free;
-};
-
-/**
- * Tasks that go into the slot together with the first of its workspace's queue. Pictures are spread over the free slots
- * before they are put together: two slots finish two pictures sooner than one slot makes both.
- */
-const matesFor = (ctx: Ctx, first: QueueItem, at: number, slot: Slot): QueueItem[] => {
-	const { state } = ctx;
-	const { maxBatch, maxBatchPx } = slot.info;
-	if (maxBatch <= 1 || !isPlain(first)) return [];
-	const shape = batchKey(first.job.spec);
-	const same = (state.queues.get(first.job.ws) ?? [])
-		.slice(at + 1, at + 1 + MATES_LOOK)
-		.filter((item) => isPlain(item) && batchKey(item.job.spec) === shape && worksFor(slot.node, item.job.ws));
-	if (same.length === 0) return [];
-	const share = Math.ceil((same.length + 1) / Math.max(1, freeUpTo(state, first.job, same.length + 1)));
-	const px = first.job.spec.width * first.job.spec.height;
-	const room = maxBatchPx === undefined ? Number.POSITIVE_INFINITY : Math.max(1, Math.floor(maxBatchPx / px));
-	return same.slice(0, Math.min(share, maxBatch, room, NODE_LIMITS.batchMax) - 1);
-};
-
 export const freshRun = (now: number, leaseMs: number, steps: number): TaskRun => ({
 	acked: false,
 	ackBy: now + TIMING.ackMs,
@@ -257,63 +219,6 @@ export const freshRun = (now: number, leaseMs: number, steps: number): TaskRun =
 	orphanAt: null,
 	lossCounts: false,
 });
-
-/** Matches queued tasks with free slots until one side is empty or nothing fits. */
-export const matchAll = (ctx: Ctx): void => {
-	const { state } = ctx;
-	if (state.chores.size > 0) matchChores(ctx);
-	const refused = new Set<string>();
-	const cursors = new Map<string, number>();
-	while (state.free.size > 0 && state.backlog > 0) {
-		if (!grantNext(ctx, refused, cursors)) return;
-	}
-};
-
-/** Whether the workspace has as many slots at work as its limit allows. When one ends, matching starts again. */
-const atConcurrency = (state: PoolState, job: Job): boolean => {
-	const { maxConcurrent } = job.spec;
-	if (typeof maxConcurrent !== 'number') return false;
-	let busy = 0;
-	for (const node of state.nodes.values()) {
-		for (const { grant: key } of node.slots.values()) {
-			if (key !== null && state.jobs.get(key.slice(0, key.lastIndexOf('/')))?.ws === job.ws) busy++;
-		}
-	}
-	return busy >= maxConcurrent;
-};
-
-/** Tasks that need no device: few, and each goes to a node of its own workspace. */
-const matchChores = (ctx: Ctx): void => {
-	for (const { job, task } of choresInOrder(ctx.state)) {
-		const { slot, recheckAt } = bestService(ctx.state, ctx.now, job, task);
-		if (slot !== null) grant(ctx, job, task, slot);
-		else if (recheckAt !== undefined) arm(ctx.state.timers, 'recheck', recheckAt);
-	}
-};
-
-const grantNext = (ctx: Ctx, refused: Set<string>, cursors: Map<string, number>): boolean => {
-	const { state, now } = ctx;
-	for (const ws of workspacesInOrder(state)) {
-		const queue = state.queues.get(ws) ?? [];
-		// What was refused in this step stays refused: free slots only become fewer. The cursor skips it.
-		for (let i = cursors.get(ws) ?? 0; i < queue.length; i++) {
-			const item = queue[i];
-			if (item === undefined) break;
-			cursors.set(ws, i);
-			const need = needKey(item.job, item.task);
-			if (refused.has(need) || atConcurrency(state, item.job)) continue;
-			const { slot, recheckAt } = bestSlot(state, now, item.job, item.task);
-			if (slot !== null) {
-				grant(ctx, item.job, item.task, slot, matesFor(ctx, item, i, slot));
-				return true;
-			}
-			refused.add(need);
-			if (recheckAt !== undefined) arm(state.timers, 'recheck', recheckAt);
-		}
-		cursors.set(ws, queue.length);
-	}
-	return false;
-};
 
 /** The holder is out of reach: from `at` on the task may be granted again; until then its holder may come back. */
 export const orphan = (ctx: Ctx, job: Job, task: Task, at: number): void => {
@@ -370,6 +275,8 @@ const exhausted = (ctx: Ctx, job: Job, task: Task, cls: FailureClass): boolean =
 export const failAttempt = (ctx: Ctx, job: Job, task: Task, cls: FailureClass, message: string, stopping: boolean): void => {
 	const { nodeId } = task;
 	const slot = slotOf(ctx, task);
+	// An orphaned task may be queued; what failed stands elsewhere in the queue than what did not.
+	dequeueTask(ctx.state, job, task);
 	if (cls !== 'invalid') noteEnd(ctx.state.nodes.get(nodeId ?? ''), job, task, 'failed', ctx.now);
 	task.fails.push({
 		class: cls,

@@ -27,6 +27,8 @@ import type {
 	TaskType,
 } from '@limner/shared';
 import type { CompleteInput, CompleteOutcome, NodeView, PoolJob, PoolTaskView, ReportInput, Settlement } from '../rpc.ts';
+import type { Lanes } from './lanes.ts';
+import type { Ordered } from './ordered.ts';
 import type { Timers } from './timers.ts';
 
 /** What is known of a grant while it runs. In memory only: a rebuilt pool assumes the best and waits for the node. */
@@ -312,7 +314,8 @@ export interface PoolState {
 	/** Accepted sockets that have not said hello: connection id → when to give up. */
 	pending: Map<string, number>;
 	connNode: Map<string, string>;
-	queues: Map<string, QueueItem[]>;
+	/** Waiting tasks by workspace. */
+	queues: Map<string, Ordered<QueueItem>>;
 	/** Number of queued tasks in `queues`. */
 	backlog: number;
 	/** Tasks that wait for a node, not for a device; by task key. */
@@ -327,8 +330,8 @@ export interface PoolState {
 	prefetchedAt: Map<string, number>;
 	prefetchLookAt: number;
 	free: Set<Slot>;
-	/** The free slots of nodes that have a model. */
-	freeFor: Map<string, Set<Slot>>;
+	/** Waiting tasks and free slots, arranged so that the next grant is found at once. */
+	lanes: Lanes;
 	/** Refusals of large pools, by need, for a moment. */
 	tallies: Map<string, { at: number; tally: Tally }>;
 	/** Idle nodes of a large pool are not looked through before this time. */

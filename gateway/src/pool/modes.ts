@@ -4,6 +4,7 @@
  */
 import { CLOSE, POOL_LIMITS, canTransition, refuse, type FailureClass, type NodeMode, type Result } from '@limner/shared';
 import type { NodeView } from '../rpc.ts';
+import { wakeSpecial } from './lanes.ts';
 import { putBack, refreshNode, tellCancel } from './grants.ts';
 import type { Ctx, EventMap, PoolNode } from './model.ts';
 import { closeConn, grantsOf, loseConn, sendTo } from './nodes.ts';
@@ -48,6 +49,7 @@ export const applyMode = (ctx: Ctx, node: PoolNode, mode: NodeMode, reason: stri
 		loseConn(ctx, node, ctx.now);
 	}
 	refreshNode(ctx, node);
+	wakeSpecial(ctx.state);
 };
 
 /** Takes everything from a node that it still works on. Pictures that are on their way here stay its own. */

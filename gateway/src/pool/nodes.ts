@@ -15,6 +15,7 @@ import {
 } from '@limner/shared';
 import { occupy, removeFree, whileUnlisted } from './free.ts';
 import { armTask, orphan, refreshNode, refreshSlot, releaseSlot, tellCancel } from './grants.ts';
+import { wakeSpecial } from './lanes.ts';
 import { dequeueTask } from './queue.ts';
 import {
 	slotNamed,
@@ -113,7 +114,7 @@ export const adopt = (ctx: Ctx, job: Job, task: Task, slotId: string | undefined
 		const slot = slotNamed(node, slotId ?? task.slotId ?? '');
 		const key = taskKey(job.id, task.index);
 		if (slot === undefined || (slot.grant !== null && !isMate(ctx, slot, key, task))) return false;
-		occupy(slot, key);
+		occupy(ctx.state, slot, key, job.ws);
 		task.slotId = slot.info.id;
 		refreshSlot(ctx, slot);
 	}
@@ -154,12 +155,12 @@ export const setSlots = (ctx: Ctx, node: PoolNode, infos: SlotInfo[]): boolean =
 	const ids = new Set(infos.map((info) => info.id));
 	for (const [id, slot] of node.slots) {
 		if (ids.has(id)) continue;
-		node.slots.delete(id);
-		removeFree(ctx.state, slot);
 		for (const key of slot.batch) {
 			const held = lookup(ctx, key);
 			if (held !== undefined) orphan(ctx, held.job, held.task, ctx.now);
 		}
+		node.slots.delete(id);
+		removeFree(ctx.state, slot);
 	}
 	for (const info of infos) {
 		const slot = node.slots.get(info.id);
@@ -167,6 +168,7 @@ export const setSlots = (ctx: Ctx, node: PoolNode, infos: SlotInfo[]): boolean =
 		else slot.info = info;
 	}
 	refreshNode(ctx, node);
+	if (changed) wakeSpecial(ctx.state);
 	return changed;
 };
 
@@ -175,7 +177,10 @@ export const setModels = (ctx: Ctx, node: PoolNode, models: ModelInfo[]): boolea
 	whileUnlisted(ctx.state, node, () => {
 		node.models = models;
 	});
-	if (changed) ctx.match = true;
+	if (changed) {
+		wakeSpecial(ctx.state);
+		ctx.match = true;
+	}
 	return changed;
 };
 
@@ -293,6 +298,7 @@ export const onHello = (ctx: Ctx, { connId, identity, frame }: EventMap['hello']
 	tellWantedSlots(ctx, node);
 	node.statusText = '';
 	refreshNode(ctx, node);
+	wakeSpecial(state);
 	arm(state.timers, 'sweep', now + TIMING.sweepMs);
 	if (node.grants.size > 0) arm(state.timers, `n:${node.id}`, now + TIMING.suspectMs);
 	ctx.match = true;
@@ -308,6 +314,7 @@ export const loseConn = (ctx: Ctx, node: PoolNode, orphanAt: number): void => {
 	for (const slot of node.slots.values()) slot.stopping = null;
 	for (const { job, task } of grantsOf(ctx, node)) orphan(ctx, job, task, orphanAt);
 	refreshNode(ctx, node);
+	wakeSpecial(ctx.state);
 	ctx.match = true;
 };
 

@@ -4,6 +4,7 @@
  */
 import { POOL_LIMITS, TIMING, isChore, type SlotInfo } from '@limner/shared';
 import { careRefusal } from './care.ts';
+import { freeSlots, type Need } from './lanes.ts';
 import { typeOf, type Job, type PoolNode, type PoolState, type Slot, type Task } from './model.ts';
 import { chanceOf } from './workstats.ts';
 
@@ -18,6 +19,8 @@ export interface Refusal {
 
 /** Of many free slots the best of this many, longest free first, is good enough and keeps a decision short. */
 const CANDIDATES_MAX = 64;
+/** Models need sizes in multiples of 8 or 64. */
+const SIZE_MULTIPLE_MAX = 64;
 const RECHECK_MS = 1000;
 const TRANSFER_MS = 300;
 const DEFAULT_LOAD_MS = 10_000;
@@ -126,17 +129,23 @@ export const slotRefusal = (state: PoolState, now: number, slot: Slot, job: Job,
 	return task.retryAt > now ? { reason: 'waits before it tries again', temporary: true, recheckAt: task.retryAt } : null;
 };
 
-/** Tasks with equal keys are refused by the same slots, so that one look serves them all. */
-export const needKey = (job: Job, task: Task): string =>
-	task.fails.length > 0
-		? `${job.id}/${task.index}`
-		: `${job.ws}|${job.spec.model}|${job.spec.task}|${job.spec.width % 64}|${job.spec.height % 64}${careKey(job, task)}`;
+const isPlain = (job: Job, task: Task): boolean => typeOf(job) === 'GENERAL' && task.fails.length === 0 && job.spec.nodeId === undefined;
 
-/** Tasks that look after the pool are meant for one node or another. */
-const careKey = ({ spec, id }: Job, task: Task): string =>
-	(spec.taskType ?? 'GENERAL') === 'GENERAL'
-		? ''
-		: `|${spec.taskType}|${spec.nodeId ?? ''}|${isChore(spec.taskType ?? 'GENERAL') ? id : ''}|${task.index}`;
+/** What decides which slots refuse a task. Tasks with equal keys are refused by the same ones, so that one look serves them all. */
+export const needOf = (job: Job, task: Task): Need => {
+	const { model, task: operation, width, height, taskType, nodeId } = job.spec;
+	const size = `${width % SIZE_MULTIPLE_MAX}x${height % SIZE_MULTIPLE_MAX}`;
+	if (isPlain(job, task)) return { model, operation, key: size, special: false };
+	// What failed goes its own way: where, and with how much memory. What looks after the pool is meant for one node or another.
+	const key = task.fails.length > 0 ? `${job.id}/${task.index}` : `${size}|${taskType ?? ''}|${nodeId ?? ''}|${task.index}|${job.ws}`;
+	return { model, operation, key, special: true };
+};
+
+/** The same as a text, for what is remembered of a need for a moment. */
+export const needKey = (job: Job, task: Task): string => {
+	const { model, operation, key } = needOf(job, task);
+	return `${job.ws}|${model}|${operation}|${key}|${isChore(typeOf(job)) ? job.id : ''}`;
+};
 
 export interface Choice {
 	slot: Slot | null;
@@ -154,8 +163,7 @@ export const bestSlot = (state: PoolState, now: number, job: Job, task: Task): C
 	let bestMs = Number.POSITIVE_INFINITY;
 	let recheckAt: number | undefined;
 	let usable = 0;
-	for (const slot of state.freeFor.get(job.spec.model) ?? []) {
-		if (!worksFor(slot.node, job.ws)) continue;
+	for (const slot of freeSlots(state, job.ws, job.spec.model, job.spec.task)) {
 		const refusal = slotRefusal(state, now, slot, job, task);
 		if (refusal !== null) {
 			recheckAt = earlier(recheckAt, refusal.recheckAt);

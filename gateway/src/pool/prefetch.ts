@@ -7,6 +7,7 @@ import { TASK_LIMITS, TIMING, type ModelInfo } from '@limner/shared';
 import { typeOf, type Ctx, type PoolNode, type PoolState, type QueueItem } from './model.ts';
 import { expectedMs, lastSeen, worksFor } from './placement.ts';
 import { sendTo } from './nodes.ts';
+import { queuedTasks } from './queue.ts';
 
 /** Of a queue so many tasks are enough to see that it is long. */
 const LOOKS = 256;
@@ -44,19 +45,17 @@ const offer = (state: PoolState, { job }: QueueItem): { slots: number; info: Mod
 const pressures = (state: PoolState): Pressure[] => {
 	const found = new Map<string, Pressure | null>();
 	let looked = 0;
-	for (const queue of state.queues.values()) {
-		for (const item of queue) {
-			if (looked++ >= LOOKS) return [...found.values()].filter((each) => each !== null);
-			if (typeOf(item.job) !== 'GENERAL') continue;
-			const { model } = item.job.spec;
-			let known = found.get(model);
-			if (known === undefined) {
-				const { slots, info, taskMs } = offer(state, item);
-				known = info?.source === undefined || slots === 0 ? null : { waitMs: 0, first: item, info, slots, taskMs };
-				found.set(model, known);
-			}
-			if (known !== null) known.waitMs += known.taskMs / known.slots;
+	for (const item of queuedTasks(state)) {
+		if (looked++ >= LOOKS) break;
+		if (typeOf(item.job) !== 'GENERAL') continue;
+		const { model } = item.job.spec;
+		let known = found.get(model);
+		if (known === undefined) {
+			const { slots, info, taskMs } = offer(state, item);
+			known = info?.source === undefined || slots === 0 ? null : { waitMs: 0, first: item, info, slots, taskMs };
+			found.set(model, known);
 		}
+		if (known !== null) known.waitMs += known.taskMs / known.slots;
 	}
 	return [...found.values()].filter((each) => each !== null);
 };

@@ -1,9 +1,12 @@
 /**
- * Queues of tasks: one sorted list per workspace, start-time fair queueing between them.
+ * Queues of tasks: an ordered one for each workspace, start-time fair queueing between them.
  * @module
  */
 import { isChore, megapixelSteps } from '@limner/shared';
+import { enterLane, itemBefore, leaveLane } from './lanes.ts';
 import { taskKey, typeOf, type Job, type PoolState, type QueueItem, type Task } from './model.ts';
+import { createOrdered, inOrder, insert, placeOf, remove, sizeOf, startingBelow } from './ordered.ts';
+import { needOf } from './placement.ts';
 
 /** A priority step is worth this much waiting, so that an old job of low priority overtakes in the end. */
 const AGEING_MS_PER_PRIORITY = 60_000;
@@ -20,42 +23,33 @@ const scoreOf = (job: Job): number =>
 		job.spec.deadlineAt - DEADLINE_LEAD_MS,
 	);
 
-const before = (a: QueueItem, b: QueueItem): boolean => {
-	if (a.score !== b.score) return a.score < b.score;
-	if (a.job.spec.deadlineAt !== b.job.spec.deadlineAt) return a.job.spec.deadlineAt < b.job.spec.deadlineAt;
-	if (a.job.id !== b.job.id) return a.job.id < b.job.id;
-	return a.task.index < b.task.index;
-};
+/** The smallest share that a task counts for: every grant moves virtual time. */
+const SHARE_MIN = 0.001;
 
-const placeOf = (queue: QueueItem[], item: QueueItem): number => {
-	let low = 0;
-	let high = queue.length;
-	while (low < high) {
-		const middle = (low + high) >> 1;
-		if (before(queue[middle] as QueueItem, item)) low = middle + 1;
-		else high = middle;
-	}
-	return low;
-};
+/** Share of the pool that one task takes. */
+export const taskCost = (job: Job): number => megapixelSteps(job.spec.width, job.spec.height, job.spec.steps, 1);
+
+/** How far a grant of the job moves its workspace's tag. */
+const fairShare = (job: Job): number => Math.max(taskCost(job), SHARE_MIN) / Math.max(job.weight, SHARE_MIN);
 
 /** Puts a task into its workspace's queue; a no-op when it stands there. */
 export const enqueueTask = (state: PoolState, job: Job, task: Task, now: number): void => {
 	if (task.queued) return;
 	task.readyAt = now;
+	task.queued = true;
 	const item = { job, task, score: scoreOf(job) };
 	if (isChore(typeOf(job))) {
 		state.chores.set(taskKey(job.id, task.index), item);
-		task.queued = true;
 		return;
 	}
-	const queue = state.queues.get(job.ws) ?? [];
-	queue.splice(placeOf(queue, item), 0, item);
+	const queue = state.queues.get(job.ws) ?? createOrdered<QueueItem>();
 	state.queues.set(job.ws, queue);
-	task.queued = true;
+	insert(queue, item, fairShare(job), itemBefore);
+	enterLane(state, item, needOf(job, task));
 	state.backlog++;
 };
 
-/** Takes a task out of its queue; a no-op when it is not there. */
+/** Takes a task out of its queue, as it stands there: before it changes. A no-op when it is not there. */
 export const dequeueTask = (state: PoolState, job: Job, task: Task): void => {
 	if (!task.queued) return;
 	if (state.chores.delete(taskKey(job.id, task.index))) {
@@ -63,26 +57,24 @@ export const dequeueTask = (state: PoolState, job: Job, task: Task): void => {
 		return;
 	}
 	const queue = state.queues.get(job.ws);
-	if (queue === undefined) throw new Error(`no queue for ${job.ws}`);
-	const place = placeOf(queue, { job, task, score: scoreOf(job) });
-	if (queue[place]?.task !== task) throw new Error(`${job.id}/${task.index} is not in its place`);
-	queue.splice(place, 1);
-	if (queue.length === 0) state.queues.delete(job.ws);
+	const item = { job, task, score: scoreOf(job) };
+	if (queue === undefined || remove(queue, item, itemBefore)?.task !== task) throw new Error(`${job.id}/${task.index} is not in its place`);
+	if (sizeOf(queue) === 0) state.queues.delete(job.ws);
+	leaveLane(state, item, needOf(job, task));
 	task.queued = false;
 	state.backlog--;
 };
 
 /** Waiting tasks that need no device, next one first. */
-export const choresInOrder = (state: PoolState): QueueItem[] => [...state.chores.values()].toSorted((a, b) => (before(a, b) ? -1 : 1));
+export const choresInOrder = (state: PoolState): QueueItem[] => [...state.chores.values()].toSorted((a, b) => (itemBefore(a, b) ? -1 : 1));
+
+/** Waiting tasks of a workspace, or of all one after another, in the order of each. */
+export function* queuedTasks(state: PoolState, ws?: string): Generator<QueueItem, void, undefined> {
+	for (const [owner, queue] of state.queues) if (ws === undefined || ws === owner) yield* inOrder(queue);
+}
 
 /** Virtual time at which the workspace's next task starts. */
 export const startTag = (state: PoolState, ws: string): number => Math.max(state.fair.v, state.fair.f.get(ws) ?? 0);
-
-/** Share of the pool that one task takes. */
-export const taskCost = (job: Job): number => megapixelSteps(job.spec.width, job.spec.height, job.spec.steps, 1);
-
-/** How far a grant of the job moves its workspace's tag. */
-const fairShare = (job: Job): number => Math.max(taskCost(job), 0.001) / Math.max(job.weight, 0.001);
 
 /** Charges a grant to its workspace and moves virtual time to the grant's start. */
 export const chargeGrant = (state: PoolState, job: Job): void => {
@@ -107,39 +99,14 @@ export const rebuildFair = (state: PoolState): void => {
 	}
 };
 
-/** Backlogged workspaces, next one first. */
-export const workspacesInOrder = (state: PoolState): string[] =>
-	[...state.queues.keys()]
-		.map((ws) => ({ ws, tag: startTag(state, ws) }))
-		.toSorted((a, b) => a.tag - b.tag || (a.ws < b.ws ? -1 : 1))
-		.map((entry) => entry.ws);
-
-/** How many tasks of another workspace start before a virtual time; looks at `limit` of them at most. */
-const startingBefore = (state: PoolState, ws: string, tag: number, limit: number): number => {
-	const queue = state.queues.get(ws) ?? [];
-	let start = startTag(state, ws);
-	let count = 0;
-	for (const { job } of queue) {
-		if (start >= tag || count >= limit) break;
-		start += taskCost(job) / job.weight;
-		count++;
-	}
-	return count;
-};
-
-const POSITION_LOOKS = 2000;
-
 /** Place of a job's first queued task among all queued tasks (1 = next); undefined when none of it is queued. */
 export const positionOf = (state: PoolState, job: Job): number | undefined => {
 	const task = job.tasks.find((each) => each.queued);
-	const queue = state.queues.get(job.ws);
-	if (task === undefined || queue === undefined) return undefined;
-	const place = placeOf(queue, { job, task, score: scoreOf(job) });
-	let tag = startTag(state, job.ws);
-	for (const item of queue.slice(0, Math.min(place, POSITION_LOOKS))) tag += taskCost(item.job) / item.job.weight;
-	let ahead = place;
-	for (const ws of state.queues.keys()) {
-		if (ws !== job.ws && ahead < POSITION_LOOKS) ahead += startingBefore(state, ws, tag, POSITION_LOOKS - ahead);
-	}
+	const own = state.queues.get(job.ws);
+	if (task === undefined || own === undefined) return undefined;
+	const { count, weight } = placeOf(own, { job, task, score: scoreOf(job) }, itemBefore);
+	const tag = startTag(state, job.ws) + weight;
+	let ahead = count;
+	for (const [ws, queue] of state.queues) if (ws !== job.ws) ahead += startingBelow(queue, tag - startTag(state, ws));
 	return ahead + 1;
 };

@@ -8,6 +8,7 @@ import { jobIsOver, queueSettlement } from './ending.ts';
 import { addFree, occupy } from './free.ts';
 import { freshRun, taskDueAt } from './grants.ts';
 import { createTask } from './jobs.ts';
+import { createLanes } from './lanes.ts';
 import { indexDependents } from './dependencies.ts';
 import {
 	slotNamed,
@@ -262,7 +263,7 @@ export const createState = (readings: Readings): PoolState => ({
 	prefetchedAt: new Map(),
 	prefetchLookAt: 0,
 	free: new Set(),
-	freeFor: new Map(),
+	lanes: createLanes(),
 	tallies: new Map(),
 	idleLookAt: 0,
 	fair: { v: 0, f: new Map() },
@@ -316,7 +317,7 @@ const restoreGrant = (state: PoolState, job: Job, task: Task, now: number): void
 		const slot = slotNamed(node, task.slotId ?? '');
 		// Never more than fit: grants of one millisecond may also have followed each other.
 		const fits = slot !== undefined && slot.batch.size < slot.info.maxBatch;
-		if (fits && (slot.grant === null || grantedTogether(state, slot.grant, task))) occupy(slot, key);
+		if (fits && (slot.grant === null || grantedTogether(state, slot.grant, task))) occupy(state, slot, key, job.ws);
 		// Two grants of one slot: the older one's picture was made and is being uploaded.
 		else run.generated = true;
 		arm(state.timers, `n:${node.id}`, now + TIMING.suspectMs);

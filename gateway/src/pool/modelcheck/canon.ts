@@ -96,12 +96,15 @@ const poolText = (system: System, style: Style): unknown => {
 		until(system, style, flushAt),
 		tries,
 	]);
-	const free = [...(pool.freeFor.values().next().value ?? [])].map((slot) => style.names.get(slot.node.id));
+	// All nodes offer one model, so all free slots stand in one pen.
+	const pen = [...pool.lanes.pens.values()].find(({ slots }) => slots.size > 0);
+	const free = [...(pen?.slots ?? [])].map((slot) => style.names.get(slot.node.id));
+	const parked = [...pool.lanes.parked].map(({ key }) => key).toSorted();
 	const timers = [...pool.timers.armed.keys()]
 		.filter((key) => key !== 'sweep')
 		.map((key) => (key.startsWith('n:') ? `n:${style.names.get(key.slice(2))}` : key))
 		.toSorted();
-	return [jobs, outbox, free, timers, system.pokeAt !== null, system.alarmAt !== null];
+	return [jobs, outbox, free, parked, timers, system.pokeAt !== null, system.alarmAt !== null];
 };
 
 const textIn = (system: System, order: readonly ModelNode[], away: Style['away']): string => {

@@ -5,7 +5,8 @@
  */
 import type { PoolState, Send } from '../model.ts';
 import { nodeRefusal, slotRefusal, worksFor } from '../placement.ts';
-import { taskCost } from '../queue.ts';
+import { inOrder } from '../ordered.ts';
+import { queuedTasks, taskCost } from '../queue.ts';
 
 /** Start-time fair queueing passes a workspace over for one task of each side; three times that is unfair for sure. */
 const SLACK = 3;
@@ -32,14 +33,15 @@ export class FairWatch {
 		const service = taskCost(job) / job.weight;
 		for (const [ws, queue] of state.queues) {
 			if (ws === job.ws || !worksFor(node, ws)) continue;
-			const head = queue.find((item) => item.task.fails.length === 0 && nodeRefusal(state, now, node, item.job, item.task) === null);
+			const items = [...inOrder(queue)];
+			const head = items.find((item) => item.task.fails.length === 0 && nodeRefusal(state, now, node, item.job, item.task) === null);
 			if (head === undefined) continue;
 			const others = this.#passed.get(ws) ?? new Map<string, { service: number; most: number }>();
 			this.#passed.set(ws, others);
 			const before = others.get(job.ws) ?? { service: 0, most: 0 };
 			const after = { service: before.service + service, most: Math.max(before.most, service) };
 			others.set(job.ws, after);
-			const own = Math.max(...queue.map((item) => taskCost(item.job) / item.job.weight));
+			const own = Math.max(...items.map((item) => taskCost(item.job) / item.job.weight));
 			if (after.service > SLACK * (after.most + own))
 				throw new Error(`invariant: ${ws} waits while ${job.ws} got ${after.service.toFixed(2)} on slots that ${ws} could use`);
 		}
@@ -49,12 +51,10 @@ export class FairWatch {
 const checkIdleSlots = (state: PoolState, now: number): void => {
 	// A refusal that has passed with time alone is noticed by a second look, which must be planned.
 	if (state.free.size === 0 || state.backlog === 0 || state.timers.armed.has('recheck')) return;
-	for (const queue of state.queues.values()) {
-		for (const { job, task } of queue) {
-			for (const slot of state.free) {
-				if (!worksFor(slot.node, job.ws) || slotRefusal(state, now, slot, job, task) !== null) continue;
-				throw new Error(`invariant: ${job.id}/${task.index} waits while ${slot.node.id}/${slot.info.id} is free for it`);
-			}
+	for (const { job, task } of queuedTasks(state)) {
+		for (const slot of state.free) {
+			if (!worksFor(slot.node, job.ws) || slotRefusal(state, now, slot, job, task) !== null) continue;
+			throw new Error(`invariant: ${job.id}/${task.index} waits while ${slot.node.id}/${slot.info.id} is free for it`);
 		}
 	}
 };

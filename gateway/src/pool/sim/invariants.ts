@@ -4,6 +4,7 @@
  */
 import { isTerminal, makesReport } from '@limner/shared';
 import { taskDueAt } from '../grants.ts';
+import { freeSlots, itemBefore } from '../lanes.ts';
 import {
 	slotNamed,
 	taskKey,
@@ -11,11 +12,13 @@ import {
 	type Job,
 	type PoolNode,
 	type PoolState,
+	type QueueItem,
 	type Slot,
 	type StepResult,
 	type Task,
 	type TaskRun,
 } from '../model.ts';
+import { first, inOrder, sizeOf } from '../ordered.ts';
 import { packJob, type JobRowData } from '../rows.ts';
 
 const must = (holds: boolean, text: () => string): void => {
@@ -82,12 +85,15 @@ const checkJob = (job: Job): void => {
 
 const checkQueues = (state: PoolState): void => {
 	let count = 0;
-	for (const queue of state.queues.values()) {
-		count += queue.length;
-		must(
-			queue.every((item) => item.task.queued),
-			() => 'a queue holds a task that does not wait',
-		);
+	for (const [ws, queue] of state.queues) {
+		let before: QueueItem | undefined;
+		for (const item of inOrder(queue)) {
+			count++;
+			must(item.task.queued, () => 'a queue holds a task that does not wait');
+			must(before === undefined || itemBefore(before, item), () => `the queue of ${ws} is out of order`);
+			before = item;
+		}
+		must(sizeOf(queue) > 0, () => `${ws} has an empty queue`);
 	}
 	must(count === state.backlog, () => `backlog is ${state.backlog}, ${count} tasks wait`);
 	for (const { task } of state.chores.values()) must(task.queued, () => 'a chore is listed that does not wait');
@@ -125,12 +131,47 @@ const checkBatches = (state: PoolState): void => {
 	}
 };
 
+const isListed = (state: PoolState, slot: Slot, model: string, operation: string): boolean => {
+	for (const each of freeSlots(state, slot.node.trust === 'own' ? slot.node.ws : '', model, operation)) if (each === slot) return true;
+	return false;
+};
+
+/** Each waiting task stands in the lane of its need; what is neither parked nor held is found from the top. */
+const checkLanes = (state: PoolState): void => {
+	const { lanes, pens, ready, busy } = state.lanes;
+	let count = 0;
+	for (const lane of lanes.values()) {
+		count += sizeOf(lane.items);
+		must(lane.head === (first(lane.items) ?? null) && lane.head !== null, () => `the lane ${lane.key} has a wrong head`);
+		must(lane.tag <= (state.fair.f.get(lane.ws) ?? 0) || state.fair.f.get(lane.ws) === undefined, () => `the lane ${lane.key} is too late`);
+		for (const group of lane.groups) {
+			must(group.lanes.places.has(lane) === !lane.held, () => `the lane ${lane.key} held=${lane.held}`);
+			must(group.pen.groups.places.has(group) === (!group.parked && group.lanes.items.length > 0), () => `the group ${group.key}`);
+		}
+	}
+	must(count === state.backlog, () => `${count} tasks stand in lanes, ${state.backlog} wait`);
+	for (const pen of pens.values())
+		must(
+			ready.places.has(pen) === (pen.slots.size > 0 && pen.groups.items.length > 0),
+			() => `the pen ${pen.key} ready=${ready.places.has(pen)}`,
+		);
+	const working = new Map<string, number>();
+	for (const node of state.nodes.values())
+		for (const slot of node.slots.values())
+			for (const key of slot.batch) {
+				const ws = state.jobs.get(key.slice(0, key.lastIndexOf('/')))?.ws ?? '';
+				working.set(ws, (working.get(ws) ?? 0) + 1);
+			}
+	for (const ws of new Set([...working.keys(), ...busy.keys()]))
+		must(working.get(ws) === busy.get(ws), () => `${ws} counts ${busy.get(ws)} pictures in work and has ${working.get(ws)}`);
+};
+
 const checkSlots = (state: PoolState): void => {
 	for (const node of state.nodes.values()) {
 		for (const slot of node.slots.values()) {
 			const free = node.conn !== null && node.mode === 'active' && slot.grant === null;
-			for (const { name } of node.models)
-				must(free === (state.freeFor.get(name)?.has(slot) ?? false), () => `slot ${slot.info.id} of ${name}`);
+			for (const { name, operations } of node.models)
+				for (const operation of operations) must(free === isListed(state, slot, name, operation), () => `slot ${slot.info.id} of ${name}`);
 			must(free === state.free.has(slot), () => `slot ${node.id}/${slot.info.id} free=${free}`);
 		}
 	}
@@ -161,6 +202,7 @@ export const checkInvariants = (
 	}
 	for (const id of rows.keys()) must(state.jobs.has(id) || state.settled.has(id), () => `row ${id} belongs to nobody`);
 	checkQueues(state);
+	checkLanes(state);
 	checkWaiting(state);
 	checkBatches(state);
 	checkSlots(state);

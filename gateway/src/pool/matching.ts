@@ -1,0 +1,91 @@
+/**
+ * Puts waiting tasks and free slots together.
+ * @module
+ */
+import { NODE_LIMITS, batchKey } from '@limner/shared';
+import { grant } from './grants.ts';
+import { freeSlots, hold, nextTurn, park, type Lane, type Turn } from './lanes.ts';
+import { typeOf, type Ctx, type PoolState, type QueueItem, type Slot } from './model.ts';
+import { inOrder } from './ordered.ts';
+import { bestService, bestSlot } from './placement.ts';
+import { choresInOrder } from './queue.ts';
+import { arm } from './timers.ts';
+
+/** Of a lane so many tasks behind the first are looked at for a batch. */
+const MATES_LOOK = 64;
+/** Free slots that are looked at while counting them. */
+const FREE_LOOK = 256;
+
+const isPlain = ({ job, task }: QueueItem): boolean => typeOf(job) === 'GENERAL' && task.fails.length === 0 && task.losses === 0;
+
+/** Number of free slots for a task, as far as it matters: a decision in a large pool must not count all of them. */
+const freeUpTo = (state: PoolState, { job }: QueueItem, enough: number): number => {
+	let free = 0;
+	for (const _ of freeSlots(state, job.ws, job.spec.model, job.spec.task)) if (++free >= Math.min(enough, FREE_LOOK)) break;
+	return free;
+};
+
+/** How many more pictures the workspace may have in work. When one ends, matching starts again. */
+const roomOf = (state: PoolState, { job }: QueueItem): number => {
+	const { maxConcurrent } = job.spec;
+	return typeof maxConcurrent === 'number' ? maxConcurrent - (state.lanes.busy.get(job.ws) ?? 0) : Number.POSITIVE_INFINITY;
+};
+
+/** Tasks behind the first of a lane that can be made together with it. */
+const alike = (lane: Lane, first: QueueItem): QueueItem[] => {
+	const shape = batchKey(first.job.spec);
+	const same: QueueItem[] = [];
+	let looked = 0;
+	for (const item of inOrder(lane.items)) {
+		if (looked++ > MATES_LOOK) break;
+		if (item.task !== first.task && isPlain(item) && batchKey(item.job.spec) === shape) same.push(item);
+	}
+	return same;
+};
+
+/**
+ * Tasks that go into the slot together with the first of a lane. Pictures are spread over the free slots before they are
+ * put together: two slots finish two pictures sooner than one slot makes both.
+ */
+const matesFor = (ctx: Ctx, { lane, item }: Turn, slot: Slot): QueueItem[] => {
+	const { maxBatch, maxBatchPx } = slot.info;
+	if (maxBatch <= 1 || !isPlain(item)) return [];
+	const same = alike(lane, item);
+	if (same.length === 0) return [];
+	const share = Math.ceil((same.length + 1) / Math.max(1, freeUpTo(ctx.state, item, same.length + 1)));
+	const px = item.job.spec.width * item.job.spec.height;
+	const fits = maxBatchPx === undefined ? Number.POSITIVE_INFINITY : Math.max(1, Math.floor(maxBatchPx / px));
+	return same.slice(0, Math.min(share, maxBatch, fits, NODE_LIMITS.batchMax, roomOf(ctx.state, item)) - 1);
+};
+
+/** Grants, parks or holds whose turn it is. */
+const take = (ctx: Ctx, turn: Turn): void => {
+	const { state, now } = ctx;
+	const { job, task } = turn.item;
+	if (roomOf(state, turn.item) <= 0) {
+		hold(state, turn.lane);
+		return;
+	}
+	const { slot, recheckAt } = bestSlot(state, now, job, task);
+	if (slot !== null) {
+		grant(ctx, job, task, slot, matesFor(ctx, turn, slot));
+		return;
+	}
+	park(state, turn.group);
+	if (recheckAt !== undefined) arm(state.timers, 'recheck', recheckAt);
+};
+
+/** Tasks that need no device: few, and each goes to a node of its own workspace. */
+const matchChores = (ctx: Ctx): void => {
+	for (const { job, task } of choresInOrder(ctx.state)) {
+		const { slot, recheckAt } = bestService(ctx.state, ctx.now, job, task);
+		if (slot !== null) grant(ctx, job, task, slot);
+		else if (recheckAt !== undefined) arm(ctx.state.timers, 'recheck', recheckAt);
+	}
+};
+
+/** Matches waiting tasks with free slots until one side is empty or nothing fits. */
+export const matchAll = (ctx: Ctx): void => {
+	if (ctx.state.chores.size > 0) matchChores(ctx);
+	for (let turn = nextTurn(ctx.state); turn !== undefined; turn = nextTurn(ctx.state)) take(ctx, turn);
+};
