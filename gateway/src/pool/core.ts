@@ -17,9 +17,9 @@ import { hintPrefetch } from './prefetch.ts';
 import { onPrioritize } from './priority.ts';
 import type { Ctx, EventMap, EventType, PoolEvent, PoolNode, PoolState, ReplyOf, StepResult } from './model.ts';
 import { nextAt } from './timers.ts';
+import { saveDirty } from './workstats.ts';
 import { flushWatched, refreshQueueViews, replay, unwatch } from './watching.ts';
 
-const NODE_SAVE_MS = 60_000;
 const STATUS_MS = 2000;
 /** From so many free slots on, nodes are told why they idle only every two seconds. */
 const MANY_SLOTS = 64;
@@ -97,11 +97,6 @@ const tellIdle = (ctx: Ctx, touched: PoolNode | undefined): void => {
 	}
 };
 
-/** A node whose counters changed is written at most once a minute. */
-const saveDirty = (ctx: Ctx, node: PoolNode | undefined): void => {
-	if (node?.dirty === true && node.savedAt + NODE_SAVE_MS <= ctx.now) ctx.writes.nodes.add(node);
-};
-
 const touchedNode = (state: PoolState, event: PoolEvent): PoolNode | undefined => {
 	if (event.t === 'complete' || event.t === 'report') return state.nodes.get(event.input.nodeId);
 	if (event.t === 'setMode' || event.t === 'resize' || event.t === 'move') return state.nodes.get(event.nodeId);
@@ -120,7 +115,7 @@ const finish = (ctx: Ctx, node: PoolNode | undefined, event: PoolEvent): void =>
 	}
 	if (ctx.match && state.watched.size > 0) refreshQueueViews(ctx);
 	if (ctx.match || mayIdle(event)) tellIdle(ctx, mayIdle(event) ? node : undefined);
-	saveDirty(ctx, node);
+	saveDirty(ctx);
 	for (const each of ctx.writes.nodes) {
 		each.savedAt = now;
 		each.dirty = false;
@@ -141,8 +136,7 @@ export const step = <T extends EventType>(state: PoolState, event: { t: T } & Ev
 	fireDue(ctx);
 	finish(ctx, before ?? touchedNode(state, any), any);
 	const reply = (typeof answer === 'function' ? (answer as () => unknown)() : answer) as ReplyOf<T>;
-	const flushAt = nextFlushAt(state);
-	const pokeAt = Math.min(state.pokeAt, flushAt ?? Number.POSITIVE_INFINITY);
+	const pokeAt = Math.min(state.pokeAt, ...[nextFlushAt(state), nextAt(state.saves)].map((at) => at ?? Number.POSITIVE_INFINITY));
 	return {
 		writes: ctx.writes,
 		sends: ctx.sends,

@@ -7,7 +7,7 @@ import type { Settlement } from '../rpc.ts';
 import { forgetDependents, settleDependents } from './dependencies.ts';
 import { imagesOf, moveJob, record, usageOf } from './history.ts';
 import type { Ctx, Job, Outbox, PoolState } from './model.ts';
-import { arm, disarm } from './timers.ts';
+import { arm, disarm, nextAt, takeDue } from './timers.ts';
 
 /** The alarm is only the safety net of a settle batch; a short timer of the shell usually comes first. */
 const SETTLE_ALARM_MS = 2000;
@@ -45,12 +45,20 @@ export const endJob = (
 	settleDependents(ctx, job);
 };
 
+const isFull = ({ tries, ids }: Outbox): boolean => tries === 0 && ids.size >= TIMING.settleBatchJobs;
+
+/** One batch at a time for each workspace; the answer to it arms the next one. */
+const armFlush = (state: PoolState, ws: string, outbox: Outbox, now: number): void => {
+	if (outbox.inFlight.size === 0) arm(state.flushes, ws, isFull(outbox) ? now : outbox.flushAt);
+};
+
 /** Also used when rows are loaded: a `done` row is the outbox. */
 export const queueSettlement = (state: PoolState, job: Job, now: number): void => {
 	const outbox = state.outbox.get(job.ws) ?? { ids: new Set<string>(), inFlight: new Set<string>(), flushAt: 0, tries: 0 };
 	state.outbox.set(job.ws, outbox);
 	outbox.ids.add(job.id);
 	if (outbox.flushAt === 0) outbox.flushAt = now + TIMING.settleBatchMs;
+	armFlush(state, job.ws, outbox, now);
 	arm(state.timers, `o:${job.ws}`, Math.max(outbox.flushAt, now + SETTLE_ALARM_MS));
 };
 
@@ -81,23 +89,20 @@ const sendBatch = (ctx: Ctx, ws: string, outbox: Outbox): void => {
 	ctx.sends.push({ kind: 'settle', ws, batch });
 };
 
-/** Sends what is due: a full batch at once, else after 100 ms. One batch at a time for each workspace. */
+/** Sends what is due: a full batch at once, else after 100 ms. */
 export const flushOutboxes = (ctx: Ctx): void => {
-	for (const [ws, outbox] of ctx.state.outbox) {
-		if (outbox.inFlight.size > 0) continue;
-		const full = outbox.tries === 0 && outbox.ids.size >= TIMING.settleBatchJobs;
-		if (full || outbox.flushAt <= ctx.now) sendBatch(ctx, ws, outbox);
+	const { state, now } = ctx;
+	for (let ws = takeDue(state.flushes, now); ws !== undefined; ws = takeDue(state.flushes, now)) {
+		const outbox = state.outbox.get(ws);
+		if (outbox === undefined || outbox.inFlight.size > 0) continue;
+		// It stood earlier than it should: a failed call put the batch off.
+		if (outbox.flushAt > now && !isFull(outbox)) armFlush(state, ws, outbox, now);
+		else sendBatch(ctx, ws, outbox);
 	}
 };
 
 /** Earliest flush that is not in flight; undefined when there is none. */
-export const nextFlushAt = (state: PoolState): number | undefined => {
-	let at: number | undefined;
-	for (const outbox of state.outbox.values()) {
-		if (outbox.inFlight.size === 0 && (at === undefined || outbox.flushAt < at)) at = outbox.flushAt;
-	}
-	return at;
-};
+export const nextFlushAt = (state: PoolState): number | undefined => nextAt(state.flushes);
 
 /** The Workspace has them: the jobs leave memory, their rows stay for a while so that late calls find an answer. */
 export const onSettled = (ctx: Ctx, ws: string, jobIds: string[]): void => {
@@ -121,6 +126,7 @@ export const onSettled = (ctx: Ctx, ws: string, jobIds: string[]): void => {
 
 const rearmOutbox = (ctx: Ctx, ws: string, outbox: Outbox, delayMs: number): void => {
 	outbox.flushAt = ctx.now + delayMs;
+	armFlush(ctx.state, ws, outbox, ctx.now);
 	arm(ctx.state.timers, `o:${ws}`, ctx.now + Math.max(delayMs, SETTLE_ALARM_MS));
 };
 

@@ -14,7 +14,7 @@ const ETA_LOW = 0.7;
 const ETA_HIGH = 1.6;
 /** Of a long queue only so many entries are looked at for a node's status line. */
 const STATUS_LOOKS = 64;
-const ETA_LOOKS = 128;
+const ETA_LOOKS = 32;
 const LARGE_POOL = 100;
 const TALLY_MS = 500;
 const TALLIES_MAX = 500;

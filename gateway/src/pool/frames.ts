@@ -9,7 +9,7 @@ import { blame } from './modes.ts';
 import { adopt, heldTask, sendTo, setModels, setSlots } from './nodes.ts';
 import { taskKey, type Ctx, type EventMap, type Job, type PoolNode, type Slot, type Task, type WorkFrame } from './model.ts';
 import { speedKey } from './placement.ts';
-import { blend, noteSpeed } from './workstats.ts';
+import { blend, markDirty, markWorked, noteSpeed } from './workstats.ts';
 import { applyProgress, offerPreview, offerProgress } from './watching.ts';
 
 type FrameOf<T extends WorkFrame['t']> = Extract<WorkFrame, { t: T }>;
@@ -81,7 +81,7 @@ const measure = (ctx: Ctx, node: PoolNode, job: Job, frame: FrameOf<'generated'>
 	const sPerMpStep = denoiseMs / 1000 / work;
 	node.speed[key] = { sPerMpStep: blend(old?.sPerMpStep, sPerMpStep), loadMs };
 	noteSpeed(node, job, ctx.now, { sPerMpStep, ...(frame.loadMs === undefined ? {} : { loadMs: frame.loadMs }) });
-	node.dirty = true;
+	markWorked(ctx, node);
 	const slot = node.slots.get(frame.slotId);
 	if (slot !== undefined) slot.info = { ...slot.info, loaded: spec.model };
 };
@@ -89,7 +89,7 @@ const measure = (ctx: Ctx, node: PoolNode, job: Job, frame: FrameOf<'generated'>
 const ISOLATION_RECORDS = 500;
 
 /** For the isolation report; written with the next change of the node that is, at most once a minute. */
-const noteIsolation = (node: PoolNode, job: Job, frame: FrameOf<'generated'> | FrameOf<'failed'>): void => {
+const noteIsolation = (ctx: Ctx, node: PoolNode, job: Job, frame: FrameOf<'generated'> | FrameOf<'failed'>): void => {
 	const { isolation, jobId, index, epoch, slotId } = frame;
 	if (isolation === undefined || slotId === undefined) return;
 	const { pid, folder, startedMs, endedMs, leftovers, batch } = isolation;
@@ -110,7 +110,7 @@ const noteIsolation = (node: PoolNode, job: Job, frame: FrameOf<'generated'> | F
 	};
 	node.isolation.push(record);
 	if (node.isolation.length > ISOLATION_RECORDS) node.isolation.splice(0, node.isolation.length - ISOLATION_RECORDS);
-	node.dirty = true;
+	markWorked(ctx, node);
 };
 
 const onGenerated = (ctx: Ctx, node: PoolNode, frame: FrameOf<'generated'>): void => {
@@ -119,7 +119,7 @@ const onGenerated = (ctx: Ctx, node: PoolNode, frame: FrameOf<'generated'>): voi
 	const run = held?.task.run;
 	if (held === undefined || !run || run.generated) return;
 	run.acked = true;
-	noteIsolation(node, held.job, frame);
+	noteIsolation(ctx, node, held.job, frame);
 	measure(ctx, node, held.job, frame);
 	markGenerated(ctx, held.job, held.task);
 	offerProgress(ctx, held.job, held.task);
@@ -130,7 +130,7 @@ const onFailed = (ctx: Ctx, node: PoolNode, frame: FrameOf<'failed'>): void => {
 	const held = heldTask(ctx, node.id, frame);
 	if (held === undefined) return;
 	const { job, task } = held;
-	noteIsolation(node, job, frame);
+	noteIsolation(ctx, node, job, frame);
 	if (frame.need === 'model-source') {
 		sourceFailed(ctx, frame.message);
 		if (mayWaitForSource(job, task)) {
@@ -162,7 +162,7 @@ const noteReadings = (ctx: Ctx, node: PoolNode, { rssBytes, cpuUtil, diskFreeByt
 		...(gpus === undefined ? {} : { gpus }),
 	};
 	node.telemetry = [...node.telemetry, sample].slice(-TELEMETRY_SAMPLES);
-	node.dirty = true;
+	markDirty(node);
 };
 
 const onTelemetry = (ctx: Ctx, node: PoolNode, frame: FrameOf<'telemetry'>): void => {

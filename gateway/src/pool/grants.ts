@@ -118,7 +118,7 @@ export const endTask = (ctx: Ctx, job: Job, task: Task, to: TaskState, stopping:
 const lossEntry = (ctx: Ctx, job: Job, task: Task): void => {
 	if (task.run?.lossCounts === true) {
 		task.losses++;
-		noteEnd(ctx.state.nodes.get(task.nodeId ?? ''), job, task, 'lost', ctx.now);
+		noteEnd(ctx, ctx.state.nodes.get(task.nodeId ?? ''), job, task, 'lost');
 	}
 	ctx.state.counters.requeued++;
 	record(ctx, job, {
@@ -147,7 +147,7 @@ const book = (ctx: Ctx, job: Job, task: Task, slot: Slot, count: number): void =
 	if (task.state === 'leased') lossEntry(ctx, job, task);
 	const from = task.state;
 	const before = relay(ctx, task, slot);
-	noteAssigned(slot.node, job, Math.max(0, now - task.readyAt), now);
+	noteAssigned(ctx, slot.node, job, Math.max(0, now - task.readyAt));
 	dropGrant(ctx, job, task, false);
 	task.state = transition('task', task.state, 'leased');
 	task.epoch++;
@@ -277,7 +277,7 @@ export const failAttempt = (ctx: Ctx, job: Job, task: Task, cls: FailureClass, m
 	const slot = slotOf(ctx, task);
 	// An orphaned task may be queued; what failed stands elsewhere in the queue than what did not.
 	dequeueTask(ctx.state, job, task);
-	if (cls !== 'invalid') noteEnd(ctx.state.nodes.get(nodeId ?? ''), job, task, 'failed', ctx.now);
+	if (cls !== 'invalid') noteEnd(ctx, ctx.state.nodes.get(nodeId ?? ''), job, task, 'failed');
 	task.fails.push({
 		class: cls,
 		message,

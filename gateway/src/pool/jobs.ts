@@ -227,7 +227,7 @@ const finishTask = (ctx: Ctx, job: Job, task: Task, nodeId: string): PoolNode | 
 	const node = ctx.state.nodes.get(nodeId);
 	dropGrant(ctx, job, task, false);
 	task.state = transition('task', task.state, 'succeeded');
-	noteEnd(node, job, task, 'ok', ctx.now);
+	noteEnd(ctx, node, job, task, 'ok');
 	if (node !== undefined) node.completed++;
 	return node;
 };

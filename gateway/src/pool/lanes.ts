@@ -312,6 +312,12 @@ export const unlistSlot = (state: PoolState, slot: Slot): void => {
 	}
 };
 
+/** Whether a free slot stands where tasks of a model and operation look for it. */
+export const isListed = (state: PoolState, slot: Slot, model: string, operation: string): boolean => {
+	const owner = slot.node.trust === 'own' ? slot.node.ws : '';
+	return state.lanes.pens.get(penKey(owner, model, operation))?.slots.has(slot) === true;
+};
+
 /** Free slots that could take a task, those of the workspace's own nodes first. */
 export function* freeSlots(state: PoolState, ws: string, model: string, operation: string): Generator<Slot, void, undefined> {
 	for (const owner of [ws, '']) {

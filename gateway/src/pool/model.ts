@@ -225,7 +225,9 @@ export interface PoolNode {
 	excludedUntil: number;
 	statusText: string;
 	statusAt: number;
+	/** When the row was last written, and when that was for what it has done. */
 	savedAt: number;
+	historyAt: number;
 	dirty: boolean;
 }
 
@@ -340,7 +342,10 @@ export interface PoolState {
 	outbox: Map<string, Outbox>;
 	watched: Map<string, Watched>;
 	timers: Timers;
-	/** When volatile frames or a settle batch are due; not worth an alarm. */
+	/** Settle batches by workspace, and rows of nodes by id: when they are due. Not worth an alarm. */
+	flushes: Timers;
+	saves: Timers;
+	/** When volatile frames are due; not worth an alarm either. */
 	pokeAt: number;
 	dispatchMs: number[];
 	counters: Counters;

@@ -9,7 +9,7 @@ import { putBack, refreshNode, tellCancel } from './grants.ts';
 import type { Ctx, EventMap, PoolNode } from './model.ts';
 import { closeConn, grantsOf, loseConn, sendTo } from './nodes.ts';
 import { nodeView } from './views.ts';
-import { noteSlotError } from './workstats.ts';
+import { markWorked, noteSlotError } from './workstats.ts';
 
 const RECENT_ERRORS = 10;
 const MODE_DONE = { active: 'resumed', draining: 'set to drain', paused: 'paused', terminated: 'terminated' } as const;
@@ -18,7 +18,7 @@ const MODE_DONE = { active: 'resumed', draining: 'set to drain', paused: 'paused
 export const blame = (ctx: Ctx, node: PoolNode, cls: FailureClass, message: string, jobId: string, slotId?: string | null): void => {
 	if (cls === 'invalid') return;
 	node.failed++;
-	node.dirty = true;
+	markWorked(ctx, node);
 	const model = ctx.state.jobs.get(jobId)?.spec.model;
 	const latest = { at: ctx.now, class: cls, message, jobId, ...(model === undefined ? {} : { model }) };
 	node.recentErrors = [...node.recentErrors, latest].slice(-RECENT_ERRORS);

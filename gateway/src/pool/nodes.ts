@@ -31,6 +31,7 @@ import {
 } from './model.ts';
 import { lastSeen } from './placement.ts';
 import { arm, disarm } from './timers.ts';
+import { markDirty } from './workstats.ts';
 
 export const sendTo = (ctx: Ctx, connId: string, frame: GatewayFrame): void => {
 	ctx.sends.push({ kind: 'frame', connId, frame });
@@ -84,6 +85,7 @@ export const createNode = (identity: NodeIdentity): PoolNode => ({
 	statusText: '',
 	statusAt: 0,
 	savedAt: 0,
+	historyAt: 0,
 	dirty: false,
 });
 
@@ -308,7 +310,7 @@ export const onHello = (ctx: Ctx, { connId, identity, frame }: EventMap['hello']
 export const loseConn = (ctx: Ctx, node: PoolNode, orphanAt: number): void => {
 	if (node.conn === null) return;
 	node.lastSeenAt = lastSeen(ctx.state, node);
-	node.dirty = true;
+	markDirty(node);
 	ctx.state.connNode.delete(node.conn.id);
 	node.conn = null;
 	for (const slot of node.slots.values()) slot.stopping = null;

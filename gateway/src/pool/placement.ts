@@ -18,7 +18,7 @@ export interface Refusal {
 }
 
 /** Of many free slots the best of this many, longest free first, is good enough and keeps a decision short. */
-const CANDIDATES_MAX = 64;
+const CANDIDATES_MAX = 32;
 /** Models need sizes in multiples of 8 or 64. */
 const SIZE_MULTIPLE_MAX = 64;
 const RECHECK_MS = 1000;
@@ -46,6 +46,12 @@ export const speedKey = (slotId: string, model: string): string => `${slotId}|${
 export const lastSeen = (state: PoolState, node: PoolNode): number => {
 	if (node.conn === null) return node.lastSeenAt ?? 0;
 	return Math.max(node.conn.at, node.conn.lastFrameAt, state.readings.pingAt(node.conn.id) ?? 0);
+};
+
+/** Whether a connected node was heard of since then. Asking the runtime for its last ping costs more than looking at its frames. */
+const heardSince = (state: PoolState, node: PoolNode, since: number): boolean => {
+	const { conn } = node;
+	return conn !== null && (conn.lastFrameAt >= since || conn.at >= since || (state.readings.pingAt(conn.id) ?? 0) >= since);
 };
 
 /** Whether a node works for a workspace at all. What it may not see is not even counted. */
@@ -83,7 +89,7 @@ const modelRefusal = (node: PoolNode, job: Job): Refusal | null => {
 
 const linkRefusal = (state: PoolState, now: number, node: PoolNode): Refusal | null => {
 	if (node.conn === null) return { reason: 'offline', temporary: false };
-	if (lastSeen(state, node) < now - TIMING.candidateSeenMs)
+	if (!heardSince(state, node, now - TIMING.candidateSeenMs))
 		return { reason: 'silent for some seconds', temporary: true, recheckAt: now + RECHECK_MS };
 	if (node.excludedUntil > now) return { reason: 'did not answer its last task', temporary: true, recheckAt: node.excludedUntil };
 	return null;

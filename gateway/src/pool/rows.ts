@@ -186,7 +186,13 @@ type NodeData = Pick<
 	| 'work'
 	| 'slotStats'
 	| 'canaries'
-> & { models: ModelInfo[]; slots: SlotInfo[]; recentErrors: NodeError[] };
+> & {
+	models: ModelInfo[];
+	slots: SlotInfo[];
+	recentErrors: NodeError[];
+	/** Not in rows of older versions. */
+	historyAt?: number;
+};
 
 /** Readings that outlive the object's memory. */
 const TELEMETRY_KEPT = 10;
@@ -221,6 +227,7 @@ export const packNode = (node: PoolNode): NodeRowData => {
 		models: node.models,
 		slots: [...node.slots.values()].map((slot) => slot.info),
 		recentErrors: node.recentErrors,
+		historyAt: node.historyAt,
 	};
 	return { id: node.id, ws: node.ws, mode: node.mode, data: JSON.stringify(data) };
 };
@@ -231,8 +238,9 @@ export const unpackNode = (row: NodeRowData): PoolNode => {
 	const node: PoolNode = { ...createNode({ nodeId: row.id, ws: row.ws, trust: data.trust, name: data.name }), ...data, mode: row.mode };
 	for (const info of slots) node.slots.set(info.id, createSlot(node, info));
 	offerService(node);
-	// Written before, so a change of counters waits its minute and an unchanged hello writes nothing.
+	// Written before, so an unchanged hello writes nothing.
 	node.savedAt = 1;
+	node.historyAt = data.historyAt ?? 0;
 	return node;
 };
 
@@ -270,6 +278,8 @@ export const createState = (readings: Readings): PoolState => ({
 	outbox: new Map(),
 	watched: new Map(),
 	timers: createTimers(),
+	flushes: createTimers(),
+	saves: createTimers(),
 	pokeAt: Number.POSITIVE_INFINITY,
 	dispatchMs: [],
 	counters: {

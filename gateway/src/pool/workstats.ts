@@ -4,9 +4,14 @@
  * @module
  */
 import type { ModelHistory, SlotHistory, WorkHistory } from '../rpc.ts';
-import { typeOf, type Job, type PoolNode, type PoolState, type SlotStat, type Task, type WorkStat } from './model.ts';
+import { typeOf, type Ctx, type Job, type PoolNode, type PoolState, type SlotStat, type Task, type WorkStat } from './model.ts';
 import { worksFor } from './placement.ts';
+import { arm, takeDue } from './timers.ts';
 
+/** Between two writes of a row for what a node has done. */
+const NODE_SAVE_MS = 60_000;
+/** What belongs together comes within so short a time: the end of the work, its speed, its result. */
+const NODE_QUIET_MS = 2000;
 /** Weight of a new measurement. */
 const EWMA = 0.3;
 /** Kinds of work that a node remembers; the longest unseen is forgotten. */
@@ -36,22 +41,48 @@ const workOf = (node: PoolNode, job: Job, now: number): WorkStat => {
 
 const slotStatOf = (node: PoolNode, slotId: string): SlotStat => (node.slotStats[slotId] ??= { ok: 0, failed: 0, lost: 0 });
 
-/** One attempt on a node has ended. */
-export const noteEnd = (node: PoolNode | undefined, job: Job, task: Task, how: 'ok' | 'failed' | 'lost', now: number): void => {
-	if (node === undefined) return;
-	workOf(node, job, now)[how]++;
-	if (task.slotId !== null) slotStatOf(node, task.slotId)[how]++;
+/** Something is known of a node that is not worth a write of its own: it is written together with the next thing. */
+export const markDirty = (node: PoolNode): void => {
 	node.dirty = true;
+};
+
+/**
+ * A node has done something. Its row is written soon, and a minute after the last time at the earliest. Until then a short
+ * timer of the shell keeps the object in memory, so that hibernation forgets nothing.
+ */
+export const markWorked = ({ state, now }: Pick<Ctx, 'state' | 'now'>, node: PoolNode): void => {
+	node.dirty = true;
+	const at = Math.max(now + NODE_QUIET_MS, node.historyAt + NODE_SAVE_MS);
+	// On the whole second, so that one turn writes the rows of many nodes.
+	arm(state.saves, node.id, Math.ceil(at / 1000) * 1000);
+};
+
+/** Writes the nodes whose time has come. */
+export const saveDirty = ({ state, now, writes }: Ctx): void => {
+	for (let id = takeDue(state.saves, now); id !== undefined; id = takeDue(state.saves, now)) {
+		const node = state.nodes.get(id);
+		if (node === undefined || !node.dirty) continue;
+		node.historyAt = now;
+		writes.nodes.add(node);
+	}
+};
+
+/** One attempt on a node has ended. */
+export const noteEnd = (ctx: Ctx, node: PoolNode | undefined, job: Job, task: Task, how: 'ok' | 'failed' | 'lost'): void => {
+	if (node === undefined) return;
+	workOf(node, job, ctx.now)[how]++;
+	if (task.slotId !== null) slotStatOf(node, task.slotId)[how]++;
+	markWorked(ctx, node);
 };
 
 export const noteSlotError = (node: PoolNode, slotId: string | null, error: SlotStat['error']): void => {
 	if (slotId !== null && error !== undefined) slotStatOf(node, slotId).error = error;
 };
 
-export const noteAssigned = (node: PoolNode, job: Job, waitedMs: number, now: number): void => {
-	const work = workOf(node, job, now);
+export const noteAssigned = (ctx: Ctx, node: PoolNode, job: Job, waitedMs: number): void => {
+	const work = workOf(node, job, ctx.now);
 	work.assignMs = blend(work.assignMs, waitedMs);
-	node.dirty = true;
+	markDirty(node);
 };
 
 /** Speed of one finished piece of work. */

@@ -4,7 +4,7 @@
  */
 import { isTerminal, makesReport } from '@limner/shared';
 import { taskDueAt } from '../grants.ts';
-import { freeSlots, itemBefore } from '../lanes.ts';
+import { isListed, itemBefore } from '../lanes.ts';
 import {
 	slotNamed,
 	taskKey,
@@ -129,11 +129,6 @@ const checkBatches = (state: PoolState): void => {
 		const free = node.conn !== null && node.mode === 'active' && service.grant === null;
 		must(free === state.service.has(service), () => `the service of ${node.id} free=${free}`);
 	}
-};
-
-const isListed = (state: PoolState, slot: Slot, model: string, operation: string): boolean => {
-	for (const each of freeSlots(state, slot.node.trust === 'own' ? slot.node.ws : '', model, operation)) if (each === slot) return true;
-	return false;
 };
 
 /** Each waiting task stands in the lane of its need; what is neither parked nor held is found from the top. */

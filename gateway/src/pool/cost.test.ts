@@ -1,0 +1,108 @@
+/**
+ * What a decision costs, in operations: the engine counts how often each block of the pool's code runs, so neither the
+ * machine nor what else it does matters. Seconds are the simulator's and the benchmark's business.
+ */
+import { Session } from 'node:inspector';
+import { describe, expect, it } from 'vitest';
+import type { JobSpec } from '@limner/shared';
+import { Bench } from './sim/bench.ts';
+import { modelOf } from './sim/fixtures.ts';
+
+interface Coverage {
+	result: { url: string; functions: { ranges: { count: number }[] }[] }[];
+}
+
+/** Runs of all blocks of the pool's core (not of simulator and tests) while `act` runs. */
+const blocksOf = (act: () => void): number => {
+	const session = new Session();
+	session.connect();
+	const ask = (method: string, params: object = {}): Coverage => {
+		let answer: unknown;
+		session.post(method, params, (_, found) => (answer = found));
+		return answer as Coverage;
+	};
+	ask('Profiler.enable');
+	ask('Profiler.startPreciseCoverage', { callCount: true, detailed: true });
+	act();
+	const { result } = ask('Profiler.takePreciseCoverage');
+	ask('Profiler.stopPreciseCoverage');
+	session.disconnect();
+	const core = result.filter(({ url }) => /\/src\/pool\/[a-z]+\.ts/.test(url));
+	if (core.length === 0) throw new Error('the engine counted nothing');
+	return core.flatMap(({ functions }) => functions.flatMap(({ ranges }) => ranges)).reduce((sum, { count }) => sum + count, 0);
+};
+
+interface World {
+	bench: Bench;
+	nodeId: string;
+	/** Ends the one picture in work, which grants the next one. */
+	next(): void;
+}
+
+/** A busy slot and so many tasks that wait, of several workspaces, most of which no node can do. */
+const worldOf = (tasks: number, infeasible: (i: number) => Partial<JobSpec>): World => {
+	const bench = new Bench({ quiet: true });
+	const identity = bench.identity();
+	bench.join(identity);
+	bench.submit();
+	for (let i = 0; i < tasks; i++) {
+		const feasible = i % 10 === 0;
+		bench.submit(feasible ? {} : infeasible(i), { ws: `ws${i % 50}` });
+	}
+	return {
+		bench,
+		nodeId: identity.nodeId,
+		next: () => {
+			const grant = bench.grant();
+			bench.complete(grant, identity.nodeId);
+		},
+	};
+};
+
+const SMALL = 1000;
+const LARGE = 100_000;
+
+describe('the cost of a decision', () => {
+	it.each<[string, (i: number) => Partial<JobSpec>]>([
+		['many models that nobody has', (i) => ({ model: `none${i % 200}`, priority: 9 })],
+		['an operation or a size that the model cannot make', (i) => ({ ...(i % 2 === 0 ? { task: 'inpaint' } : { width: 129 }), priority: 9 })],
+		['nothing: all of it is feasible', () => ({})],
+	])(
+		'grows with the logarithm of what waits, behind work that needs %s',
+		(_, infeasible) => {
+			const cost = (tasks: number): { grant: number; enqueue: number; cancel: number } => {
+				const world = worldOf(tasks, infeasible);
+				for (let i = 0; i < 5; i++) world.next();
+				const grant = blocksOf(() => world.next());
+				expect(world.bench.grants()).toHaveLength(1);
+				let last = '';
+				const enqueue = blocksOf(() => {
+					last = world.bench.submit({}, { ws: 'ws7' }).id;
+				});
+				const cancel = blocksOf(() => void world.bench.on('cancel', { ws: 'ws7', jobId: last, who: 'key:k' }));
+				return { grant, enqueue, cancel };
+			};
+			const small = cost(SMALL);
+			const large = cost(LARGE);
+			// A hundred times as much waits, and log2 grows by less than 7: a scan would be 100 times as long.
+			for (const kind of ['grant', 'enqueue', 'cancel'] as const) expect(large[kind], kind).toBeLessThan(small[kind] * 2.5);
+		},
+		180_000,
+	);
+
+	it('does not grow with the slots that stand free for other work', () => {
+		const cost = (nodes: number): number => {
+			const bench = new Bench({ quiet: true });
+			for (let i = 0; i < nodes; i++) bench.join(bench.identity(), { models: [modelOf('other')] });
+			const identity = bench.identity();
+			bench.join(identity);
+			for (let i = 0; i < 20; i++) bench.submit();
+			const grant = bench.grant();
+			// Idle nodes hear every two seconds why they idle: that look is not part of the decision.
+			bench.complete(grant, identity.nodeId);
+			const second = bench.grant();
+			return blocksOf(() => void bench.complete(second, identity.nodeId));
+		};
+		expect(cost(2000)).toBeLessThan(cost(100) * 2);
+	}, 60_000);
+});
