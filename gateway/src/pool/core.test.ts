@@ -477,6 +477,19 @@ describe('order', () => {
 		expect(bench.grants().map((grant) => grant.job.ws)).toEqual(['acme']);
 	});
 
+	it('counts the pictures of a batch against the limit, not the slot that makes them', () => {
+		const bench = new Bench();
+		for (let i = 0; i < 6; i++) bench.submit({ maxConcurrent: 3 }, { ws: 'acme' });
+		const identity = bench.identity();
+		const connId = bench.join(identity, { slots: slotsOf(2, 4) });
+		const sizes = bench.grants().map((grant) => 1 + (grant.batch?.length ?? 0));
+		expect(sizes.reduce((sum, size) => sum + size, 0)).toBe(3);
+		expect(bench.state.lanes.busy.get('acme')).toBe(3);
+		// A lost connection gives all of it back, and a node that comes back takes all of it up again.
+		bench.on('closed', { connId });
+		expect(bench.state.lanes.busy.size).toBe(0);
+	});
+
 	it('shares between workspaces by weight, whoever came first', () => {
 		const bench = new Bench();
 		for (let i = 0; i < 20; i++) bench.submit({}, { ws: 'acme' });

@@ -65,7 +65,10 @@ const LARGE = 100_000;
 describe('the cost of a decision', () => {
 	it.each<[string, (i: number) => Partial<JobSpec>]>([
 		['many models that nobody has', (i) => ({ model: `none${i % 200}`, priority: 9 })],
-		['an operation or a size that the model cannot make', (i) => ({ ...(i % 2 === 0 ? { task: 'inpaint' } : { width: 129 }), priority: 9 })],
+		[
+			'an operation or a size that the model cannot make',
+			(i) => ({ ...(i % 2 === 0 ? { task: 'inpaint' } : { width: 129 }), priority: 9 }),
+		],
 		['nothing: all of it is feasible', () => ({})],
 	])(
 		'grows with the logarithm of what waits, behind work that needs %s',

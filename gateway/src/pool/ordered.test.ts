@@ -43,7 +43,10 @@ describe('an ordered set', () => {
 				expect(sizeOf(tree)).toBe(list.length);
 				expect(first(tree)).toBe(list[0]);
 				for (const [count, entry] of list.entries())
-					expect(placeOf(tree, entry, before)).toEqual({ count, weight: list.slice(0, count).reduce((sum, { weight }) => sum + weight, 0) });
+					expect(placeOf(tree, entry, before)).toEqual({
+						count,
+						weight: list.slice(0, count).reduce((sum, { weight }) => sum + weight, 0),
+					});
 				let weight = 0;
 				let below = 0;
 				for (const entry of list) {
