@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { createHeap, put, take, top } from './heap.ts';
 import { createOrdered, first, inOrder, insert, placeOf, remove, sizeOf, startingBelow, type Branch } from './ordered.ts';
@@ -28,6 +28,7 @@ describe('an ordered set', () => {
 			fc.property(moves, fc.integer({ min: -1, max: 60 }), (script, limit) => {
 				const tree = createOrdered<Entry>();
 				let list: Entry[] = [];
+				const removed: unknown[][] = [];
 				for (const [serial, move] of script.entries()) {
 					if (move.kind === 'add') {
 						const entry = { key: move.key, serial, weight: move.weight };
@@ -35,10 +36,11 @@ describe('an ordered set', () => {
 						list = sorted([...list, entry]);
 					} else if (list.length > 0) {
 						const gone = list[move.which % list.length]!;
-						expect(remove(tree, { ...gone }, before)).toBe(gone);
+						removed.push([remove(tree, { ...gone }, before), gone]);
 						list = list.filter((each) => each !== gone);
 					}
 				}
+				expect(removed.every(([found, wanted]) => found === wanted)).toBe(true);
 				expect([...inOrder(tree)]).toEqual(list);
 				expect(sizeOf(tree)).toBe(list.length);
 				expect(first(tree)).toBe(list[0]);

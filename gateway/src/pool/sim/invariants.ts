@@ -4,7 +4,7 @@
  */
 import { isTerminal, makesReport } from '@limner/shared';
 import { taskDueAt } from '../grants.ts';
-import { isListed, itemBefore } from '../lanes.ts';
+import { isListed } from '../lanes.ts';
 import {
 	slotNamed,
 	taskKey,
@@ -12,18 +12,13 @@ import {
 	type Job,
 	type PoolNode,
 	type PoolState,
-	type QueueItem,
 	type Slot,
 	type StepResult,
 	type Task,
 	type TaskRun,
 } from '../model.ts';
-import { first, inOrder, sizeOf } from '../ordered.ts';
+import { checkLanes, checkQueues, must } from './queue-invariants.ts';
 import { packJob, type JobRowData } from '../rows.ts';
-
-const must = (holds: boolean, text: () => string): void => {
-	if (!holds) throw new Error(`invariant: ${text()}`);
-};
 
 const checkIdle = (task: Task, key: string, slot: Slot | undefined, waits: boolean): void => {
 	must(task.run === null, () => `${key} is ${task.state} and still has a run`);
@@ -83,22 +78,6 @@ const checkJob = (job: Job): void => {
 	must(!job.hist.some((entry, index) => entry.rev !== index + 1), () => `${job.id} has a gap in its history`);
 };
 
-const checkQueues = (state: PoolState): void => {
-	let count = 0;
-	for (const [ws, queue] of state.queues) {
-		let before: QueueItem | undefined;
-		for (const item of inOrder(queue)) {
-			count++;
-			must(item.task.queued, () => 'a queue holds a task that does not wait');
-			must(before === undefined || itemBefore(before, item), () => `the queue of ${ws} is out of order`);
-			before = item;
-		}
-		must(sizeOf(queue) > 0, () => `${ws} has an empty queue`);
-	}
-	must(count === state.backlog, () => `backlog is ${state.backlog}, ${count} tasks wait`);
-	for (const { task } of state.chores.values()) must(task.queued, () => 'a chore is listed that does not wait');
-};
-
 /** A job that waits knows why, and whoever ends the wait can find it. */
 const checkWaiting = (state: PoolState): void => {
 	for (const job of state.jobs.values()) {
@@ -129,36 +108,6 @@ const checkBatches = (state: PoolState): void => {
 		const free = node.conn !== null && node.mode === 'active' && service.grant === null;
 		must(free === state.service.has(service), () => `the service of ${node.id} free=${free}`);
 	}
-};
-
-/** Each waiting task stands in the lane of its need; what is neither parked nor held is found from the top. */
-const checkLanes = (state: PoolState): void => {
-	const { lanes, pens, ready, busy } = state.lanes;
-	let count = 0;
-	for (const lane of lanes.values()) {
-		count += sizeOf(lane.items);
-		must(lane.head === (first(lane.items) ?? null) && lane.head !== null, () => `the lane ${lane.key} has a wrong head`);
-		must(lane.tag <= (state.fair.f.get(lane.ws) ?? 0) || state.fair.f.get(lane.ws) === undefined, () => `the lane ${lane.key} is too late`);
-		for (const group of lane.groups) {
-			must(group.lanes.places.has(lane) === !lane.held, () => `the lane ${lane.key} held=${lane.held}`);
-			must(group.pen.groups.places.has(group) === (!group.parked && group.lanes.items.length > 0), () => `the group ${group.key}`);
-		}
-	}
-	must(count === state.backlog, () => `${count} tasks stand in lanes, ${state.backlog} wait`);
-	for (const pen of pens.values())
-		must(
-			ready.places.has(pen) === (pen.slots.size > 0 && pen.groups.items.length > 0),
-			() => `the pen ${pen.key} ready=${ready.places.has(pen)}`,
-		);
-	const working = new Map<string, number>();
-	for (const node of state.nodes.values())
-		for (const slot of node.slots.values())
-			for (const key of slot.batch) {
-				const ws = state.jobs.get(key.slice(0, key.lastIndexOf('/')))?.ws ?? '';
-				working.set(ws, (working.get(ws) ?? 0) + 1);
-			}
-	for (const ws of new Set([...working.keys(), ...busy.keys()]))
-		must(working.get(ws) === busy.get(ws), () => `${ws} counts ${busy.get(ws)} pictures in work and has ${working.get(ws)}`);
 };
 
 const checkSlots = (state: PoolState): void => {
