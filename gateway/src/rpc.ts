@@ -21,6 +21,7 @@ import type {
 	NodeMode,
 	QueueView,
 	RateLimit,
+	Refusal,
 	Result,
 	Role,
 	TaskType,
@@ -85,6 +86,8 @@ export interface SubmitInput {
 	caller?: TokenCaller;
 	/** Reservation to draw from. */
 	allocationId?: string;
+	/** What the content policy says; a request that was accepted before is answered as it was. */
+	refusal?: Refusal;
 	spec: JobSpec;
 	warnings: string[];
 	traceId: string;
@@ -107,6 +110,8 @@ export interface WorkflowSubmitInput {
 	keyId: string;
 	caller?: TokenCaller;
 	name?: string;
+	/** As of a single job. */
+	refusal?: Refusal;
 	jobs: WorkflowSubmitJob[];
 	traceId: string;
 	idempotency?: { key: string; bodyHash: string };
@@ -299,7 +304,8 @@ export interface AccountRpc {
 	/** Ends all sessions but one, and all reset links. */
 	setPassword(phc: string, keepSession?: string): Promise<void>;
 	rename(name: string): Promise<AccountView | null>;
-	createReset(): Promise<Result<{ token: string; expiresAt: number }>>;
+	/** @param gapMs refused when the last link was made less than this ago */
+	createReset(gapMs?: number): Promise<Result<{ token: string; expiresAt: number }>>;
 	checkReset(id: string, tokenHash: string): Promise<boolean>;
 	useReset(id: string, tokenHash: string, phc: string): Promise<boolean>;
 	view(): Promise<AccountView | null>;
@@ -515,6 +521,15 @@ export interface WorkspaceHealth {
 	quotas: { name: string; used: number; limit: number }[];
 }
 
+/** A picture that may not be shown again. */
+export interface Takedown {
+	jobId: string;
+	index: number;
+	at: number;
+	who: string;
+	reason: string;
+}
+
 export interface WorkspaceRpc extends TenancyRpc, ResourcesRpc, RepliesRpc {
 	/** Looks the key up by its SHA-256 (hex over the whole key text). Takes the bootstrap key the first time. */
 	authenticate(ws: string, keyId: string, keyHash: string): Promise<Result<{ principal: Principal }>>;
@@ -533,6 +548,10 @@ export interface WorkspaceRpc extends TenancyRpc, ResourcesRpc, RepliesRpc {
 	resultKey(jobId: string, index: number): Promise<{ state: JobState | 'unknown'; key?: string }>;
 	/** Forgets pictures (all of the job, or one); answers the R2 keys to delete. Refused while the job is open. */
 	purgeImages(jobId: string, index?: number): Promise<Result<{ keys: string[] }>>;
+	/** Removes a picture of an ended job for good, and notes why it is gone. Refused while the job is open. */
+	takeDown(jobId: string, index: number, by: { who: string; reason: string; traceId: string }): Promise<Result<{ removed: number }>>;
+	/** Why a picture was taken down; `null` when it was not. */
+	takedownOf(jobId: string, index: number): Promise<Takedown | null>;
 	createAsset(asset: AssetRow): Promise<void>;
 	getAsset(assetId: string): Promise<AssetRow | null>;
 	/** Shard that gets all jobs of the workspace, for ever; `null` when the workspace does not exist. */
@@ -798,7 +817,16 @@ export interface PoolRpc extends PoolOperationsRpc {
 	/** As `complete`, for a task whose result is a report. */
 	report(input: ReportInput): Promise<CompleteOutcome>;
 	/** An upload was refused for its content: the attempt failed with class `engine`. A no-op when it is stale. */
-	uploadRefused(input: { ws: string; jobId: string; index: number; epoch: number; nodeId: string; reason: string }): Promise<void>;
+	uploadRefused(input: {
+		ws: string;
+		jobId: string;
+		index: number;
+		epoch: number;
+		nodeId: string;
+		reason: string;
+		/** The node did nothing wrong, and no other node would do better: the task is not tried again. */
+		final?: true;
+	}): Promise<void>;
 	models(ws: string): Promise<(ModelInfo & { nodes: number })[]>;
 	nodes(ws: string): Promise<NodeView[]>;
 	/** With `now`, what the node works on goes back to the queue at once. */
@@ -845,7 +873,47 @@ export interface NodeIdentity {
 	keyVersion: number;
 }
 
-export interface RegistryRpc {
+export const REPORT_REASONS = ['illegal', 'sexual', 'minors', 'violence', 'hate', 'person', 'copyright', 'other'] as const;
+export type ReportReason = (typeof REPORT_REASONS)[number];
+export const REPORT_STATES = ['open', 'taken-down', 'dismissed'] as const;
+export type ReportState = (typeof REPORT_STATES)[number];
+
+/** Somebody says that a picture should not be there. */
+export interface ReportView {
+	id: string;
+	ws: string;
+	imageId: string;
+	reason: ReportReason;
+	detail: string;
+	who: string;
+	createdAt: number;
+	state: ReportState;
+	decidedAt: number | null;
+	decidedBy: string | null;
+	note: string;
+}
+
+export interface ReportQuery {
+	/** Absent = of all workspaces. */
+	ws?: string;
+	state?: ReportState;
+	limit: number;
+	cursor?: string;
+}
+
+/** Reports of pictures of all workspaces of a region. */
+export interface ReportsRpc {
+	/** A second report of the same picture by the same caller is the first one, while that is open. */
+	addReport(input: Pick<ReportView, 'ws' | 'imageId' | 'reason' | 'detail' | 'who'>): Promise<Result<{ report: ReportView }>>;
+	/** Newest first. */
+	listReports(query: ReportQuery): Promise<Page<ReportView>>;
+	/** @param ws whose report it must be; `null` for an operator */
+	dismissReport(id: string, ws: string | null, by: { who: string; note: string }): Promise<Result<{ report: ReportView }>>;
+	/** Closes the open reports of a picture that was taken down; answers how many. */
+	closeReports(ws: string, imageId: string, by: { who: string; note: string }): Promise<number>;
+}
+
+export interface RegistryRpc extends ReportsRpc {
 	/** Lets a node work whose join token asked for approval. */
 	approveNode(ws: string, nodeId: string): Promise<Result<{ shard: number }>>;
 	/** Neither the node nor its key can enrol or renew again. */

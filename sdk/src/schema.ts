@@ -315,6 +315,123 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/images/{id}/report": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Report a picture that should not be there
+         * @description Whoever decides sees it in the list of reports, and as an alert. The same caller’s second report of a picture is the first.
+         */
+        post: operations["reportImage"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/images/{id}/takedown": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Take a picture down for good
+         * @description Removes its bytes and its place in the job, closes its reports, and is written into the ledger. Afterwards the picture is answered with 451 and the reason. The operator may name the workspace of the picture.
+         */
+        post: operations["takeDownImage"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/reports": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List reports, newest first
+         * @description Those of your workspace; the operator gets those of all, or of the workspace that `workspaceId` names.
+         */
+        get: operations["listReports"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/reports/{id}/dismiss": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Say that the picture may stay */
+        post: operations["dismissReport"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/hooks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The operator’s hooks and their secrets
+         * @description Needs the key that the gateway was started with. Addresses are settings: EMAIL_HOOK_URL, and `hook` of CONTENT_POLICY.
+         */
+        get: operations["listHooks"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/hooks/{kind}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Call a hook once and tell what came of it
+         * @description It gets an event of type `hook.test`, to which any answer of 2xx is good.
+         */
+        post: operations["testHook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/assets": {
         parameters: {
             query?: never;
@@ -993,6 +1110,30 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/alerts/rules": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * When alerts are raised, how bad they are, when they escalate
+         * @description `own` is what this workspace has set; the rest of `effective` are the rules of the gateway.
+         */
+        get: operations["getAlertRules"];
+        /**
+         * Set the rules of this workspace
+         * @description Replaces what the workspace has set; what is left out follows the gateway, so `{}` goes back to it. Times are milliseconds.
+         */
+        put: operations["setAlertRules"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/alerts": {
         parameters: {
             query?: never;
@@ -1590,9 +1731,29 @@ export interface paths {
         put?: never;
         /**
          * Make a password reset link for somebody (operators)
-         * @description Needs the key that the gateway was started with. The link is good once, for a day; a new one ends the one before.
+         * @description Needs the key that the gateway was started with. The link is good once, for a day; a new one ends the one before. With an e-mail hook it is sent, too.
          */
         post: operations["createResetLink"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/accounts/forgot-password": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Have a password reset link sent to you
+         * @description Where the gateway has an e-mail hook. The answer is the same whether there is such an account or not; at most one mail in five minutes.
+         */
+        post: operations["forgotPassword"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1795,7 +1956,7 @@ export interface paths {
         put?: never;
         /**
          * Invite somebody to the workspace
-         * @description The link is shown once and is good once. With an e-mail address only that account may use it; nothing is sent by mail.
+         * @description The link is shown once and is good once. With an e-mail address only that account may use it; where the gateway has an e-mail hook the link is sent there, too.
          */
         post: operations["createInvitation"];
         delete?: never;
@@ -2788,6 +2949,7 @@ export interface components {
                 } & {
                     [key: string]: unknown;
                 };
+                flagged?: string[];
             } & {
                 [key: string]: unknown;
             };
@@ -2807,6 +2969,7 @@ export interface components {
                 meta?: {
                     [key: string]: unknown;
                 };
+                flagged?: string;
             }[];
             tasks?: {
                 index: number;
@@ -2851,6 +3014,7 @@ export interface components {
                 nodeId?: string;
             };
             warnings: string[];
+            flagged?: string[];
             usage?: {
                 images: number;
                 megapixelSteps: number;
@@ -3140,6 +3304,7 @@ export interface components {
                     } & {
                         [key: string]: unknown;
                     };
+                    flagged?: string[];
                 } & {
                     [key: string]: unknown;
                 };
@@ -3159,6 +3324,7 @@ export interface components {
                     meta?: {
                         [key: string]: unknown;
                     };
+                    flagged?: string;
                 }[];
                 tasks?: {
                     index: number;
@@ -3203,6 +3369,7 @@ export interface components {
                     nodeId?: string;
                 };
                 warnings: string[];
+                flagged?: string[];
                 usage?: {
                     images: number;
                     megapixelSteps: number;
@@ -3428,6 +3595,7 @@ export interface components {
             meta?: {
                 [key: string]: unknown;
             };
+            flagged?: string;
             jobId: string;
             /** Format: date-time */
             createdAt: string;
@@ -3450,6 +3618,7 @@ export interface components {
             meta?: {
                 [key: string]: unknown;
             };
+            flagged?: string;
             jobId: string;
             /** Format: date-time */
             createdAt: string;
@@ -3530,10 +3699,98 @@ export interface components {
                 } & {
                     [key: string]: unknown;
                 };
+                flagged?: string[];
             } & {
                 [key: string]: unknown;
             };
             epoch: number;
+        };
+        /**
+         * @example {
+         *       "id": "rep_01jd9x7b4v8k2m5n6p7q8r9s0t",
+         *       "workspaceId": "main",
+         *       "imageId": "img_job_01jd9x7b4v8k2m5n6p7q8r9s0t00_0",
+         *       "reason": "person",
+         *       "detail": "It shows my neighbour, who was not asked.",
+         *       "reportedBy": "key:k1",
+         *       "createdAt": "2026-11-21T12:00:00.000Z",
+         *       "state": "open",
+         *       "note": ""
+         *     }
+         */
+        Report: {
+            id: string;
+            workspaceId: string;
+            imageId: string;
+            imageUrl?: string;
+            /** @enum {string} */
+            reason: "illegal" | "sexual" | "minors" | "violence" | "hate" | "person" | "copyright" | "other";
+            detail: string;
+            reportedBy: string;
+            /** Format: date-time */
+            createdAt: string;
+            /** @enum {string} */
+            state: "open" | "taken-down" | "dismissed";
+            /** Format: date-time */
+            decidedAt?: string;
+            decidedBy?: string;
+            note: string;
+        };
+        /**
+         * @example {
+         *       "reason": "person",
+         *       "detail": "It shows my neighbour, who was not asked."
+         *     }
+         */
+        ReportRequest: {
+            /** @enum {string} */
+            reason: "illegal" | "sexual" | "minors" | "violence" | "hate" | "person" | "copyright" | "other";
+            detail?: string;
+        };
+        Takedown: {
+            imageId: string;
+            workspaceId: string;
+            removedObjects: number;
+            closedReports: number;
+        };
+        /**
+         * @example {
+         *       "reason": "It shows a person who was not asked."
+         *     }
+         */
+        TakedownRequest: {
+            reason: string;
+            workspaceId?: string;
+        };
+        DismissRequest: {
+            note?: string;
+        };
+        Hooks: {
+            data: components["schemas"]["Hook"][];
+        };
+        /**
+         * @example {
+         *       "kind": "email",
+         *       "url": "https://mail.example.com/limner",
+         *       "secret": "whsec_bm90IGEgcmVhbCBzZWNyZXQ="
+         *     }
+         */
+        Hook: {
+            /** @enum {string} */
+            kind: "email" | "content";
+            url?: string;
+            secret: string;
+        };
+        /**
+         * @example {
+         *       "ok": true,
+         *       "ms": 120
+         *     }
+         */
+        HookTest: {
+            ok: boolean;
+            ms: number;
+            error?: string;
         };
         Asset: {
             id: string;
@@ -3986,6 +4243,118 @@ export interface components {
                 };
             };
         };
+        AlertRulesView: {
+            effective: components["schemas"]["AlertRules"];
+            own: components["schemas"]["AlertRulesChange"];
+        };
+        AlertRules: {
+            nodeOffline: {
+                enabled: boolean;
+                afterMs: number;
+                /** @enum {string} */
+                severity: "P1" | "P2" | "P3" | "P4";
+                /** @enum {string} */
+                lastSeverity: "P1" | "P2" | "P3" | "P4";
+            };
+            errorRate: {
+                enabled: boolean;
+                share: number;
+                minJobs: number;
+                windowMs: number;
+                /** @enum {string} */
+                severity: "P1" | "P2" | "P3" | "P4";
+                worseShare: number;
+                /** @enum {string} */
+                worseSeverity: "P1" | "P2" | "P3" | "P4";
+            };
+            queueAge: {
+                enabled: boolean;
+                afterMs: number;
+                /** @enum {string} */
+                severity: "P1" | "P2" | "P3" | "P4";
+                worseAfterMs: number;
+                /** @enum {string} */
+                worseSeverity: "P1" | "P2" | "P3" | "P4";
+            };
+            quota: {
+                enabled: boolean;
+                share: number;
+                /** @enum {string} */
+                severity: "P1" | "P2" | "P3" | "P4";
+                /** @enum {string} */
+                usedUpSeverity: "P1" | "P2" | "P3" | "P4";
+            };
+            poison: {
+                enabled: boolean;
+                /** @enum {string} */
+                severity: "P1" | "P2" | "P3" | "P4";
+            };
+            report: {
+                enabled: boolean;
+                /** @enum {string} */
+                severity: "P1" | "P2" | "P3" | "P4";
+            };
+            escalateAfterMs: {
+                P1: number | null;
+                P2: number | null;
+                P3: number | null;
+                P4: number | null;
+            };
+        };
+        AlertRulesChange: {
+            nodeOffline?: {
+                enabled?: boolean;
+                afterMs?: number;
+                /** @enum {string} */
+                severity?: "P1" | "P2" | "P3" | "P4";
+                /** @enum {string} */
+                lastSeverity?: "P1" | "P2" | "P3" | "P4";
+            };
+            errorRate?: {
+                enabled?: boolean;
+                share?: number;
+                minJobs?: number;
+                windowMs?: number;
+                /** @enum {string} */
+                severity?: "P1" | "P2" | "P3" | "P4";
+                worseShare?: number;
+                /** @enum {string} */
+                worseSeverity?: "P1" | "P2" | "P3" | "P4";
+            };
+            queueAge?: {
+                enabled?: boolean;
+                afterMs?: number;
+                /** @enum {string} */
+                severity?: "P1" | "P2" | "P3" | "P4";
+                worseAfterMs?: number;
+                /** @enum {string} */
+                worseSeverity?: "P1" | "P2" | "P3" | "P4";
+            };
+            quota?: {
+                enabled?: boolean;
+                share?: number;
+                /** @enum {string} */
+                severity?: "P1" | "P2" | "P3" | "P4";
+                /** @enum {string} */
+                usedUpSeverity?: "P1" | "P2" | "P3" | "P4";
+            };
+            poison?: {
+                enabled?: boolean;
+                /** @enum {string} */
+                severity?: "P1" | "P2" | "P3" | "P4";
+            };
+            report?: {
+                enabled?: boolean;
+                /** @enum {string} */
+                severity?: "P1" | "P2" | "P3" | "P4";
+            };
+            escalateAfterMs?: {
+                P1?: number | null;
+                P2?: number | null;
+                P3?: number | null;
+                P4?: number | null;
+            };
+        };
         /**
          * @example {
          *       "id": "alr_01jd9x7b4v8k2m5n6p7q8r9s0t",
@@ -4003,7 +4372,7 @@ export interface components {
         Alert: {
             id: string;
             /** @enum {string} */
-            kind: "node-offline" | "error-rate" | "queue-age" | "quota" | "poison";
+            kind: "node-offline" | "error-rate" | "queue-age" | "quota" | "poison" | "report";
             /** @enum {string} */
             severity: "P1" | "P2" | "P3" | "P4";
             /** @enum {string} */
@@ -4432,6 +4801,8 @@ export interface components {
             token: string;
             /** Format: date-time */
             expiresAt: string;
+            /** @enum {string} */
+            mail: "sent" | "failed" | "off";
         };
         ResetLinkRequest: {
             /**
@@ -4439,6 +4810,10 @@ export interface components {
              * @example ada@example.com
              */
             email: string;
+        };
+        ForgotPassword: {
+            /** @enum {boolean} */
+            ok: true;
         };
         /** @description `key` is shown this once */
         NewApiKey: components["schemas"]["ApiKeyInfo"] & {
@@ -4592,6 +4967,8 @@ export interface components {
         NewInvitation: components["schemas"]["Invitation"] & {
             token: string;
             url: string;
+            /** @enum {string} */
+            mail: "sent" | "failed" | "off";
         };
         Invitation: {
             id: string;
@@ -6418,6 +6795,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description It was taken down */
+            451: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Something went wrong on our side */
             500: {
                 headers: {
@@ -6999,6 +7385,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description It was taken down */
+            451: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Something went wrong on our side */
             500: {
                 headers: {
@@ -7160,6 +7555,640 @@ export interface operations {
             };
             /** @description It was here and has expired */
             410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A field has a value that is not allowed */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests or too many open jobs */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It was taken down */
+            451: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The gateway is not ready or overloaded */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    reportImage: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReportRequest"];
+            };
+        };
+        responses: {
+            /** @description The report */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Report"];
+                };
+            };
+            /** @description The request could not be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A valid API key is needed */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key lacks the needed scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The state does not allow this */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It was here and has expired */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The content type is not supported */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A field has a value that is not allowed */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests or too many open jobs */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It was taken down */
+            451: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The gateway is not ready or overloaded */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    takeDownImage: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TakedownRequest"];
+            };
+        };
+        responses: {
+            /** @description It is gone */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Takedown"];
+                };
+            };
+            /** @description The request could not be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A valid API key is needed */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key lacks the needed scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The state does not allow this */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The content type is not supported */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A field has a value that is not allowed */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests or too many open jobs */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The gateway is not ready or overloaded */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listReports: {
+        parameters: {
+            query?: {
+                limit?: number;
+                cursor?: string;
+                state?: "open" | "taken-down" | "dismissed";
+                workspaceId?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of reports */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        data: components["schemas"]["Report"][];
+                        nextCursor: string | null;
+                    };
+                };
+            };
+            /** @description A valid API key is needed */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key lacks the needed scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A field has a value that is not allowed */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests or too many open jobs */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The gateway is not ready or overloaded */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    dismissReport: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DismissRequest"];
+            };
+        };
+        responses: {
+            /** @description The report */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Report"];
+                };
+            };
+            /** @description The request could not be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A valid API key is needed */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key lacks the needed scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The state does not allow this */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The content type is not supported */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A field has a value that is not allowed */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests or too many open jobs */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The gateway is not ready or overloaded */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listHooks: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All kinds, set or not */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Hooks"];
+                };
+            };
+            /** @description A valid API key is needed */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key lacks the needed scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests or too many open jobs */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The gateway is not ready or overloaded */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    testHook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                kind: "email" | "content";
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What came of it */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HookTest"];
+                };
+            };
+            /** @description A valid API key is needed */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key lacks the needed scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The state does not allow this */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -10868,6 +11897,176 @@ export interface operations {
             };
         };
     };
+    getAlertRules: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The rules */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlertRulesView"];
+                };
+            };
+            /** @description A valid API key is needed */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key lacks the needed scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests or too many open jobs */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The gateway is not ready or overloaded */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    setAlertRules: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AlertRulesChange"];
+            };
+        };
+        responses: {
+            /** @description The rules now */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlertRulesView"];
+                };
+            };
+            /** @description The request could not be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A valid API key is needed */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key lacks the needed scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The content type is not supported */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A field has a value that is not allowed */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests or too many open jobs */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The gateway is not ready or overloaded */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     listAlerts: {
         parameters: {
             query?: {
@@ -12439,6 +13638,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description It was taken down */
+            451: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Something went wrong on our side */
             500: {
                 headers: {
@@ -13747,6 +14955,102 @@ export interface operations {
             };
             /** @description There is no such thing */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The content type is not supported */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A field has a value that is not allowed */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests or too many open jobs */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The gateway is not ready or overloaded */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    forgotPassword: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ResetLinkRequest"];
+            };
+        };
+        responses: {
+            /** @description If there is such an account, a mail is on its way */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ForgotPassword"];
+                };
+            };
+            /** @description The request could not be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The state does not allow this */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };

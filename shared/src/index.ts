@@ -3,10 +3,10 @@
  * @module
  */
 export * from './address.ts';
+export * from './alert-rules.ts';
 export * from './audit.ts';
 export * from './backup.ts';
 export * from './canonical.ts';
-export * from './address.ts';
 export * from './errors.ts';
 export * from './frames.ts';
 export * from './ids.ts';

@@ -144,6 +144,8 @@ export const JobSpec = z.looseObject({
 	depth: z.int().optional(),
 	/** The workflow it came with. */
 	workflow: WorkflowRef.optional(),
+	/** What the content policy remarked on the prompt. */
+	flagged: z.array(z.string()).optional(),
 });
 export type JobSpec = z.infer<typeof JobSpec>;
 
@@ -229,6 +231,8 @@ export const ImageRecord = z.looseObject({
 	at: z.int(),
 	/** Timings, device and warnings from the node, at most `BODY_LIMITS.resultMetaBytes` as JSON. */
 	meta: z.record(z.string(), z.unknown()).optional(),
+	/** What the content policy remarked on it. */
+	flagged: z.string().optional(),
 });
 export type ImageRecord = z.infer<typeof ImageRecord>;
 
@@ -276,6 +280,8 @@ export const ImageView = z.object({
 	expiresAt: z.iso.datetime(),
 	nodeId: z.string().optional(),
 	meta: z.record(z.string(), z.unknown()).optional(),
+	/** What the content policy remarked on it. */
+	flagged: z.string().optional(),
 });
 export type ImageView = z.infer<typeof ImageView>;
 
@@ -307,6 +313,8 @@ export const JobView = z.object({
 	queue: QueueView.optional(),
 	error: JobError.optional(),
 	warnings: z.array(z.string()),
+	/** What the content policy remarked on the prompt. */
+	flagged: z.array(z.string()).optional(),
 	usage: Usage.optional(),
 	history: z.array(HistEntry),
 	retryOf: z.string().optional(),

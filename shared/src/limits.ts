@@ -196,6 +196,33 @@ export const ALERT_LIMITS = {
 	queueAgeMs: 10 * MINUTE_MS,
 	queueAgeP2Ms: HOUR_MS,
 	quotaShare: 0.8,
+	/** Bounds of what rules may set. */
+	ruleMinMs: SECOND_MS,
+	ruleMaxMs: 31 * DAY_MS,
+} as const;
+
+/** The operator's hooks: content policy and e-mail. */
+export const HOOK_LIMITS = {
+	timeoutMinMs: 100,
+	timeoutMaxMs: 10 * SECOND_MS,
+	timeoutDefaultMs: 3 * SECOND_MS,
+	/** An answer says allow, flag or refuse, and why. */
+	answerBytes: 16 * KIB,
+	reasonChars: 200,
+	/** Words and patterns of a content policy. */
+	rulesMax: 1000,
+	ruleChars: 200,
+	/** When a policy that does not answer refuses, callers are told to come back after this. */
+	retryAfterS: 30,
+} as const;
+
+/** Reports of pictures. */
+export const REPORT_LIMITS = {
+	detailChars: 1000,
+	/** Open reports of a workspace; more are refused until somebody has decided. */
+	openMax: 1000,
+	/** Decided reports are listed for this long. */
+	keepMs: 365 * DAY_MS,
 } as const;
 
 /** Accounts, sessions and invitations. */
@@ -217,6 +244,8 @@ export const ACCOUNT_LIMITS = {
 	invitationTtlMs: 7 * DAY_MS,
 	ownerLinkTtlMs: DAY_MS,
 	resetTtlMs: DAY_MS,
+	/** Anybody can ask for a mail with a reset link; its owner gets no more than one in this time. */
+	resetMailGapMs: 5 * MINUTE_MS,
 	invitationsMax: 200,
 	/** Failed sign-ins before each further one has to wait. */
 	freeFailures: 5,

@@ -237,8 +237,10 @@ export class Account extends DurableObject<Cloudflare.Env> implements AccountRpc
 		return this.#view();
 	}
 
-	async createReset(): Promise<Result<{ token: string; expiresAt: number }>> {
+	async createReset(gapMs = 0): Promise<Result<{ token: string; expiresAt: number }>> {
 		if (!this.#exists) return refuse('not_found', 'there is no account with this e-mail address');
+		const newest = this.#sql.exec<{ at: number | null }>('SELECT max(expires_at) AS at FROM resets').one().at;
+		if (newest !== null && newest - L.resetTtlMs > Date.now() - gapMs) return refuse('rate_limited', 'a link was made a moment ago');
 		const made = newOneTime('lp', this.#mustRow().id.slice('acct_'.length), randomBytes(RANDOM_BYTES));
 		const expiresAt = Date.now() + L.resetTtlMs;
 		// One link at a time: making a second one ends the first.

@@ -1,7 +1,7 @@
 import { Webhook } from 'standardwebhooks';
 import { describe, expect, it } from 'vitest';
-import { ALERT_LIMITS, DELIVERY_LIMITS } from '@limner/shared';
-import { acknowledge, conditionsOf, ESCALATE_AFTER_MS, reconcile, type Alert, type Facts } from './alerts.ts';
+import { ALERT_LIMITS, DEFAULT_ALERT_RULES, DELIVERY_LIMITS, withAlertRules } from '@limner/shared';
+import { acknowledge, conditionsOf, reconcile, type Alert, type Facts } from './alerts.ts';
 import { isEventFilter, wants } from './events.ts';
 import { decideRetry, PAUSES_MS, retryAfterMs } from './retries.ts';
 import { signedHeaders, webhookSecret } from './signature.ts';
@@ -97,6 +97,7 @@ const facts = (over: Partial<Facts> = {}): Facts => ({
 	failed: 0,
 	poison: [],
 	quotas: [],
+	reports: [],
 	...over,
 });
 const brief = (over: Partial<Facts>) => conditionsOf(facts(over), NOW).map(({ key, severity }) => `${key} ${severity}`);
@@ -119,6 +120,7 @@ describe('conditionsOf', () => {
 		['79 % of a quota', { quotas: [{ name: 'day', used: 79, limit: 100 }] }, []],
 		['a quota used up', { quotas: [{ name: 'day', used: 100, limit: 100 }] }, ['quota:day P2']],
 		['poison', { poison: ['job_1'] }, ['poison:job_1 P3']],
+		['a report', { reports: [{ id: 'rep_1', imageId: 'img_1', reason: 'illegal' }] }, ['report:rep_1 P3']],
 	])('%s', (_name, over, expected) => expect(brief(over)).toEqual(expected));
 });
 
@@ -140,13 +142,13 @@ describe('reconcile', () => {
 
 	it('escalates what nobody acknowledges, step by step, and not what somebody did', () => {
 		const alert = raise();
-		const due = NOW + ESCALATE_AFTER_MS.P2;
+		const due = NOW + DEFAULT_ALERT_RULES.escalateAfterMs.P2!;
 		const still = conditions({ settled: 10, failed: 2 });
 		expect(reconcile([alert], still, due - 1, newId).changed).toEqual([]);
 		const { changed, messages } = reconcile([alert], still, due, newId);
-		expect(changed).toMatchObject([{ severity: 'P1', escalations: 1, escalatesAt: due + ESCALATE_AFTER_MS.P1 }]);
+		expect(changed).toMatchObject([{ severity: 'P1', escalations: 1, escalatesAt: due + DEFAULT_ALERT_RULES.escalateAfterMs.P1! }]);
 		expect(messages.map(({ type }) => type)).toEqual(['alert.escalated']);
-		const again = reconcile(changed, still, due + ESCALATE_AFTER_MS.P1, newId);
+		const again = reconcile(changed, still, due + DEFAULT_ALERT_RULES.escalateAfterMs.P1!, newId);
 		expect(again.changed).toMatchObject([{ severity: 'P1', escalations: 2 }]);
 		const { alert: taken } = acknowledge(alert, 'key:a', NOW + 5);
 		expect(taken).toMatchObject({ state: 'acknowledged', acknowledgedBy: 'key:a' });
@@ -159,5 +161,38 @@ describe('reconcile', () => {
 		expect(changed).toMatchObject([{ state: 'raised', severity: 'P1' }]);
 		expect(changed[0]).not.toHaveProperty('acknowledgedBy');
 		expect(messages).toHaveLength(1);
+	});
+});
+
+describe('alert rules', () => {
+	const rules = withAlertRules(DEFAULT_ALERT_RULES, {
+		errorRate: { share: 0.5, severity: 'P4' },
+		quota: { enabled: false },
+		nodeOffline: { afterMs: 3_600_000 },
+		escalateAfterMs: { P4: 10_000, P3: null },
+	});
+	const by = (over: Partial<Facts>) => conditionsOf(facts(over), NOW, rules).map(({ key, severity }) => `${key} ${severity}`);
+
+	it('set thresholds and severities, and switch kinds off', () => {
+		expect(by({ settled: 10, failed: 4 })).toEqual([]);
+		// From half on it is the worse case, whose severity the change leaves alone.
+		expect(by({ settled: 10, failed: 5 })).toEqual(['error-rate P1']);
+		expect(by({ quotas: [{ name: 'day', used: 100, limit: 100 }] })).toEqual([]);
+		expect(by({ nodes: [node('a', gone), node('b')] })).toEqual([]);
+		expect(by({ poison: ['job_1'] })).toEqual(['poison:job_1 P3']);
+	});
+
+	it('say when an alert escalates, or that it never does', () => {
+		const quiet = withAlertRules(rules, { errorRate: { worseSeverity: 'P4' } });
+		const wrong = conditionsOf(facts({ settled: 10, failed: 5, poison: ['job_1'] }), NOW, quiet);
+		const raised = reconcile([], wrong, NOW, () => 'alr_x', quiet).changed;
+		expect(raised.map(({ severity, escalatesAt }) => [severity, escalatesAt])).toEqual([
+			['P4', NOW + 10_000],
+			['P3', undefined],
+		]);
+		const later = reconcile(raised, wrong, NOW + 10_000, () => 'alr_y', quiet);
+		expect(later.changed.map(({ severity, escalations }) => [severity, escalations])).toEqual([['P3', 1]]);
+		expect(later.changed[0]).not.toHaveProperty('escalatesAt');
+		expect(reconcile([later.changed[0]!, raised[1]!], wrong, NOW + 1e9, () => 'alr_z', quiet).changed).toEqual([]);
 	});
 });

@@ -2,8 +2,8 @@
  * What alerts look at, gathered from the workspace and its shards.
  * @module
  */
-import { ALERT_LIMITS as L, shardOfJob } from '@limner/shared';
-import { poolOf, shardsOf, workspaceOf } from '../lib/stubs.ts';
+import { shardOfJob } from '@limner/shared';
+import { poolOf, registryOf, shardsOf, workspaceOf } from '../lib/stubs.ts';
 import type { Facts } from './alerts.ts';
 
 /** A shard is asked about this many jobs at a time. */
@@ -23,10 +23,18 @@ const oldestQueued = async (env: Cloudflare.Env, ws: string, open: { id: string;
 	return oldest;
 };
 
-/** Asks everybody. Throws when one of them does not answer: half the facts would resolve alerts that are none. */
-export const factsOf = async (env: Cloudflare.Env, ws: string, nowMs: number): Promise<Facts> => {
-	const health = await workspaceOf(env, ws).health(nowMs - L.errorWindowMs);
+/** Reported pictures that alerts name. */
+const REPORTS = 20;
+
+/**
+ * Asks everybody. Throws when one of them does not answer: half the facts would resolve alerts that are none.
+ * @param windowMs how far failures are looked back for
+ */
+export const factsOf = async (env: Cloudflare.Env, ws: string, nowMs: number, windowMs: number): Promise<Facts> => {
+	const health = await workspaceOf(env, ws).health(nowMs - windowMs);
+	const open = await registryOf(env).listReports({ ws, state: 'open', limit: REPORTS });
+	const reports = open.data.map(({ id, imageId, reason }) => ({ id, imageId, reason }));
 	const nodes = await Promise.all(shardsOf(env).map((shard) => poolOf(env, shard).nodes(ws)));
-	const { open, settled, failed, poison, quotas } = health;
-	return { nodes: nodes.flat(), oldestQueuedAt: await oldestQueued(env, ws, open), settled, failed, poison, quotas };
+	const { open: jobs, settled, failed, poison, quotas } = health;
+	return { nodes: nodes.flat(), oldestQueuedAt: await oldestQueued(env, ws, jobs), settled, failed, poison, quotas, reports };
 };

@@ -2,7 +2,7 @@
  * Contract of the `Delivery` object of a workspace: webhooks and alerts.
  * @module
  */
-import type { Result } from '@limner/shared';
+import type { AlertRules, AlertRulesChange, Result } from '@limner/shared';
 import type { Page } from '../rpc.ts';
 import type { AlertKind, AlertSeverity, AlertState } from './alerts.ts';
 
@@ -76,6 +76,12 @@ export interface AlertView {
 	escalatesAt?: number;
 }
 
+/** Rules that hold, and those of them that the workspace set itself. */
+export interface AlertRulesView {
+	effective: AlertRules;
+	own: AlertRulesChange;
+}
+
 export interface DeliveryRpc {
 	createWebhook(ws: string, input: WebhookInput): Promise<Result<{ webhook: WebhookView; secret: string }>>;
 	listWebhooks(): Promise<WebhookView[]>;
@@ -94,5 +100,8 @@ export interface DeliveryRpc {
 	/** Looks at the workspace now. */
 	listAlerts(ws: string, query: { state?: AlertState; severity?: AlertSeverity; limit: number; cursor?: string }): Promise<Page<AlertView>>;
 	acknowledgeAlert(id: string, who: string): Promise<Result<{ alert: AlertView }>>;
+	alertRules(ws: string): Promise<AlertRulesView>;
+	/** Replaces the workspace's own rules. */
+	setAlertRules(ws: string, change: AlertRulesChange): Promise<AlertRulesView>;
 	resolveAlert(id: string, who: string): Promise<Result<{ alert: AlertView }>>;
 }

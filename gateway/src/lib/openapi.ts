@@ -38,6 +38,7 @@ const DESCRIPTIONS: Record<number, string> = {
 	422: 'A field has a value that is not allowed',
 	426: 'This path speaks WebSocket only',
 	429: 'Too many requests or too many open jobs',
+	451: 'It was taken down',
 	500: 'Something went wrong on our side',
 	503: 'The gateway is not ready or overloaded',
 };

@@ -37,6 +37,7 @@ export const imageView = (context: ViewContext, ws: string, jobId: string, recor
 	...objectUrl(context, ws, record.key, record.contentType),
 	nodeId: record.nodeId,
 	...(record.meta === undefined ? {} : { meta: record.meta }),
+	...(record.flagged === undefined ? {} : { flagged: record.flagged }),
 });
 
 /** The spec says what was asked for at submit; the history says what became of the priority. */
@@ -111,7 +112,7 @@ const beside = (row: JobRow): Partial<JobView> => {
 export const jobView = (context: ViewContext, row: JobRow, live?: LiveJob): JobView => {
 	const merged = mergeLive(row, live);
 	const self = `${context.base}/api/v1/jobs/${row.id}`;
-	const { inputKeys: _internal, maxConcurrent: _limit, ...request } = merged.spec;
+	const { inputKeys: _internal, maxConcurrent: _limit, flagged, ...request } = merged.spec;
 	return {
 		id: row.id,
 		state: merged.state,
@@ -123,6 +124,7 @@ export const jobView = (context: ViewContext, row: JobRow, live?: LiveJob): JobV
 		...(live === undefined ? {} : { tasks: live.tasks }),
 		...(live?.queue === undefined || isTerminal('job', merged.state) ? {} : { queue: live.queue }),
 		warnings: [...merged.warnings, ...purgedNote(row)],
+		...(flagged === undefined ? {} : { flagged }),
 		history: merged.hist,
 		links: { self, events: `${self}/events`, cancel: `${self}/cancel` },
 	};

@@ -253,6 +253,7 @@ export const onRefused = (ctx: Ctx, event: EventMap['refused']): void => {
 	const held = heldTask(ctx, event.nodeId, event);
 	if (held === undefined || held.job.ws !== event.ws) return;
 	const node = ctx.state.nodes.get(event.nodeId);
-	if (node !== undefined) blame(ctx, node, 'engine', event.reason, event.jobId);
-	failAttempt(ctx, held.job, held.task, 'engine', event.reason, true);
+	const cls = event.final === true ? 'invalid' : 'engine';
+	if (node !== undefined) blame(ctx, node, cls, event.reason, event.jobId);
+	failAttempt(ctx, held.job, held.task, cls, event.reason, true);
 };

@@ -376,7 +376,7 @@ export interface EventMap {
 	prioritize: { ws: string; jobId: string; priority: number; who: string };
 	complete: { input: CompleteInput };
 	report: { input: ReportInput };
-	refused: { jobId: string; ws: string; index: number; epoch: number; nodeId: string; reason: string };
+	refused: { jobId: string; ws: string; index: number; epoch: number; nodeId: string; reason: string; final?: true };
 	connect: { connId: string };
 	/** The signature was checked by the shell. */
 	hello: { connId: string; identity: NodeIdentity; frame: HelloFrame };

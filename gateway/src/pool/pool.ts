@@ -146,7 +146,7 @@ export class Pool extends DurableObject<Env> implements PoolRpc {
 		return this.#askWorkspace(input, input.report.key);
 	}
 
-	async uploadRefused(input: { ws: string; jobId: string; index: number; epoch: number; nodeId: string; reason: string }): Promise<void> {
+	async uploadRefused(input: EventMap['refused']): Promise<void> {
 		this.#call('refused', input);
 	}
 

@@ -6,101 +6,14 @@
 import { DurableObject } from 'cloudflare:workers';
 import { randomBytes } from 'node:crypto';
 import { refuse, type Result } from '@limner/shared';
-import { migrate, type Migration } from '../lib/migrations.ts';
+import { migrate } from '../lib/migrations.ts';
 import { parseShards, rendezvous } from '../lib/rendezvous.ts';
 import { workspaceOf } from '../lib/stubs.ts';
-import type { JoinTokenView, NodeIdentity, Page, RegistryRpc, WorkspaceEntry } from '../rpc.ts';
+import type { JoinTokenView, NodeIdentity, Page, RegistryRpc, ReportQuery, ReportView, WorkspaceEntry } from '../rpc.ts';
 import { checkName, checkPublicKey, decideEnrol, type NodeRow } from './enrol.ts';
+import { Reports } from './reports.ts';
+import { nodeFromSql, REGISTRY_MIGRATIONS, tokenFromSql, type NodeSql, type TokenSql } from './schema.ts';
 import { checkToken, makeToken, tokenId, tokenView, type JoinTokenRow, type TokenInput } from './tokens.ts';
-
-/** Append only. */
-export const REGISTRY_MIGRATIONS: readonly Migration[] = [
-	{
-		name: '0001-enrolment',
-		sql: `
-CREATE TABLE join_tokens (
-	id TEXT PRIMARY KEY, hash TEXT NOT NULL, ws TEXT NOT NULL, trust TEXT NOT NULL, created_at INTEGER NOT NULL,
-	expires_at INTEGER NOT NULL, max_uses INTEGER NOT NULL, uses INTEGER NOT NULL, revoked_at INTEGER
-) WITHOUT ROWID;
-CREATE INDEX join_tokens_ws ON join_tokens (ws, created_at);
-CREATE TABLE nodes (
-	id TEXT PRIMARY KEY, public_key TEXT NOT NULL, ws TEXT NOT NULL, trust TEXT NOT NULL, shard INTEGER NOT NULL,
-	name TEXT NOT NULL, token_id TEXT NOT NULL, created_at INTEGER NOT NULL
-) WITHOUT ROWID;
-CREATE UNIQUE INDEX nodes_public_key ON nodes (public_key);`,
-	},
-	{
-		name: '0002-workspaces',
-		sql: 'CREATE TABLE workspaces (id TEXT PRIMARY KEY, created_at INTEGER NOT NULL, deleted_at INTEGER) WITHOUT ROWID;',
-	},
-	{
-		name: '0003-trust',
-		sql: `
-ALTER TABLE join_tokens ADD COLUMN labels TEXT NOT NULL DEFAULT '[]';
-ALTER TABLE join_tokens ADD COLUMN approval INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE nodes ADD COLUMN labels TEXT NOT NULL DEFAULT '[]';
-ALTER TABLE nodes ADD COLUMN state TEXT NOT NULL DEFAULT 'approved';
-ALTER TABLE nodes ADD COLUMN ban_reason TEXT;
-ALTER TABLE nodes ADD COLUMN key_version INTEGER NOT NULL DEFAULT 1;
-CREATE TABLE old_keys (public_key TEXT PRIMARY KEY, node_id TEXT NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID;`,
-	},
-];
-
-type TokenSql = {
-	id: string;
-	hash: string;
-	ws: string;
-	trust: string;
-	created_at: number;
-	expires_at: number;
-	max_uses: number;
-	uses: number;
-	revoked_at: number | null;
-	labels: string;
-	approval: number;
-};
-const tokenFromSql = (sql: TokenSql): JoinTokenRow => ({
-	id: sql.id,
-	hash: sql.hash,
-	ws: sql.ws,
-	trust: sql.trust === 'own' ? 'own' : 'shared',
-	createdAt: sql.created_at,
-	expiresAt: sql.expires_at,
-	maxUses: sql.max_uses,
-	uses: sql.uses,
-	revoked: sql.revoked_at !== null,
-	labels: JSON.parse(sql.labels) as string[],
-	approval: sql.approval === 1,
-});
-
-type NodeSql = {
-	id: string;
-	public_key: string;
-	ws: string;
-	trust: string;
-	shard: number;
-	name: string;
-	token_id: string;
-	created_at: number;
-	labels: string;
-	state: string;
-	ban_reason: string | null;
-	key_version: number;
-};
-const nodeFromSql = (sql: NodeSql): NodeRow => ({
-	id: sql.id,
-	publicKey: sql.public_key,
-	ws: sql.ws,
-	trust: sql.trust === 'own' ? 'own' : 'shared',
-	shard: sql.shard,
-	name: sql.name,
-	tokenId: sql.token_id,
-	createdAt: sql.created_at,
-	labels: JSON.parse(sql.labels) as string[],
-	state: sql.state === 'banned' || sql.state === 'pending' ? sql.state : 'approved',
-	banReason: sql.ban_reason,
-	keyVersion: sql.key_version,
-});
 
 /** Expired tokens are listed for this long, so that their owner sees why a node was refused; then they go. */
 const EXPIRED_KEPT_MS = 30 * 86_400_000;
@@ -123,12 +36,14 @@ const enrolment = (node: NodeRow): Enrolment => ({
 export class Registry extends DurableObject<Cloudflare.Env> implements RegistryRpc {
 	readonly #shards: number;
 	readonly #sql: SqlStorage;
+	readonly #reports: Reports;
 
 	constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
 		super(ctx, env);
 		this.#shards = parseShards(env.SHARDS);
 		this.#sql = ctx.storage.sql;
 		migrate(ctx.storage, REGISTRY_MIGRATIONS, Date.now());
+		this.#reports = new Reports(this.#sql);
 	}
 
 	async shards(): Promise<number> {
@@ -159,6 +74,7 @@ export class Registry extends DurableObject<Cloudflare.Env> implements RegistryR
 			this.#sql.exec('UPDATE workspaces SET deleted_at = coalesce(deleted_at, ?) WHERE id = ?', Date.now(), id);
 			this.#sql.exec('UPDATE join_tokens SET revoked_at = coalesce(revoked_at, ?) WHERE ws = ?', Date.now(), id);
 			this.#sql.exec('DELETE FROM nodes WHERE ws = ?', id);
+			this.#reports.drop(id);
 		});
 	}
 
@@ -304,6 +220,22 @@ export class Registry extends DurableObject<Cloudflare.Env> implements RegistryR
 			this.#sql.exec('UPDATE nodes SET public_key = ?, key_version = ? WHERE id = ?', next.publicKey, next.keyVersion, node.id);
 		});
 		return enrolment(next);
+	}
+
+	async addReport(input: Pick<ReportView, 'ws' | 'imageId' | 'reason' | 'detail' | 'who'>): Promise<Result<{ report: ReportView }>> {
+		return this.#reports.add(input, Date.now());
+	}
+
+	async listReports(query: ReportQuery): Promise<Page<ReportView>> {
+		return this.#reports.list(query);
+	}
+
+	async dismissReport(id: string, ws: string | null, by: { who: string; note: string }): Promise<Result<{ report: ReportView }>> {
+		return this.#reports.dismiss(id, ws, by, Date.now());
+	}
+
+	async closeReports(ws: string, imageId: string, by: { who: string; note: string }): Promise<number> {
+		return this.#reports.close(ws, imageId, by, Date.now());
 	}
 
 	#replaced(publicKey: string): boolean {

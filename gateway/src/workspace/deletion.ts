@@ -12,7 +12,19 @@ import type { Store } from './store.ts';
 /** Objects deleted in one step. */
 const OBJECTS = 1000;
 /** Emptied at the end. The ledger goes too: it names people. */
-const TABLES = ['keys', 'jobs', 'idem', 'ledger', 'assets', 'members', 'invitations', 'usage_days', 'allocations', 'replies'] as const;
+const TABLES = [
+	'keys',
+	'jobs',
+	'idem',
+	'ledger',
+	'assets',
+	'members',
+	'invitations',
+	'usage_days',
+	'allocations',
+	'replies',
+	'takedowns',
+] as const;
 
 type Objects = Pick<Storage, 'delete' | 'list'>;
 

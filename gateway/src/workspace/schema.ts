@@ -84,6 +84,13 @@ CREATE TABLE replies (
 	PRIMARY KEY (bucket, name)
 ) WITHOUT ROWID;`,
 	},
+	{
+		name: '0005-takedowns',
+		sql: `
+CREATE TABLE takedowns (
+	job_id TEXT NOT NULL, idx INTEGER NOT NULL, at INTEGER NOT NULL, who TEXT NOT NULL, reason TEXT NOT NULL, PRIMARY KEY (job_id, idx)
+) WITHOUT ROWID;`,
+	},
 ];
 
 export type JobSql = {

@@ -42,6 +42,7 @@ import type {
 	Settlement,
 	SubmitInput,
 	SubmitOutput,
+	Takedown,
 	TokenCaller,
 	WorkspaceActivity,
 	WorkspaceHealth,
@@ -63,6 +64,7 @@ import { beginRequest, endRequest } from './replies.ts';
 import { retain, retentionDueAt } from './retention.ts';
 import { Store } from './store.ts';
 import { deleteStep } from './deletion.ts';
+import { planTakedown, removeObjects, takeDown, takedownOf } from './takedown.ts';
 import { principalOfKey, Tenancy, WEIGHT } from './tenancy.ts';
 import { backOffMs, chunks, retentionGapMs, SWEEP_LIMITS, toEnqueueAgain, toReconcile, wakeAt } from './sweep.ts';
 
@@ -198,8 +200,7 @@ export class Workspace extends DurableObject<Cloudflare.Env> implements Workspac
 		);
 		if (decision.kind === 'refused') return decision.refusal;
 		const { row } = decision.job;
-		// A replay opens nothing, so it needs no room.
-		const room = decision.kind === 'insert' ? this.#resources.check(store, input) : { ok: true as const };
+		const room = this.#room(store, input, decision.kind === 'replay');
 		if (!room.ok) return room;
 		if (decision.kind === 'insert') {
 			this.#commit(() => {
@@ -215,6 +216,11 @@ export class Workspace extends DurableObject<Cloudflare.Env> implements Workspac
 			shard: shardOfJob(row.id) ?? store.homeShard,
 			...(placed.deps.length === 0 ? {} : { deps: placed.deps }),
 		};
+	}
+
+	/** A replay opens nothing, so it needs no room, and was judged when it was new. */
+	#room(store: Store, input: SubmitInput, isReplay: boolean): ReturnType<Resources['check']> {
+		return isReplay ? { ok: true } : (input.refusal ?? this.#resources.check(store, input));
 	}
 
 	async submitWorkflow(ws: string, input: WorkflowSubmitInput): Promise<Result<WorkflowSubmitOutput>> {
@@ -256,6 +262,7 @@ export class Workspace extends DurableObject<Cloudflare.Env> implements Workspac
 		);
 		if (decision.kind === 'refused') return decision.refusal;
 		if (decision.kind === 'insert') {
+			if (input.refusal !== undefined) return input.refusal;
 			const room = this.#resources.checkAll(
 				store,
 				keyId,
@@ -354,6 +361,21 @@ export class Workspace extends DurableObject<Cloudflare.Env> implements Workspac
 			this.#tellDelivery(store);
 		}
 		return { ok: true, keys: planned.keys };
+	}
+
+	async takeDown(jobId: string, index: number, by: { who: string; reason: string; traceId: string }): Promise<Result<{ removed: number }>> {
+		const store = this.#store;
+		const planned = planTakedown(store?.job(jobId)?.row, index);
+		if (store === undefined || planned !== undefined) return planned ?? refuse('not_found');
+		// Objects go first, all attempts of the picture: a failure in between leaves rows that name them, and the caller repeats.
+		const removed = await removeObjects(storageOf(this.env), store.ws, jobId, index);
+		this.#commit(() => takeDown(store, { jobId, index, at: Date.now(), ...by }));
+		this.#tellDelivery(store);
+		return { ok: true, removed };
+	}
+
+	async takedownOf(jobId: string, index: number): Promise<Takedown | null> {
+		return (this.#store && takedownOf(this.#store, jobId, index)) ?? null;
 	}
 
 	async createAsset(asset: AssetRow): Promise<void> {

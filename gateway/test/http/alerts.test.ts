@@ -1,7 +1,8 @@
 import { env } from 'cloudflare:workers';
 import { evictDurableObject, runInDurableObject } from 'cloudflare:test';
-import { ALERT_LIMITS } from '@limner/shared';
+import { ALERT_LIMITS, DEFAULT_ALERT_RULES, type AlertRules } from '@limner/shared';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { withVar } from '../tenancy/harness.ts';
 import { addKey, call, cleanUp, submit, WS } from './harness.ts';
 
 interface Alert {
@@ -11,6 +12,8 @@ interface Alert {
 	state: string;
 	subject: string;
 	acknowledgedBy?: string;
+	raisedAt: string;
+	escalatesAt?: string;
 }
 
 let bodies: string[] = [];
@@ -36,6 +39,8 @@ const age = (jobId: string, ms: number): Promise<void> =>
 		state.storage.sql.exec('UPDATE jobs SET created_at = created_at - ? WHERE id = ?', ms, jobId);
 	}).then(() => evictDurableObject(env.WORKSPACE.getByName(WS)));
 
+const rules = async (): Promise<{ effective: AlertRules; own: object }> => (await call('/api/v1/alerts/rules')).json();
+
 describe('/api/v1/alerts', () => {
 	it('raises for a job that waits too long, tells the webhook, is acknowledged, and resolves itself', async () => {
 		const hook = await (
@@ -59,6 +64,33 @@ describe('/api/v1/alerts', () => {
 		expect((await call(`/api/v1/alerts/${alert!.id}/acknowledge`, { method: 'POST' })).status).toBe(409);
 		await call(`/api/v1/webhooks/${hook.id}`, { method: 'DELETE' });
 	}, 90_000);
+
+	it('goes by the rules of the workspace, over those of the operator, over the defaults', async () => {
+		expect(await rules()).toEqual({ effective: DEFAULT_ALERT_RULES, own: {} });
+		const own = { queueAge: { afterMs: 60_000, severity: 'P4' }, escalateAfterMs: { P4: 60_000 } };
+		const put = await call('/api/v1/alerts/rules', { method: 'PUT', json: own });
+		expect(put.status).toBe(200);
+		const job = await submit({});
+		await age(job.id, 60_000);
+		const [alert] = (await alerts('?state=raised')).filter(({ kind }) => kind === 'queue-age');
+		expect(alert).toMatchObject({ severity: 'P4' });
+		expect(Date.parse(alert!.escalatesAt!) - Date.parse(alert!.raisedAt)).toBe(60_000);
+		await withVar('ALERT_RULES', '{"queueAge":{"worseSeverity":"P1","afterMs":1000},"poison":{"enabled":false}}', async () => {
+			await evictDurableObject(env.DELIVERY.getByName(WS));
+			const { effective } = await rules();
+			expect(effective.queueAge).toMatchObject({ afterMs: 60_000, severity: 'P4', worseSeverity: 'P1' });
+			expect(effective.poison.enabled).toBe(false);
+		});
+		// A setting that cannot be read switches nothing off.
+		await withVar('ALERT_RULES', 'nonsense', async () => expect((await rules()).effective.queueAge.afterMs).toBe(60_000));
+		expect((await call('/api/v1/alerts/rules', { method: 'PUT', json: { queueAge: { afterMs: 0 } } })).status).toBe(422);
+		expect((await call('/api/v1/alerts/rules', { method: 'PUT', json: { queue: {} } })).status).toBe(422);
+		expect((await call('/api/v1/alerts/rules', { method: 'PUT', json: {}, key: await addKey('rules1', ['supervisor:read']) })).status).toBe(
+			403,
+		);
+		await call('/api/v1/alerts/rules', { method: 'PUT', json: {} });
+		expect((await rules()).own).toEqual({});
+	}, 60_000);
 
 	it('needs its scopes, and knows no foreign ids', async () => {
 		const key = await addKey('narrow3', ['supervisor:read']);

@@ -5,7 +5,7 @@ import { ACCOUNT_MIGRATIONS } from '../../src/account/schema.ts';
 import { DELIVERY_MIGRATIONS } from '../../src/delivery/store.ts';
 import { migrate, migrationHash, type Migration } from '../../src/lib/migrations.ts';
 import { POOL_MIGRATIONS } from '../../src/pool/store.ts';
-import { REGISTRY_MIGRATIONS } from '../../src/registry/registry.ts';
+import { REGISTRY_MIGRATIONS } from '../../src/registry/schema.ts';
 import { WORKSPACE_MIGRATIONS } from '../../src/workspace/schema.ts';
 import released from './released.json';
 

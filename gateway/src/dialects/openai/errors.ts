@@ -17,6 +17,7 @@ const BY_CODE: Readonly<Record<string, Said>> = {
 	rate_limited: { status: 429, type: 'requests', code: 'rate_limit_exceeded' },
 	queue_full: { status: 429, type: 'requests', code: 'rate_limit_exceeded' },
 	quota_exceeded: { status: 429, type: 'insufficient_quota', code: 'insufficient_quota' },
+	content_refused: { status: 400, type: 'invalid_request_error', code: 'content_policy_violation' },
 	validation_failed: { status: 400, type: 'invalid_request_error', code: 'invalid_value' },
 	// Not 409, which SDKs answer with another try.
 	job_canceled: { status: 400, type: 'invalid_request_error', code: 'job_canceled' },

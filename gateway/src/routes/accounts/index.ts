@@ -17,6 +17,8 @@ import {
 } from '../../account/service.ts';
 import { sha256Hex } from '../../lib/canonical.ts';
 import { baseUrl, type AppContext } from '../../lib/context.ts';
+import { hasMail, MAIL_STATES, sendMail } from '../../hooks/mail.ts';
+import { describeError } from '../../lib/log.ts';
 import { jsonBody, jsonRequest, jsonResponse, newApp, problems, secured, securedJson } from '../../lib/openapi.ts';
 import { accountOf, workspaceOf } from '../../lib/stubs.ts';
 import type { InvitationView } from '../../rpc.ts';
@@ -194,7 +196,12 @@ accountsRoutes.openapi(
 	},
 );
 
-const ResetLink = z.object({ url: z.string(), token: z.string(), expiresAt: z.iso.datetime() }).openapi('ResetLink');
+const ResetLink = z
+	.object({ url: z.string(), token: z.string(), expiresAt: z.iso.datetime(), mail: z.enum(MAIL_STATES) })
+	.openapi('ResetLink');
+const ByEmail = z.strictObject({ email: Email }).openapi('ResetLinkRequest');
+
+const resetUrl = (c: AppContext, token: string): string => `${baseUrl(c.env.PUBLIC_URL, c.req.url)}/#reset=${token}`;
 
 accountsRoutes.openapi(
 	createRoute({
@@ -203,15 +210,55 @@ accountsRoutes.openapi(
 		operationId: 'createResetLink',
 		tags: ['accounts'],
 		summary: 'Make a password reset link for somebody (operators)',
-		description: 'Needs the key that the gateway was started with. The link is good once, for a day; a new one ends the one before.',
+		description:
+			'Needs the key that the gateway was started with. The link is good once, for a day; a new one ends the one before. With an e-mail hook it is sent, too.',
 		...securedJson('operator'),
-		request: { body: jsonRequest(z.strictObject({ email: Email }).openapi('ResetLinkRequest')) },
+		request: { body: jsonRequest(ByEmail) },
 		responses: { 201: jsonResponse(ResetLink, 'The link'), ...problems(400, 401, 403, 404, 413, 415, 422, 429) },
 	}),
 	async (c) => {
-		const made = await accountOf(c.env, accountIdOf(c.req.valid('json').email)).createReset();
+		const { email } = c.req.valid('json');
+		const made = await accountOf(c.env, accountIdOf(email)).createReset();
 		if (!made.ok) throw toError(made);
-		const url = `${baseUrl(c.env.PUBLIC_URL, c.req.url)}/#reset=${made.token}`;
-		return c.json({ url, token: made.token, expiresAt: new Date(made.expiresAt).toISOString() }, 201);
+		const url = resetUrl(c, made.token);
+		const mail = await sendMail(c, { kind: 'password-reset', to: email, url, expiresAt: made.expiresAt });
+		return c.json({ url, token: made.token, expiresAt: new Date(made.expiresAt).toISOString(), mail }, 201);
+	},
+);
+
+/** Makes and sends a link, if there is such an account. */
+const mailReset = async (c: AppContext, email: string): Promise<void> => {
+	const made = await accountOf(c.env, accountIdOf(email)).createReset(L.resetMailGapMs);
+	if (made.ok) await sendMail(c, { kind: 'password-reset', to: email, url: resetUrl(c, made.token), expiresAt: made.expiresAt });
+};
+
+accountsRoutes.openapi(
+	createRoute({
+		method: 'post',
+		path: '/forgot-password',
+		operationId: 'forgotPassword',
+		tags: ['accounts'],
+		summary: 'Have a password reset link sent to you',
+		description:
+			'Where the gateway has an e-mail hook. The answer is the same whether there is such an account or not; at most one mail in five minutes.',
+		security: [],
+		middleware: [jsonBody],
+		request: { body: jsonRequest(ByEmail) },
+		responses: {
+			202: jsonResponse(z.object({ ok: z.literal(true) }).openapi('ForgotPassword'), 'If there is such an account, a mail is on its way'),
+			...problems(400, 409, 413, 415, 422, 429),
+		},
+	}),
+	async (c) => {
+		await limitSignIns(c);
+		const publicUrl: string = c.env.PUBLIC_URL;
+		if (!hasMail(c)) throw new LimnerError('conflict', { detail: 'this gateway sends no mail; ask its operator for a reset link' });
+		// The host of this request is whatever its sender says, and the link goes to somebody else.
+		if (publicUrl === '') throw new LimnerError('conflict', { detail: 'the operator has to set PUBLIC_URL before links can be sent' });
+		// Not awaited: how long the answer takes must not tell whether there is an account.
+		const log = c.get('log');
+		const sending = mailReset(c, c.req.valid('json').email);
+		c.executionCtx.waitUntil(sending.catch((error: unknown) => log.error('a reset link could not be made', describeError(error))));
+		return c.json({ ok: true as const }, 202);
 	},
 );

@@ -3,12 +3,12 @@
  * @module
  */
 import { createRoute, z } from '@hono/zod-openapi';
-import { toError, type Result } from '@limner/shared';
+import { AlertRules, AlertRulesChange, toError, type Result } from '@limner/shared';
 import { ALERT_KINDS, ALERT_SEVERITIES, ALERT_STATES } from '../../delivery/alerts.ts';
 import type { AlertView } from '../../delivery/rpc.ts';
 import { recordAction, whoOf } from '../../lib/audit.ts';
 import type { AppContext } from '../../lib/context.ts';
-import { jsonResponse, newApp, pageOf, pageQuery, problems, secured } from '../../lib/openapi.ts';
+import { jsonRequest, jsonResponse, named, newApp, pageOf, pageQuery, problems, secured, securedJson } from '../../lib/openapi.ts';
 import { deliveryOf, idempotent } from '../../lib/stubs.ts';
 
 const Alert = z
@@ -54,7 +54,56 @@ const view = ({ acknowledgedAt, resolvedAt, escalatesAt, ...alert }: AlertView):
 	...(escalatesAt === undefined ? {} : { escalatesAt: iso(escalatesAt) }),
 });
 
+const Change = named(AlertRulesChange, 'AlertRulesChange');
+const Rules = z.object({ effective: named(AlertRules, 'AlertRules'), own: Change }).openapi('AlertRulesView');
+
 export const alertsRoutes = newApp();
+
+alertsRoutes.openapi(
+	createRoute({
+		method: 'get',
+		path: '/rules',
+		operationId: 'getAlertRules',
+		tags: ['alerts'],
+		summary: 'When alerts are raised, how bad they are, when they escalate',
+		description: '`own` is what this workspace has set; the rest of `effective` are the rules of the gateway.',
+		...secured('supervisor:read'),
+		responses: { 200: jsonResponse(Rules, 'The rules'), ...problems(401, 403, 429) },
+	}),
+	async (c) => {
+		const { ws } = c.get('principal');
+		const rules = await idempotent(
+			() => deliveryOf(c.env, ws),
+			(stub) => stub.alertRules(ws),
+		);
+		return c.json(rules, 200);
+	},
+);
+
+alertsRoutes.openapi(
+	createRoute({
+		method: 'put',
+		path: '/rules',
+		operationId: 'setAlertRules',
+		tags: ['alerts'],
+		summary: 'Set the rules of this workspace',
+		description:
+			'Replaces what the workspace has set; what is left out follows the gateway, so `{}` goes back to it. Times are milliseconds.',
+		...securedJson('supervisor:write'),
+		request: { body: jsonRequest(Change) },
+		responses: { 200: jsonResponse(Rules, 'The rules now'), ...problems(400, 401, 403, 413, 415, 422, 429) },
+	}),
+	async (c) => {
+		const { ws } = c.get('principal');
+		const change = c.req.valid('json');
+		const rules = await idempotent(
+			() => deliveryOf(c.env, ws),
+			(stub) => stub.setAlertRules(ws, change),
+		);
+		await recordAction(c, 'alert.rules', ws, { rules: Object.keys(change).join(' ') });
+		return c.json(rules, 200);
+	},
+);
 
 alertsRoutes.openapi(
 	createRoute({

@@ -12,6 +12,7 @@ import { idempotent, workspaceOf } from '../../lib/stubs.ts';
 import { storageOf } from '../../storage/index.ts';
 import { readBounded } from '../../storage/body.ts';
 import type { RestoreBatch } from '../../rpc.ts';
+import { refuseTakenDown } from '../images/service.ts';
 
 const PAGE = 100;
 const Hash = z.string().regex(/^[0-9a-f]{64}$/);
@@ -134,13 +135,15 @@ backupRoutes.openapi(
 			params: PicturePath,
 			body: { required: true, content: { 'application/octet-stream': { schema: z.string().openapi({ format: 'binary' }) } } },
 		},
-		responses: { 200: jsonResponse(Stored, 'It is there'), ...problems(401, 403, 404, 413, 415, 422, 429) },
+		responses: { 200: jsonResponse(Stored, 'It is there'), ...problems(401, 403, 404, 413, 415, 422, 429, 451) },
 	}),
 	async (c) => {
 		const { id, index } = c.req.valid('param');
 		const row = await idempotent(stub(c), (workspace) => workspace.getJob(id));
 		const image = row?.images.find((record) => record.index === index);
 		if (image === undefined) throw new LimnerError('not_found', { detail: `job ${id} names no picture ${index}` });
+		// A backup may be older than the takedown.
+		await refuseTakenDown(c, id, index);
 		const bytes = await readBounded(c.req.raw.body, BODY_LIMITS.resultMaxBytes);
 		if (bytes === 'too_large') throw new LimnerError('payload_too_large');
 		if (sha256Hex(bytes) !== image.sha256) {

@@ -37,7 +37,7 @@ jobImagesRoutes.openapi(
 					.pipe(z.int().max(REQUEST_LIMITS.nMax - 1)),
 			}),
 		},
-		responses: { ...PICTURE_RESPONSES, ...problems(401, 403, 404, 410, 422, 429) },
+		responses: { ...PICTURE_RESPONSES, ...problems(401, 403, 404, 410, 422, 429, 451) },
 	}),
 	(c) => {
 		const { id, index } = c.req.valid('param');
@@ -76,7 +76,7 @@ imagesRoutes.openapi(
 		summary: 'Bytes of a picture',
 		...secured('images:read'),
 		request: { params: ImagePath },
-		responses: { ...PICTURE_RESPONSES, ...problems(401, 403, 404, 410, 422, 429) },
+		responses: { ...PICTURE_RESPONSES, ...problems(401, 403, 404, 410, 422, 429, 451) },
 	}),
 	(c) => {
 		const { jobId, index } = partsOf(c.req.valid('param').id);
@@ -93,7 +93,7 @@ imagesRoutes.openapi(
 		summary: 'Everything that is known of a picture, with a fresh signed URL',
 		...secured('images:read'),
 		request: { params: ImagePath },
-		responses: { 200: jsonResponse(ImageMetadata, 'The metadata'), ...problems(401, 403, 404, 410, 422, 429) },
+		responses: { 200: jsonResponse(ImageMetadata, 'The metadata'), ...problems(401, 403, 404, 410, 422, 429, 451) },
 	}),
 	async (c) => {
 		const { jobId, index } = partsOf(c.req.valid('param').id);

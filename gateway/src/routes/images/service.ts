@@ -23,12 +23,29 @@ const currentRow = async (c: AppContext, jobId: string): Promise<JobRow> => {
 };
 
 /**
+ * Nothing, unless the picture was taken down.
+ * @throws {LimnerError} `taken_down`
+ */
+export const refuseTakenDown = async (c: AppContext, jobId: string, index: number): Promise<void> => {
+	const takedown = await idempotent(
+		() => workspaceOf(c.env, c.get('principal').ws),
+		(stub) => stub.takedownOf(jobId, index),
+	);
+	if (takedown === null) return;
+	throw new LimnerError('taken_down', {
+		detail: `the picture was taken down on ${new Date(takedown.at).toISOString()}: ${takedown.reason}`,
+	});
+};
+
+/**
  * A picture of the caller's workspace with its job.
- * @throws {LimnerError} `not_found`, `gone`
+ * @throws {LimnerError} `not_found`, `gone`, `taken_down`
  */
 export const findImage = async (c: AppContext, jobId: string, index: number): Promise<{ row: JobRow; record: ImageRecord }> => {
 	const row = await currentRow(c, jobId);
-	return { row, record: foundOr(locateImage(row, index)) };
+	const located = locateImage(row, index);
+	if (located.kind === 'gone') await refuseTakenDown(c, jobId, index);
+	return { row, record: foundOr(located) };
 };
 
 /** Job and index of an image id. */

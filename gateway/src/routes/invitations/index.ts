@@ -6,6 +6,7 @@ import { createRoute, z } from '@hono/zod-openapi';
 import { LimnerError, parseOneTime, ROLES, toError } from '@limner/shared';
 import { actorOf, byOf, refuseAuthentication } from '../../lib/auth.ts';
 import { sha256Hex } from '../../lib/canonical.ts';
+import { MAIL_STATES, sendMail, type Mail, type MailState } from '../../hooks/mail.ts';
 import { baseUrl, type AppContext } from '../../lib/context.ts';
 import { jsonBody, jsonRequest, jsonResponse, newApp, pageOf, problems, secured, securedJson } from '../../lib/openapi.ts';
 import { accountOf, idempotent, workspaceOf } from '../../lib/stubs.ts';
@@ -25,7 +26,8 @@ const Invitation = z
 		state: z.enum(['open', 'used', 'expired', 'revoked']),
 	})
 	.openapi('Invitation');
-const NewInvitation = Invitation.extend({ token: z.string(), url: z.string() }).openapi('NewInvitation');
+/** `mail`: whether the link was sent to the address; `off` without an address or without an e-mail hook. */
+const NewInvitation = Invitation.extend({ token: z.string(), url: z.string(), mail: z.enum(MAIL_STATES) }).openapi('NewInvitation');
 const TokenBody = z.strictObject({ invitation: z.string().min(1).max(300) }).openapi('InvitationToken');
 
 const iso = (ms: number): string => new Date(ms).toISOString();
@@ -39,6 +41,15 @@ const linkOf = (c: AppContext, token: string): string => `${baseUrl(c.env.PUBLIC
 
 const stubOf = (c: AppContext) => workspaceOf(c.env, c.get('principal').ws);
 
+const inviteByMail = async (c: AppContext, mail: Pick<Mail, 'to' | 'role' | 'url' | 'expiresAt'>): Promise<MailState> => {
+	const workspace = await stubOf(c).workspace();
+	return sendMail(c, {
+		kind: 'invitation',
+		...mail,
+		...(workspace === null ? {} : { workspace: { id: workspace.id, name: workspace.name } }),
+	});
+};
+
 invitationsRoutes.openapi(
 	createRoute({
 		method: 'post',
@@ -46,7 +57,8 @@ invitationsRoutes.openapi(
 		operationId: 'createInvitation',
 		tags: ['workspaces'],
 		summary: 'Invite somebody to the workspace',
-		description: 'The link is shown once and is good once. With an e-mail address only that account may use it; nothing is sent by mail.',
+		description:
+			'The link is shown once and is good once. With an e-mail address only that account may use it; where the gateway has an e-mail hook the link is sent there, too.',
 		...securedJson('members:write'),
 		request: {
 			body: jsonRequest(z.strictObject({ role: z.enum(ROLES).default('member'), email: Email.optional() }).openapi('InvitationRequest')),
@@ -57,7 +69,10 @@ invitationsRoutes.openapi(
 		const { role, email } = c.req.valid('json');
 		const made = await stubOf(c).invite({ role, email: email ?? null }, byOf(c.get('principal')));
 		if (!made.ok) throw toError(made);
-		return c.json({ ...body(made.invitation), token: made.token, url: linkOf(c, made.token) }, 201);
+		const url = linkOf(c, made.token);
+		const { expiresAt } = made.invitation;
+		const mail = email === undefined ? 'off' : await inviteByMail(c, { to: email, role, url, expiresAt });
+		return c.json({ ...body(made.invitation), token: made.token, url, mail }, 201);
 	},
 );
 
@@ -83,7 +98,7 @@ invitationsRoutes.openapi(
 		if (view === null || view.deletingSince !== null) throw missing;
 		const made = await workspaceOf(c.env, workspaceId).ownerLink(actorOf(principal));
 		if (!made.ok) throw toError(made);
-		return c.json({ ...body(made.invitation), token: made.token, url: linkOf(c, made.token) }, 201);
+		return c.json({ ...body(made.invitation), token: made.token, url: linkOf(c, made.token), mail: 'off' as const }, 201);
 	},
 );
 

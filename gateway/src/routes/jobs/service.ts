@@ -21,12 +21,14 @@ import { callerProof, hasScope } from '../../lib/auth.ts';
 import { canonicalJson, sha256Hex } from '../../lib/canonical.ts';
 import type { KnownModel } from '../../lib/catalog.ts';
 import { baseUrl, type AppContext } from '../../lib/context.ts';
+import { defined } from '../../lib/defined.ts';
 import { describeError } from '../../lib/log.ts';
 import { askModels, modelsOf } from '../../lib/models.ts';
 import { validationError } from '../../lib/problem.ts';
 import { idempotent, poolOf, workspaceOf } from '../../lib/stubs.ts';
 import { jobView, mergeLive, type ViewContext } from '../../lib/views.ts';
 import { storageOf } from '../../storage/index.ts';
+import { judgePrompt, type JudgedPrompt } from '../../policy/judge.ts';
 import type { JobRow, LiveJob, SubmitInput, SubmitOutput, WorkspaceRpc } from '../../rpc.ts';
 import { careSpec, isCare, needsModel } from './care.ts';
 import { inputKeysOf, type InputSource } from './inputs.ts';
@@ -202,24 +204,34 @@ export const inputSource = (c: AppContext): InputSource => ({
 });
 
 /**
+ * What the content policy leaves of a submission. Its refusal is thrown at once, unless the same request may have been
+ * accepted before: then the Workspace looks.
+ */
+const screen = async (c: AppContext, { spec, idempotencyKey }: Submission): Promise<JudgedPrompt> => {
+	const judged = await judgePrompt(c, spec);
+	if (judged.refusal === undefined) return judged;
+	c.get('log').info('the content policy refused a prompt', { code: judged.refusal.code });
+	if (idempotencyKey === undefined) throw toError(judged.refusal);
+	return judged;
+};
+
+/**
  * Accepts a job: writes it, then hands it to its shard.
  * @throws {LimnerError} what the Workspace refuses, e.g. `queue_full`, `idempotency_mismatch`
  */
 export const submit = async (c: AppContext, submission: Submission, nowMs: number): Promise<Submitted> => {
 	mayCare(c, submission.spec.taskType ?? 'GENERAL');
 	const proof = await callerProof(c);
-	const { spec, warnings, idempotencyKey, retryOf } = submission;
+	const { warnings, idempotencyKey, retryOf, allocationId } = submission;
+	const { spec, refusal } = await screen(c, submission);
 	const inputKeys = await inputKeysOf(inputSource(c), proof.ws, spec, nowMs);
 	const input: SubmitInput = {
 		keyId: proof.keyId,
-		...(proof.keyHash === undefined ? {} : { keyHash: proof.keyHash }),
-		...(proof.caller === undefined ? {} : { caller: proof.caller }),
-		spec: inputKeys === undefined ? spec : { ...spec, inputKeys },
+		spec: { ...spec, ...defined({ inputKeys }) },
 		warnings,
 		traceId: c.get('traceId'),
+		...defined({ keyHash: proof.keyHash, caller: proof.caller, retryOf, allocationId, refusal }),
 		...(idempotencyKey === undefined ? {} : { idempotency: { key: idempotencyKey, bodyHash: sha256Hex(canonicalJson(submission.body)) } }),
-		...(retryOf === undefined ? {} : { retryOf }),
-		...(submission.allocationId === undefined ? {} : { allocationId: submission.allocationId }),
 	};
 	// Without an idempotency key a second try could make a second job, so only a keyed submit is repeated.
 	const call = (stub: WorkspaceRpc) => stub.submit(proof.ws, input);
@@ -268,17 +280,21 @@ export const prioritize = async (c: AppContext, row: JobRow, priority: number): 
 /** Pauses between looks at a row that is about to be settled, in milliseconds. */
 const SETTLE_LOOKS_MS = [100, 200, 400, 800];
 
-/** Waits until the Workspace has settled a job that the Pool has ended. */
-const waitForSettle = async (c: AppContext, jobId: string): Promise<void> => {
+/** The row of a job, a moment later when the Pool has ended it and the Workspace is about to settle it; `null` without one. */
+export const settlingRow = async (stub: () => WorkspaceRpc, jobId: string): Promise<JobRow | null> => {
+	const look = () => idempotent(stub, (each) => each.getJob(jobId));
+	let row = await look();
 	for (const ms of SETTLE_LOOKS_MS) {
-		if (isTerminal('job', (await rowOf(c, jobId)).state)) return;
+		if (row === null || isTerminal('job', row.state)) return row;
 		await new Promise((resolve) => setTimeout(resolve, ms));
+		row = await look();
 	}
+	return row;
 };
 
 /** Forgets a finished job's pictures, then deletes them. */
 export const purge = async (c: AppContext, jobId: string): Promise<void> => {
-	await waitForSettle(c, jobId);
+	await settlingRow(workspace(c), jobId);
 	const answer = await idempotent(workspace(c), (stub) => stub.purgeImages(jobId));
 	if (!answer.ok) throw toError(answer);
 	if (answer.keys.length > 0) await storageOf(c.env).delete(answer.keys);

@@ -13,6 +13,7 @@ import { storageOf } from '../../storage/index.ts';
 import { putVerified, type PutOutcome } from '../../storage/put.ts';
 import { completeInput, isUnwanted, leftover, OUTCOME_PROBLEMS, planUpload, type UploadPlan } from '../../storage/upload.ts';
 import type { CompleteOutcome } from '../../rpc.ts';
+import { judgeResult } from './judge.ts';
 import { readReport, REPORT_TYPE } from './report.ts';
 
 export const resultsRoutes = newApp();
@@ -32,11 +33,19 @@ const pool = (c: AppContext, claims: ResultTicket): (() => PoolStub) => {
 	return () => poolOf(c.env, shard);
 };
 
-/** Tells the Pool that the attempt failed, so that the task is retried, and answers the refusal to throw. */
-const refuseContent = async (c: AppContext, claims: ResultTicket, detail: string): Promise<LimnerError> => {
+/** Tells the Pool that the attempt failed, so that the task is retried unless this is final, and answers the refusal to throw. */
+const refuseContent = async (c: AppContext, claims: ResultTicket, detail: string, final = false): Promise<LimnerError> => {
 	c.get('log').warn('an uploaded picture was refused', { jobId: claims.job, index: claims.i, nodeId: claims.node, detail });
 	await idempotent(pool(c, claims), (stub) =>
-		stub.uploadRefused({ ws: claims.ws, jobId: claims.job, index: claims.i, epoch: claims.e, nodeId: claims.node, reason: detail }),
+		stub.uploadRefused({
+			ws: claims.ws,
+			jobId: claims.job,
+			index: claims.i,
+			epoch: claims.e,
+			nodeId: claims.node,
+			reason: detail,
+			...(final ? { final } : {}),
+		}),
 	);
 	return new LimnerError('result_refused', { detail });
 };
@@ -135,7 +144,9 @@ resultsRoutes.openapi(
 		const put = await store(c, plan);
 		if (put.kind === 'broken') throw new LimnerError('retry_later', { detail: 'the upload broke off; send it again', cause: put.cause });
 		if (put.kind === 'refused') throw await refuseContent(c, claims, put.flaw.detail);
-		const input = completeInput(claims, plan, put.picture, Date.now());
+		const { flagged } = await judgeResult(c, claims, plan, put.created, (detail) => refuseContent(c, claims, detail, true));
+		const made = completeInput(claims, plan, put.picture, Date.now());
+		const input = flagged === undefined ? made : { ...made, image: { ...made.image, flagged } };
 		const outcome = await idempotent(pool(c, claims), (stub) => stub.complete(input));
 		if (outcome === 'accepted') return c.json({ outcome }, 200);
 		await clean(c, claims, plan.key, outcome, put.created);

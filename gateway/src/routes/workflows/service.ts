@@ -11,6 +11,7 @@ import {
 	type BridgeFrame,
 	type JobSpec,
 	type JobView,
+	type Refusal,
 	type WorkflowJob,
 	type WorkflowRequest,
 	type WorkflowState,
@@ -20,9 +21,11 @@ import { callerProof } from '../../lib/auth.ts';
 import { followJob } from '../../lib/bridge.ts';
 import { canonicalJson, sha256Hex } from '../../lib/canonical.ts';
 import { baseUrl, type AppContext } from '../../lib/context.ts';
+import { defined } from '../../lib/defined.ts';
 import { describeError } from '../../lib/log.ts';
 import { validationError } from '../../lib/problem.ts';
 import { idempotent, poolOf } from '../../lib/stubs.ts';
+import { judgePrompt } from '../../policy/judge.ts';
 import type { JobRow, WorkflowSubmitInput, WorkflowSubmitJob, WorkflowSubmitOutput } from '../../rpc.ts';
 import { clientFrame } from '../events/frames.ts';
 import { inputKeysOf } from '../jobs/inputs.ts';
@@ -38,9 +41,13 @@ const within = async <T>(i: number, work: () => Promise<T>): Promise<T> => {
 	}
 };
 
-const memberOf = async (c: AppContext, job: WorkflowJob, whole: WorkflowRequest, nowMs: number): Promise<WorkflowSubmitJob> => {
+/** A member, and what the content policy has against it. */
+type Member = WorkflowSubmitJob & { refusal?: Refusal };
+
+const memberOf = async (c: AppContext, job: WorkflowJob, whole: WorkflowRequest, nowMs: number): Promise<Member> => {
 	const { key, dependsOn = [], ...request } = job;
-	const { spec, warnings } = await anySpecOf(c, request, nowMs);
+	const { spec: asked, warnings } = await anySpecOf(c, request, nowMs);
+	const { spec, refusal } = await judgePrompt(c, asked);
 	const onDependencyFailure = spec.onDependencyFailure ?? whole.onDependencyFailure;
 	const { ws } = c.get('principal');
 	const inputKeys = await inputKeysOf(inputSource(c), ws, { ...spec, dependsOn }, nowMs);
@@ -49,7 +56,13 @@ const memberOf = async (c: AppContext, job: WorkflowJob, whole: WorkflowRequest,
 		...(onDependencyFailure === undefined ? {} : { onDependencyFailure }),
 		...(inputKeys === undefined || Object.keys(inputKeys).length === 0 ? {} : { inputKeys }),
 	};
-	return { key, spec: full, warnings, dependsOn };
+	return {
+		key,
+		spec: full,
+		warnings,
+		dependsOn,
+		...(refusal === undefined ? {} : { refusal: { ...refusal, detail: `job ${key}: ${refusal.detail ?? ''}` } }),
+	};
 };
 
 /** Hands a graph to its shard. As with single jobs, a failure here is mended by the Workspace's sweep. */
@@ -76,15 +89,16 @@ export const submitWorkflow = async (
 	nowMs: number,
 ): Promise<{ rows: JobRow[]; replayed: boolean }> => {
 	const proof = await callerProof(c);
-	const jobs: WorkflowSubmitJob[] = [];
-	for (const [i, job] of request.jobs.entries()) jobs.push(await within(i, () => memberOf(c, job, request, nowMs)));
+	const members: Member[] = [];
+	for (const [i, job] of request.jobs.entries()) members.push(await within(i, () => memberOf(c, job, request, nowMs)));
+	const refusal = members.find((member) => member.refusal !== undefined)?.refusal;
+	if (refusal !== undefined && idempotencyKey === undefined) throw toError(refusal);
+	const jobs: WorkflowSubmitJob[] = members.map(({ refusal: _said, ...job }) => job);
 	const input: WorkflowSubmitInput = {
-		...(proof.keyHash === undefined ? {} : { keyHash: proof.keyHash }),
-		...(proof.caller === undefined ? {} : { caller: proof.caller }),
 		keyId: proof.keyId,
 		jobs,
 		traceId: c.get('traceId'),
-		...(request.name === undefined ? {} : { name: request.name }),
+		...defined({ keyHash: proof.keyHash, caller: proof.caller, name: request.name, refusal }),
 		...(idempotencyKey === undefined ? {} : { idempotency: { key: idempotencyKey, bodyHash: sha256Hex(canonicalJson(request)) } }),
 	};
 	const stub = workspace(c);

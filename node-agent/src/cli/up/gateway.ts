@@ -85,6 +85,9 @@ const VAR_NAMES = [
 	'S3_REGION',
 	'S3_ACCESS_KEY_ID',
 	'S3_SECRET_ACCESS_KEY',
+	'ALERT_RULES',
+	'CONTENT_POLICY',
+	'EMAIL_HOOK_URL',
 ] as const;
 
 const bindingsOf = (options: GatewayOptions): Record<string, string> => {
