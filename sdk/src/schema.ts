@@ -2911,7 +2911,7 @@ export interface components {
                 maskFeather?: number;
                 maskInvert?: boolean;
                 /** @enum {string} */
-                maskFill?: "original" | "around";
+                maskFill?: "original" | "around" | "noise" | "nothing";
                 /** @enum {string} */
                 promptMode?: "plain" | "weighted";
                 /** @enum {string} */
@@ -3114,7 +3114,7 @@ export interface components {
             maskFeather?: number;
             maskInvert?: boolean;
             /** @enum {string} */
-            maskFill?: "original" | "around";
+            maskFill?: "original" | "around" | "noise" | "nothing";
             /** @enum {string} */
             promptMode?: "plain" | "weighted";
             /** @enum {string} */
@@ -3266,7 +3266,7 @@ export interface components {
                     maskFeather?: number;
                     maskInvert?: boolean;
                     /** @enum {string} */
-                    maskFill?: "original" | "around";
+                    maskFill?: "original" | "around" | "noise" | "nothing";
                     /** @enum {string} */
                     promptMode?: "plain" | "weighted";
                     /** @enum {string} */
@@ -3484,7 +3484,7 @@ export interface components {
                 maskFeather?: number;
                 maskInvert?: boolean;
                 /** @enum {string} */
-                maskFill?: "original" | "around";
+                maskFill?: "original" | "around" | "noise" | "nothing";
                 /** @enum {string} */
                 promptMode?: "plain" | "weighted";
                 /** @enum {string} */
@@ -3661,7 +3661,7 @@ export interface components {
                 maskFeather?: number;
                 maskInvert?: boolean;
                 /** @enum {string} */
-                maskFill?: "original" | "around";
+                maskFill?: "original" | "around" | "noise" | "nothing";
                 /** @enum {string} */
                 promptMode?: "plain" | "weighted";
                 /** @enum {string} */

@@ -43,7 +43,7 @@ export const PromptMode = z.enum(['plain', 'weighted']);
 export type PromptMode = z.infer<typeof PromptMode>;
 
 /** What an inpainting starts from under its mask. */
-export const MaskFill = z.enum(['original', 'around']);
+export const MaskFill = z.enum(['original', 'around', 'noise', 'nothing']);
 export type MaskFill = z.infer<typeof MaskFill>;
 
 /** File formats of pictures. */
@@ -76,7 +76,10 @@ export const JobRequest = z.strictObject({
 	maskFeather: z.int().min(L.maskPxMin).max(L.maskPxMax).optional(),
 	/** Inpainting: what the mask shows is kept, and the rest repainted. */
 	maskInvert: z.boolean().optional(),
-	/** Inpainting starts from the picture itself (`original`, default), or from the colours around the masked area. */
+	/**
+	 * What inpainting starts from under the mask: the picture itself (`original`, default), the colours around the masked area,
+	 * or, in place of its latents, noise or zeros (`nothing`).
+	 */
 	maskFill: MaskFill.optional(),
 	/** `weighted`: `(word:1.2)` and `[word]` carry weights and long prompts are read whole. `plain` (default): neither. */
 	promptMode: PromptMode.optional(),

@@ -1,59 +1,99 @@
-"""Unmodified Python clients against a gateway; prints what passed as JSON, fails on the first thing that is wrong."""
-import base64, io, json, os
+"""
+Unmodified Python clients against a gateway. Prints the steps that each call must have run at the engine, in the order of
+the calls, and fails on the first thing that is wrong.
+"""
+import asyncio, base64, io, json, os
 from urllib.parse import urlparse
 
-import requests
 import webuiapi
-from openai import OpenAI
+from kserve import InferInput, InferRequest, InferenceRESTClient, RESTConfig
+from openai import BadRequestError, NotFoundError, OpenAI
 from PIL import Image
 
 URL, KEY = os.environ["LIMNER_URL"], os.environ["LIMNER_API_KEY"]
 PROMPT = "a red castle in the mountains in the snow"
-report = {}
+steps = []
 
 
 def picture(text):
     return Image.open(io.BytesIO(base64.b64decode(text)))
 
 
-def close(one, other):
-    """Mean difference of brightness, 0..255."""
-    a, b = (list(image.convert("L").resize((32, 32)).getdata()) for image in (one, other))
-    return sum(abs(x - y) for x, y in zip(a, b)) / len(a)
+def png(image):
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
 
 
-client = OpenAI(api_key=KEY, base_url=f"{URL}/v1", max_retries=0)
-made = client.images.generate(model="dall-e-3", prompt=PROMPT, response_format="b64_json", extra_body={"seed": 5, "steps": 8})
-first = picture(made.data[0].b64_json)
-assert first.size == (128, 128), first.size
-buffer = io.BytesIO()
-first.save(buffer, "PNG")
-edited = client.images.edit(image=("a.png", buffer.getvalue(), "image/png"), prompt="a red castle", extra_body={"strength": "0.3", "seed": "5"})
-assert close(first, picture(edited.data[0].b64_json)) < 40
-report["openai"] = "ok"
+def correlation(one, other):
+    """Pearson's correlation of two pictures' brightness."""
+    a, b = (list(image.convert("L").resize((32, 32)).tobytes()) for image in (one, other))
+    ma, mb = sum(a) / len(a), sum(b) / len(b)
+    top = sum((x - ma) * (y - mb) for x, y in zip(a, b))
+    return top / (sum((x - ma) ** 2 for x in a) * sum((y - mb) ** 2 for y in b)) ** 0.5
 
-where = urlparse(URL)
-api = webuiapi.WebUIApi(host=where.hostname, port=where.port)
-api.set_auth("limner", KEY)
-drawn = api.txt2img(prompt=PROMPT, seed=5, steps=6, width=128, height=128, sampler_name="DDIM")
-assert drawn.image.size == (128, 128) and drawn.info["seed"] == 5 and drawn.info["steps"] == 6, drawn.info
-assert "Steps: 6" in api.png_info(drawn.image).info or "Steps: 6" in drawn.info["infotexts"][0]
-changed = api.img2img(images=[drawn.image], prompt=PROMPT, seed=5, steps=10, denoising_strength=0.3, width=128, height=128)
-assert close(drawn.image, changed.image) < 40
-mask = Image.new("L", (128, 128), 0)
-mask.paste(255, (0, 0, 40, 40))
-painted = api.img2img(images=[drawn.image], mask_image=mask, prompt="snow", steps=6, width=128, height=128, inpainting_fill=1, inpaint_full_res=False)
-assert painted.image.crop((64, 64, 128, 128)).tobytes() == drawn.image.crop((64, 64, 128, 128)).tobytes()
-assert api.get_progress()["progress"] == 0
-assert any(model["title"] == "storybook" for model in api.get_sd_models())
-report["webuiapi"] = "ok"
 
-headers = {"authorization": f"Bearer {KEY}"}
-v1 = requests.post(f"{URL}/v1/models/storybook:predict", headers=headers, json={"instances": [{"prompt": PROMPT}], "parameters": {"steps": 4, "seed": 1}})
-assert v1.status_code == 200 and picture(v1.json()["predictions"][0]["bytesBase64Encoded"]).size == (128, 128)
-report["kserve_v1"] = "ok"
-tensors = [{"name": "prompt", "shape": [1], "datatype": "BYTES", "data": [PROMPT]}]
-v2 = requests.post(f"{URL}/v2/models/storybook/infer", headers=headers, json={"parameters": {"steps": 4, "seed": 1}, "inputs": tensors})
-assert v2.status_code == 200 and v2.json()["outputs"][0]["data"] == [v1.json()["predictions"][0]["bytesBase64Encoded"]]
-report["kserve_v2"] = "ok"
-print(json.dumps(report))
+def openai():
+    client = OpenAI(api_key=KEY, base_url=f"{URL}/v1", max_retries=0)
+    made = client.images.generate(model="dall-e-3", prompt=PROMPT, response_format="b64_json", extra_body={"seed": 5, "steps": 8})
+    first = picture(made.data[0].b64_json)
+    assert first.size == (128, 128), first.size
+    edited = client.images.edit(image=("a.png", png(first), "image/png"), prompt="a red castle", extra_body={"strength": "0.5", "seed": "5", "steps": "20"})
+    assert correlation(first, picture(edited.data[0].b64_json)) > 0.5
+    steps.extend([8, 10])
+    for wrong, kind in (({"model": "no-such"}, NotFoundError), ({"extra_body": {"lora": "x"}}, BadRequestError)):
+        try:
+            client.images.generate(prompt="x", **wrong)
+            raise AssertionError(f"{wrong} was taken")
+        except kind:
+            pass
+
+
+def a1111():
+    where = urlparse(URL)
+    api = webuiapi.WebUIApi(host=where.hostname, port=where.port)
+    api.set_auth("limner", KEY)
+    drawn = api.txt2img(prompt=PROMPT, seed=5, steps=6, width=128, height=128, sampler_name="DDIM")
+    assert drawn.image.size == (128, 128) and drawn.info["seed"] == 5 and drawn.info["steps"] == 6, drawn.info
+    assert "Steps: 6" in api.png_info(drawn.image).info or "Steps: 6" in drawn.info["infotexts"][0]
+    changed = api.img2img(images=[drawn.image], prompt=PROMPT, seed=5, steps=10, denoising_strength=0.3, width=128, height=128)
+    assert correlation(drawn.image, changed.image) > 0.5
+    steps.extend([6, 3])
+    mask = Image.new("L", (128, 128), 0)
+    mask.paste(255, (0, 0, 40, 40))
+    painted = []
+    for fill in range(4):
+        one = api.img2img(images=[drawn.image], mask_image=mask, prompt="snow", seed=1, steps=8, denoising_strength=0.5, width=128, height=128, inpainting_fill=fill, inpaint_full_res=False)
+        assert one.image.crop((64, 64, 128, 128)).tobytes() == drawn.image.crop((64, 64, 128, 128)).tobytes()
+        painted.append(one.image.crop((0, 0, 40, 40)).tobytes())
+        steps.append(4)
+    assert len(set(painted)) == 4, "two fills made the same picture"
+    assert api.get_progress()["progress"] == 0
+    assert any(model["title"] == "storybook" for model in api.get_sd_models())
+    assert any(sampler["name"] == "DDIM" for sampler in api.get_samplers())
+
+
+async def kserve():
+    headers = {"authorization": f"Bearer {KEY}"}
+    async with InferenceRESTClient(RESTConfig(protocol="v1", timeout=120)) as v1, InferenceRESTClient(RESTConfig(protocol="v2", timeout=120)) as v2:
+        assert await v1.is_model_ready(URL, "storybook", headers=headers)
+        body = {"instances": [{"prompt": PROMPT}], "parameters": {"steps": 4, "seed": 1}}
+        made = (await v1.infer(URL, body, model_name="storybook", headers=headers))["predictions"][0]["bytesBase64Encoded"]
+        assert picture(made).size == (128, 128)
+        change = {"instances": [{"prompt": PROMPT, "image": {"bytesBase64Encoded": made}}], "parameters": {"steps": 10, "seed": 2, "strength": 0.5}}
+        changed = (await v1.infer(URL, change, model_name="storybook", headers=headers))["predictions"][0]["bytesBase64Encoded"]
+        assert correlation(picture(made), picture(changed)) > 0.5
+        assert await v2.is_server_live(URL) and await v2.is_server_ready(URL)
+        assert await v2.is_model_ready(URL, "storybook", headers=headers)
+        assert not await v2.is_model_ready(URL, "no-such", headers=headers)
+        request = InferRequest(model_name="storybook", parameters={"steps": 4, "seed": 1}, infer_inputs=[InferInput("prompt", [1], "BYTES", data=[PROMPT])])
+        answer = await v2.infer(URL, request, model_name="storybook", headers=headers)
+        [again] = answer.outputs[0].data
+        assert again == made, "v1 and v2 disagree"
+        steps.extend([4, 5, 4])
+
+
+openai()
+a1111()
+asyncio.run(kserve())
+print(json.dumps(steps))

@@ -11,9 +11,9 @@ import { StreamableHTTPClientTransport as TransportV1 } from '@modelcontextproto
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { startTestGateway, type TestGateway } from '../lib/gateway.ts';
 import { startTestNode, type TestNode } from '../lib/node.ts';
+import { firstWorkspace, newOwner, PASSWORD } from '../lib/tenant.ts';
 
 const EMAIL = 'ada@example.com';
-const PASSWORD = 'correct horse battery';
 
 let gateway: TestGateway;
 let node: TestNode;
@@ -25,10 +25,7 @@ const callbacks: URLSearchParams[] = [];
 beforeAll(async () => {
 	gateway = await startTestGateway();
 	node = await startTestNode(gateway, { name: 'oauth', stepMs: 5 });
-	const workspaces = (await gateway.api<{ data: { id: string }[] }>('GET', '/api/v1/workspaces')).body.data;
-	const link = await gateway.api<{ token: string }>('POST', '/api/v1/invitations/owner-link', { workspaceId: workspaces[0]?.id });
-	const made = await gateway.api('POST', '/api/v1/accounts', { email: EMAIL, password: PASSWORD, invitation: link.body.token });
-	if (made.status !== 201) throw new Error(JSON.stringify(made.body));
+	await newOwner(gateway, await firstWorkspace(gateway), EMAIL);
 	host = createServer((request, response) => {
 		callbacks.push(new URL(request.url ?? '', 'http://127.0.0.1').searchParams);
 		response.end('you may close this window');

@@ -96,8 +96,9 @@ export class TestGateway {
 		);
 	}
 
-	async joinToken(): Promise<string> {
-		return makeJoinToken(this.url, this.key);
+	async joinToken(trust: 'own' | 'shared' = 'own'): Promise<string> {
+		if (trust === 'own') return makeJoinToken(this.url, this.key);
+		return (await this.api<{ token: string }>('POST', '/api/v1/join-tokens', { trust, maxUses: 1 })).body.token;
 	}
 
 	async workers(): Promise<{ id: string; name: string; link: string; mode: string; slots: { state: string }[] }[]> {

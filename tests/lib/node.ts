@@ -93,7 +93,7 @@ export class TestNode {
 
 export const startTestNode = async (gateway: TestGateway, options: TestNodeOptions): Promise<TestNode> => {
 	const stateDir = options.stateDir ?? mkdtempSync(join(tmpdir(), `limner-node-${options.name}-`));
-	const token = existsSync(join(stateDir, 'node.json')) ? [] : ['--token', await gateway.joinToken()];
+	const token = existsSync(join(stateDir, 'node.json')) ? [] : ['--token', await gateway.joinToken(options.trust)];
 	const engine = options.engine ?? 'mock';
 	const args = [
 		'--disable-warning=ExperimentalWarning',

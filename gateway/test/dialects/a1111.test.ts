@@ -128,10 +128,23 @@ describe('img2img', () => {
 		});
 	});
 
-	it('needs one picture, and refuses what it cannot fill with', async () => {
+	it.each([
+		[undefined, 'around'],
+		[1, 'original'],
+		[2, 'noise'],
+		[3, 'nothing'],
+	])('inpainting_fill %s starts from: %s', async (fill, maskFill) => {
+		const { tasks } = await paint();
+		await bodyOf<Made>(
+			sd('img2img', { prompt: 'x', init_images: [PNG], mask: PNG, ...(fill === undefined ? {} : { inpainting_fill: fill }) }),
+		);
+		expect(tasks[0]!.spec).toMatchObject({ task: 'inpaint', maskFill });
+	});
+
+	it('needs one picture, and a fill that exists', async () => {
 		expect((await sd('img2img', { prompt: 'x' })).status).toBe(422);
-		const response = await sd('img2img', { prompt: 'x', init_images: [PNG], mask: PNG, inpainting_fill: 2 });
-		expect(JSON.stringify(await response.json())).toContain('inpainting_fill must be 0 (fill) or 1 (original)');
+		const response = await sd('img2img', { prompt: 'x', init_images: [PNG], mask: PNG, inpainting_fill: 4 });
+		expect([response.status, JSON.stringify(await response.json())]).toEqual([422, expect.stringContaining('inpainting_fill')]);
 	});
 });
 

@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { CancelledError, DiffusionPipeline, InvalidRequestError, type GenerateRequest, type StepInfo } from './pipeline.ts';
+import { fillMasked } from './pipelines/start.ts';
 
 const dir = (name: string): string => fileURLToPath(new URL(`../../../tests/reference/models/${name}`, import.meta.url));
 const base: GenerateRequest = {
@@ -140,6 +141,20 @@ test('work on the masked area touches nothing outside the mask, and a feather fa
 	}
 	const empty = { ...spot, gray: new Uint8Array(64 * 64) };
 	await expect(sd.generate({ ...request, maskImage: empty })).rejects.toThrow(/marks nothing to repaint/);
+});
+
+test('the masked area can start from noise or nothing instead of what was there', async () => {
+	const original = Float32Array.from([1, 2, 3, 4, 5, 6, 7, 8]);
+	const draw = Float32Array.from([-1, -2, -3, -4, -5, -6, -7, -8]);
+	const half = Float32Array.from([0, 1, 1, 0]);
+	expect([...fillMasked(original, half, undefined, draw)]).toEqual([...original]);
+	expect([...fillMasked(original, half, 'noise', draw)]).toEqual([1, -2, -3, 4, 5, -6, -7, 8]);
+	expect([...fillMasked(original, half, 'nothing', draw)]).toEqual([1, 0, 0, 4, 5, 0, 0, 8]);
+
+	const request = { ...base, task: 'inpaint' as const, initImage: image, maskImage: mask, strength: 0.4, steps: 5, pasteBack: true };
+	const made = await Promise.all([undefined, 'noise', 'nothing'].map((maskLatents) => rgb({ ...request, maskLatents } as GenerateRequest)));
+	expect(new Set(made.map((picture) => Buffer.from(picture ?? []).toString('base64'))).size).toBe(3);
+	for (const picture of made) expect(outside(picture)).toEqual(outside(image.rgb));
 });
 
 const rgb = async (request: GenerateRequest): Promise<Uint8Array | undefined> => (await sd.generate(request)).images[0]?.rgb;

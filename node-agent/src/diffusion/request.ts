@@ -37,6 +37,8 @@ export interface GenerateRequest {
 	maskCropPadding?: number;
 	/** Inpainting: pixels inside the mask's border over which the new picture fades in when it is pasted; 0 = hard. */
 	maskFeather?: number;
+	/** Inpainting: start from noise or zeros in place of the masked area's latents. */
+	maskLatents?: 'noise' | 'nothing';
 	/** 'weighted': brackets carry weights and any length is read; 'plain' (default): the text as it is, cut at the end. */
 	promptMode?: PromptMode;
 }

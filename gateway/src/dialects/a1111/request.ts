@@ -132,15 +132,16 @@ export const txt2imgJob = (body: Txt2Img, model: KnownModel, size: Size): JobReq
 const STRENGTH = 0.75;
 const MASK_BLUR = 4;
 
+/** `inpainting_fill` by number. */
+const FILLS: readonly JobRequest['maskFill'][] = ['around', 'original', 'noise', 'nothing'];
+
 const maskFields = (body: Img2Img): Partial<JobRequest> => {
 	const fill = body.inpainting_fill ?? 0;
-	if (fill > 1)
-		throw refuse('inpainting_fill', 'inpainting_fill must be 0 (fill) or 1 (original); latent noise and nothing are not possible here');
 	const blur = Math.max(body.mask_blur_x ?? 0, body.mask_blur_y ?? 0, body.mask_blur ?? (body.mask_blur_x === undefined ? MASK_BLUR : 0));
 	const whole = body.inpaint_full_res === false || body.inpaint_full_res === 0;
 	return {
 		maskFeather: blur,
-		maskFill: fill === 0 ? 'around' : 'original',
+		...(FILLS[fill] === undefined ? {} : { maskFill: FILLS[fill] }),
 		maskInvert: body.inpainting_mask_invert === true || body.inpainting_mask_invert === 1,
 		...(whole ? {} : { maskCropPadding: body.inpaint_full_res_padding ?? 0 }),
 	};

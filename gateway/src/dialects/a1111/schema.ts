@@ -91,7 +91,7 @@ const img2img = {
 	mask_blur: z.int().min(0).max(L.maskPxMax).nullish(),
 	mask_blur_x: z.int().min(0).max(L.maskPxMax).nullish(),
 	mask_blur_y: z.int().min(0).max(L.maskPxMax).nullish(),
-	/** 0 fill with the colours around, 1 original. */
+	/** 0 fill with the colours around, 1 original, 2 latent noise, 3 latent nothing. */
 	inpainting_fill: z.int().min(0).max(3).nullish(),
 	inpaint_full_res: z.union([z.boolean(), z.int().min(0).max(1)]).nullish(),
 	inpaint_full_res_padding: z.int().min(0).max(L.maskPxMax).nullish(),

@@ -113,21 +113,42 @@ export async function prepareStart(
 	const original = pure && seesMask ? null : await vae.encode(images.pixels, height, width, noise);
 	const draw = noise.randn(size);
 	const latents = new Float32Array(size);
+	const mask = images.mask === null ? null : shrinkMask(images.mask, width, height, vae.factor);
 	if (pure || original === null) latents.set(pureNoise(scheduler, draw));
-	else scheduler.addNoise(original, draw, index, latents);
-	if (images.mask === null || images.blanked === null) return { latents, index, extra: null, keep: null };
-
-	const mask = shrinkMask(images.mask, width, height, vae.factor);
+	else scheduler.addNoise(fillMasked(original, mask, request.maskLatents, draw), draw, index, latents);
+	if (mask === null || images.blanked === null) return { latents, index, extra: null, keep: null };
 	if (seesMask) {
 		const masked = await vae.encode(images.blanked, height, width, noise);
-		const extra = new Float32Array(mask.length + masked.length);
-		extra.set(mask);
-		extra.set(masked, mask.length);
-		return { latents, index, extra, keep: null };
+		return { latents, index, extra: joined(mask, masked), keep: null };
 	}
 	// the reference encodes the masked picture here too and ignores it; its draw must not be skipped
-	if (scheduler.drawsNoise && (await vae.drawsOnEncode())) noise.randn(size);
+	await skipDraw(scheduler, vae, noise, size);
 	return { latents, index, extra: null, keep: { mask, original: original as Float32Array, noise: draw } };
+}
+
+async function skipDraw(scheduler: Scheduler, vae: Vae, noise: NoiseSource, size: number): Promise<void> {
+	if (scheduler.drawsNoise && (await vae.drawsOnEncode())) noise.randn(size);
+}
+
+function joined(mask: Float32Array, masked: Float32Array): Float32Array {
+	const extra = new Float32Array(mask.length + masked.length);
+	extra.set(mask);
+	extra.set(masked, mask.length);
+	return extra;
+}
+
+/**
+ * Latents with noise or zeros where they are repainted; the given ones when neither is asked for. The noise is that of the
+ * start, as AUTOMATIC1111's web UI takes it (`inpainting_fill` 2 and 3), so that nothing more is drawn.
+ */
+export function fillMasked(
+	latents: Float32Array,
+	mask: Float32Array | null,
+	fill: GenerateRequest['maskLatents'],
+	draw: Float32Array,
+): Float32Array {
+	if (mask === null || fill === undefined) return latents;
+	return latents.map((value, i) => ((mask[i % mask.length] as number) < 0.5 ? value : fill === 'noise' ? (draw[i] as number) : 0));
 }
 
 function pureNoise(scheduler: Scheduler, draw: Float32Array): Float32Array {

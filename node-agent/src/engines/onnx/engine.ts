@@ -104,6 +104,7 @@ const requestReader = (): ((item: EngineItem) => Promise<Prepared>) => {
 			if (request.maskFill === 'around' && generate.initImage !== undefined) {
 				generate.initImage = shareOne(images, `${hashes.initImageSha256} ${key}`, fillAround(generate.initImage, generate.maskImage));
 			}
+			if (request.maskFill === 'noise' || request.maskFill === 'nothing') generate.maskLatents = request.maskFill;
 		}
 		return { generate, hashes };
 	};
