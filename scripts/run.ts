@@ -98,6 +98,9 @@ const TASKS: Record<string, (args: string[]) => Step[]> = {
 	'test:security': (args) => [
 		vitest('--project', 'workerd', '--project', 'gateway', 'gateway/test/security', 'gateway/test/tenancy', 'storage/verify', ...args),
 	],
+	'test:schemathesis': (args) => [web(), node('tests/schemathesis/run.ts', ...args)],
+	'test:postman': (args) => [web(), node('tests/postman/run.ts', ...args)],
+	coverage: (args) => [node('scripts/coverage.ts', ...args)],
 	'audit:deps': () => [node('scripts/audit-deps.ts')],
 	'docs:run': () => [node('scripts/docs-run.ts')],
 	check: () => [...lint(), ...typecheck(), ...build(), openapi('--check'), apiDocs('--check')],

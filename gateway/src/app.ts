@@ -4,6 +4,7 @@
  */
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import { LimnerError } from '@limner/shared';
+import { createMiddleware } from 'hono/factory';
 import { methodNotAllowed } from 'hono/method-not-allowed';
 import { mountDialects } from './dialects/index.ts';
 import type { AppContext, AppEnv } from './lib/context.ts';
@@ -53,12 +54,41 @@ const notAllowed = (c: AppContext, methods: string[]): Response => {
 	return answer;
 };
 
+/** Methods of the paths without parameters, of those that take only some. */
+const literalPaths = (app: OpenAPIHono<AppEnv>): Map<string, Set<string>> => {
+	const all = new Map<string, Set<string>>();
+	for (const { method, path } of app.routes) {
+		if (/[:*{]/.test(path)) continue;
+		const methods = all.get(path) ?? new Set();
+		for (const each of method === 'GET' ? ['GET', 'HEAD'] : [method]) methods.add(each);
+		all.set(path, methods);
+	}
+	return new Map([...all].filter(([, methods]) => !methods.has('ALL')));
+};
+
+/** KServe's verb at the end of a model's name: no model is called so. */
+const PREDICT = /^\/v1\/models\/.+:predict$/;
+
+/**
+ * Refuses other methods on a path that stands in the table as it is: `DELETE /invitations/accept` must not mean the
+ * invitation with the id `accept`.
+ */
+const strictMethods = (app: () => OpenAPIHono<AppEnv>) => {
+	let literal: Map<string, Set<string>> | undefined;
+	return createMiddleware<AppEnv>(async (c, next) => {
+		literal ??= literalPaths(app());
+		const methods = PREDICT.test(c.req.path) ? new Set(['POST']) : literal.get(c.req.path);
+		return methods === undefined || methods.has(c.req.method) ? next() : notAllowed(c, [...methods]);
+	});
+};
+
 /** The whole HTTP surface. */
 export const createApp = (): OpenAPIHono<AppEnv> => {
 	const app = newApp();
 	app.use(aliases(() => app));
 	app.use(perRequest);
 	app.use(cors);
+	app.use(strictMethods(() => app));
 	app.use(methodNotAllowed({ app, onMethodNotAllowed: (c, methods) => notAllowed(c as AppContext, methods) }));
 	app.onError(onError);
 	app.notFound((c) => problemResponse(c, new LimnerError('not_found', { detail: 'there is nothing at this path; see /openapi.json' })));

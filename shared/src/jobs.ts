@@ -17,7 +17,7 @@ const text = (max: number) =>
 		.max(max)
 		.refine((value) => !value.includes('\u0000'), 'must not contain NUL characters');
 
-const size = z.int().min(L.sizeMinPx).max(L.sizeMaxPx).multipleOf(L.sizeMultiplePx);
+const size = z.int().min(L.sizeMinPx).max(L.sizeMaxPx).multipleOf(L.sizeMultiplePx).meta({ multipleOf: L.sizeMultiplePx });
 
 /** An input picture: an uploaded asset, or a picture of a finished job. */
 export const InputImage = z.union([

@@ -48,7 +48,7 @@ const repo = z
 	.string()
 	.max(L.modelNameChars)
 	.regex(/^[\w.-]+(\/[\w.-]+)?(@[\w./-]+)?$/, 'must be owner/name, or owner/name@revision');
-const size = z.int().min(L.sizeMinPx).max(L.sizeMaxPx).multipleOf(L.sizeMultiplePx);
+const size = z.int().min(L.sizeMinPx).max(L.sizeMaxPx).multipleOf(L.sizeMultiplePx).meta({ multipleOf: L.sizeMultiplePx });
 
 /** Fields of every job about when and after what it runs. */
 export const jobOrderFields = {

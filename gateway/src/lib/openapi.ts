@@ -60,6 +60,18 @@ export const jsonResponse = <T extends z.ZodType>(schema: T, description: string
 	content: { 'application/json': { schema } },
 });
 
+const ServerSentEvent = z
+	.object({
+		event: z.string().optional().openapi({ description: 'Name of the event', example: 'progress' }),
+		id: z.string().optional().openapi({ description: 'Of durable events: what `Last-Event-ID` names', example: '3' }),
+		data: z.string().optional().openapi({ description: 'JSON' }),
+		retry: z.int().optional().openapi({ description: 'Milliseconds to wait before a stream is opened again' }),
+	})
+	.openapi('ServerSentEvent');
+
+/** The content of a stream of events; the schema is that of one event. */
+export const eventStream = { 'text/event-stream': { schema: ServerSentEvent } };
+
 /** A JSON request body; always required, because an optional one would not be validated without a Content-Type. */
 export const jsonRequest = <T extends z.ZodType>(schema: T) => ({
 	required: true as const,
@@ -69,9 +81,27 @@ export const jsonRequest = <T extends z.ZodType>(schema: T) => ({
 /** One page of a list. */
 export const pageOf = <T extends z.ZodType>(schema: T) => z.object({ data: z.array(schema), nextCursor: z.string().nullable() });
 
+/** A whole number in a path or a query. Digits only: `Number` alone would take an empty text, `0x10` and `1e3` as well. */
+export const wholeNumber = (min: number, max: number) =>
+	z
+		.string()
+		.regex(/^\d{1,16}$/, `must be a whole number from ${min} to ${max}`)
+		.transform(Number)
+		.pipe(z.int().min(min).max(max))
+		.openapi({ type: 'integer', minimum: min, maximum: max });
+
+/** A number of seconds in a query, with at most three decimals. */
+export const secondsUpTo = (max: number) =>
+	z
+		.string()
+		.regex(/^\d{1,9}(?:\.\d{1,3})?$/, `must be a number of seconds up to ${max}`)
+		.transform(Number)
+		.pipe(z.number().min(0).max(max))
+		.openapi({ type: 'number', minimum: 0, maximum: max });
+
 /** `?limit&cursor` of every list. */
 export const pageQuery = {
-	limit: z.coerce.number().int().min(1).max(BODY_LIMITS.pageMax).default(BODY_LIMITS.pageDefault),
+	limit: wholeNumber(1, BODY_LIMITS.pageMax).default(BODY_LIMITS.pageDefault),
 	cursor: z.string().min(1).max(200).optional(),
 };
 

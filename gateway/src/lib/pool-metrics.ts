@@ -12,7 +12,8 @@ const addRecords = <T extends Record<string, number>>(a: T, b: T): T => {
 	return out as T;
 };
 
-const COUNTERS = [
+/** Sums since the object started. */
+export const COUNTERS = [
 	'granted',
 	'completed',
 	'failed',
@@ -24,7 +25,9 @@ const COUNTERS = [
 	'handoffsMet',
 	'prefetches',
 ] as const;
-const GAUGES = ['queued', 'waiting', 'running', 'nodesOnline', 'slots', 'slotsBusy', 'watchers'] as const;
+/** What is so now. */
+export const GAUGES = ['queued', 'waiting', 'running', 'nodesOnline', 'slots', 'slotsBusy', 'watchers'] as const;
+export type MetricName = (typeof COUNTERS)[number] | (typeof GAUGES)[number];
 
 /** Sum of two shards. Quantiles cannot be added; the worse one is kept, which never looks better than the truth. */
 export const addMetrics = (a: PoolMetrics, b: PoolMetrics): PoolMetrics => {

@@ -166,6 +166,7 @@ export const RECIPES: Record<string, Make> = {
 		return { as: other.token, json: { invitation: (await ask('POST', '/invitations', token, { role: 'viewer' })).body.token } };
 	},
 	dialectListModels: none,
+	submitPoolTask: () => ({ json: JOB }),
 	getPool: none,
 	shutdownPool: none,
 	listAgents: none,

@@ -8,7 +8,7 @@ import { modelsOf } from '../../lib/models.ts';
 import { jsonRequest, jsonResponse, named, newApp, secured, securedJson } from '../../lib/openapi.ts';
 import { modelFor } from '../lib/model.ts';
 import { refusals, refuse } from './errors.ts';
-import { optionsView, readOptions, writeOptions } from './options.ts';
+import { OptionsBody, optionsView, readOptions, writeOptions } from './options.ts';
 import { jobsOfKey, taskName, taskProgressOf } from './progress.ts';
 import { NOISE_SCHEDULES, samplerNames } from './request.ts';
 import { TaskProgress } from './schema.ts';
@@ -51,7 +51,7 @@ const Upscaler = named(
 	'A1111Upscaler',
 );
 const Memory = named(z.object({ ram: z.object({ error: z.string() }), cuda: z.object({ error: z.string() }) }), 'A1111Memory');
-const Options = named(z.record(z.string(), z.unknown()), 'A1111Options');
+const Options = named(OptionsBody, 'A1111Options');
 
 const KARRAS_RHO = 7;
 const schedule = (label: string) => ({
@@ -183,8 +183,7 @@ export const addLists = (app: OpenAPIHono<AppEnv>): void => {
 		}),
 		async (c) => {
 			const body = c.req.valid('json');
-			const model = body['sd_model_checkpoint'];
-			if (typeof model === 'string') await modelFor(c, model);
+			if (body.sd_model_checkpoint !== undefined) await modelFor(c, body.sd_model_checkpoint);
 			await writeOptions(c, body);
 			return c.json(null, 200);
 		},

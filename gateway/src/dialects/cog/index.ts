@@ -34,6 +34,7 @@ const Input = z.strictObject({
 	num_outputs: z.int().min(L.nMin).max(L.nMax).optional(),
 	scheduler: z
 		.string()
+		.min(1)
 		.refine((name) => resolveScheduler(name) !== undefined, 'is not a scheduler that Limner knows')
 		.optional(),
 	/** A `data:` URL. */

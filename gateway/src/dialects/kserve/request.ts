@@ -55,11 +55,13 @@ const Parameters = z.strictObject({
 	outputOptions: z.strictObject({ mimeType: z.enum(['image/png', 'image/jpeg', 'image/webp']) }).optional(),
 });
 export const PredictBody = named(
-	z.strictObject({
-		instances: z.union([z.array(Instance), Instance]).optional(),
-		inputs: z.union([z.array(Instance), Instance]).optional(),
-		parameters: Parameters.optional(),
-	}),
+	z
+		.strictObject({
+			instances: z.union([z.array(Instance).min(1).max(L.nMax), Instance]).optional(),
+			inputs: z.union([z.array(Instance).min(1).max(L.nMax), Instance]).optional(),
+			parameters: Parameters.optional(),
+		})
+		.openapi({ anyOf: [{ required: ['instances'] }, { required: ['inputs'] }] }),
 	'KServePredict',
 );
 export const Predictions = named(
@@ -69,9 +71,9 @@ export const Predictions = named(
 
 const Tensor = z.object({
 	name: z.string(),
-	shape: z.array(z.int()),
+	shape: z.array(z.int().min(0)),
 	datatype: z.string(),
-	data: z.array(z.unknown()),
+	data: z.array(z.union([z.string(), z.number(), z.boolean()])),
 	parameters: z.record(z.string(), z.unknown()).optional(),
 });
 export const InferBody = named(

@@ -9,7 +9,7 @@ import { requireScope } from '../../lib/auth.ts';
 import type { AppContext } from '../../lib/context.ts';
 import type { KnownModel } from '../../lib/catalog.ts';
 import { readJsonText } from '../../lib/json-body.ts';
-import { jsonResponse, newApp, securedJson } from '../../lib/openapi.ts';
+import { eventStream, jsonResponse, newApp, securedJson } from '../../lib/openapi.ts';
 import { fieldErrors, validationError } from '../../lib/problem.ts';
 import type { AssetRow } from '../../rpc.ts';
 import { modelFor, sizeFor, warn } from '../lib/model.ts';
@@ -41,7 +41,7 @@ const responses = {
 		description: 'The pictures; with `stream` as events',
 		content: {
 			'application/json': { schema: ImagesResponse },
-			'text/event-stream': { schema: GenerationBody.shape.prompt.openapi({ description: 'Server-sent events' }) },
+			...eventStream,
 		},
 	},
 	400: error('A field has a value that is not allowed'),

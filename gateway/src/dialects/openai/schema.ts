@@ -74,10 +74,15 @@ export const VariationFields = z.strictObject({ ...common, ...extra, strength: e
 
 const binary = z.any().openapi({ type: 'string', format: 'binary' });
 export const EditForm = named(
-	z.object({ image: binary, 'image[]': z.array(binary).optional(), mask: binary.optional(), ...editFields }),
+	z
+		.object({ image: binary.optional(), 'image[]': z.array(binary).optional(), mask: binary.optional(), ...editFields })
+		.openapi({ anyOf: [{ required: ['image'] }, { required: ['image[]'] }] }),
 	'OpenAIImageEditForm',
 );
-export const VariationForm = named(z.object({ image: binary, ...VariationFields.shape }), 'OpenAIImageVariationForm');
+export const VariationForm = named(
+	z.object({ image: binary, ...VariationFields.shape }).openapi({ required: ['image'] }),
+	'OpenAIImageVariationForm',
+);
 
 const Usage = z.object({
 	total_tokens: z.int(),

@@ -3,11 +3,11 @@
  * @module
  */
 import { createRoute, z } from '@hono/zod-openapi';
-import { BackupJobLine, BODY_LIMITS, JOB_ID_PATTERN, LimnerError, toError, type Result } from '@limner/shared';
+import { BackupJobLine, BODY_LIMITS, JOB_ID_PATTERN, LimnerError, REQUEST_LIMITS, toError, type Result } from '@limner/shared';
 import { recordAction } from '../../lib/audit.ts';
 import { sha256Hex } from '../../lib/canonical.ts';
 import type { AppContext } from '../../lib/context.ts';
-import { jsonRequest, jsonResponse, newApp, pageOf, problems, secured, securedJson } from '../../lib/openapi.ts';
+import { jsonRequest, jsonResponse, newApp, pageOf, problems, secured, securedJson, wholeNumber } from '../../lib/openapi.ts';
 import { idempotent, workspaceOf } from '../../lib/stubs.ts';
 import { storageOf } from '../../storage/index.ts';
 import { readBounded } from '../../storage/body.ts';
@@ -31,7 +31,7 @@ const Row = z
 const Batch = z.strictObject({ rows: z.array(Row).max(200), jobs: z.array(BackupJobLine).max(200) }).openapi('RestoreBatch');
 const Begun = z.object({ dropped: z.int() }).openapi('RestoreBegun');
 const Done = z.object({ ok: z.literal(true) }).openapi('RestoreStep');
-const PicturePath = z.object({ id: z.string().regex(JOB_ID_PATTERN, 'must be a job id'), index: z.coerce.number().int().min(0).max(15) });
+const PicturePath = z.object({ id: z.string().regex(JOB_ID_PATTERN, 'must be a job id'), index: wholeNumber(0, REQUEST_LIMITS.nMax - 1) });
 const Stored = z.object({ created: z.boolean() }).openapi('RestoredPicture');
 
 const stub = (c: AppContext) => () => workspaceOf(c.env, c.get('principal').ws);

@@ -8,7 +8,7 @@ import { createMiddleware } from 'hono/factory';
 import { refuseAuthentication, requireScope } from '../../lib/auth.ts';
 import type { AppContext, AppEnv } from '../../lib/context.ts';
 import { describeError } from '../../lib/log.ts';
-import { jsonResponse, newApp, problems, secured } from '../../lib/openapi.ts';
+import { eventStream, jsonResponse, newApp, problems, secured } from '../../lib/openapi.ts';
 import { signClaims, verifyClaims } from '../../lib/sign.ts';
 import { deliveryOf, idempotent, workspaceOf } from '../../lib/stubs.ts';
 import { sseStream } from '../events/stream.ts';
@@ -203,7 +203,7 @@ dashboardRoutes.openapi(
 		middleware: [streamAccess],
 		request: { query: z.object({ ticket: z.string().max(1000).optional() }) },
 		responses: {
-			200: { description: 'Events', content: { 'text/event-stream': { schema: z.string() } } },
+			200: { description: 'Events', content: eventStream },
 			...problems(401, 403, 422, 429),
 		},
 	}),

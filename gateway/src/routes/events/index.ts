@@ -10,7 +10,7 @@ import { hasReadAll, startAfter } from '../../lib/bridge-core.ts';
 import { followJob } from '../../lib/bridge.ts';
 import type { AppContext, AppEnv } from '../../lib/context.ts';
 import { describeError } from '../../lib/log.ts';
-import { jsonResponse, newApp, problems, secured } from '../../lib/openapi.ts';
+import { eventStream, jsonResponse, newApp, problems, secured, wholeNumber } from '../../lib/openapi.ts';
 import { signClaims, verifyClaims } from '../../lib/sign.ts';
 import { rowOf, viewContext } from '../jobs/service.ts';
 import { clientFrame } from './frames.ts';
@@ -67,10 +67,10 @@ eventsRoutes.openapi(
 		middleware: [streamAccess],
 		request: {
 			params: JobPath,
-			query: z.object({ after: z.coerce.number().int().min(0).max(AFTER_MAX).optional(), ticket: z.string().max(1000).optional() }),
+			query: z.object({ after: wholeNumber(0, AFTER_MAX).optional(), ticket: z.string().max(1000).optional() }),
 		},
 		responses: {
-			200: { description: 'Events', content: { 'text/event-stream': { schema: z.string() } } },
+			200: { description: 'Events', content: eventStream },
 			204: { description: 'The job has ended and every event has been read' },
 			...problems(401, 403, 404, 422, 429),
 		},

@@ -23,7 +23,18 @@ import {
 import { followJob } from '../../lib/bridge.ts';
 import type { AppContext } from '../../lib/context.ts';
 import { describeError } from '../../lib/log.ts';
-import { jsonRequest, jsonResponse, named, newApp, pageOf, pageQuery, problems, secured, securedJson } from '../../lib/openapi.ts';
+import {
+	jsonRequest,
+	jsonResponse,
+	named,
+	newApp,
+	pageOf,
+	pageQuery,
+	problems,
+	secondsUpTo,
+	secured,
+	securedJson,
+} from '../../lib/openapi.ts';
 import { idempotent, workspaceOf } from '../../lib/stubs.ts';
 import { rateLimitHeaders } from '../../lib/problem.ts';
 import { jobView } from '../../lib/views.ts';
@@ -68,7 +79,7 @@ const IdempotencyHeader = z.object({
 const SubmitHeaders = IdempotencyHeader.extend({
 	'limner-allocation': z.string().regex(ALLOCATION_ID_PATTERN, 'must be the id of a reservation').optional(),
 });
-const WaitQuery = z.object({ wait: z.coerce.number().min(0).max(REQUEST_LIMITS.waitMaxS).optional() });
+const WaitQuery = z.object({ wait: secondsUpTo(REQUEST_LIMITS.waitMaxS).optional() });
 const STATES = Object.keys(JOB_EDGES) as [JobState, ...JobState[]];
 
 export const jobsRoutes = newApp();

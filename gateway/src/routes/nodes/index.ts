@@ -19,7 +19,7 @@ const EnrolRequest = z
 			.string()
 			.min(1)
 			.max(NODE_LIMITS.nameChars)
-			.regex(/^[^\p{Cc}]+$/u, 'must not contain control characters'),
+			.regex(/^[\x20-\x7e\u00a0-\uffff]+$/, 'must not contain control characters'),
 	})
 	.openapi('EnrolRequest');
 const RotateRequest = z

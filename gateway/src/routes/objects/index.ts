@@ -20,7 +20,7 @@ objectsRoutes.openapi(
 		tags: ['images'],
 		summary: 'Bytes behind a signed URL; needs no key',
 		request: { params: z.object({ ticket: z.string().min(1).max(2048) }) },
-		responses: { ...PICTURE_RESPONSES, ...problems(401, 410) },
+		responses: { ...PICTURE_RESPONSES, ...problems(401, 404, 410) },
 	}),
 	async (c) => {
 		const now = Date.now();

@@ -98,6 +98,8 @@ const takeReport = async (c: AppContext, claims: ResultTicket): Promise<Complete
 	return idempotent(pool(c, claims), (stub) => stub.report(read.input));
 };
 
+const pictureBytes = z.any().openapi({ type: 'string', format: 'binary' });
+
 resultsRoutes.openapi(
 	createRoute({
 		method: 'put',
@@ -114,13 +116,13 @@ resultsRoutes.openapi(
 			body: {
 				required: true,
 				content: {
-					'image/png': { schema: z.any() },
-					'image/jpeg': { schema: z.any() },
-					'image/webp': { schema: z.any() },
+					'image/png': { schema: pictureBytes },
+					'image/jpeg': { schema: pictureBytes },
+					'image/webp': { schema: pictureBytes },
 				},
 			},
 		},
-		responses: { 200: jsonResponse(Outcome, 'The picture is the result'), ...problems(401, 409, 410, 411, 422) },
+		responses: { 200: jsonResponse(Outcome, 'The picture is the result'), ...problems(401, 404, 409, 410, 411, 422) },
 	}),
 	async (c) => {
 		const claims = readTicket(c, c.req.valid('param').ticket);

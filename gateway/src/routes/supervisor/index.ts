@@ -7,7 +7,7 @@ import { FailureClass, NODE_ID_PATTERN, toError, type NodeMode } from '@limner/s
 import { recordAction } from '../../lib/audit.ts';
 import type { AppContext } from '../../lib/context.ts';
 import { jsonResponse, newApp, pageOf, problems, secured } from '../../lib/openapi.ts';
-import { poolMetrics } from '../../lib/pool-metrics.ts';
+import { COUNTERS, GAUGES, poolMetrics, type MetricName } from '../../lib/pool-metrics.ts';
 import { idempotent, poolOf, shardsOf } from '../../lib/stubs.ts';
 import { Telemetry, workerDetailRoutes } from './detail.ts';
 import { nodeOf, nodesOf, noNode } from './nodes.ts';
@@ -50,7 +50,15 @@ const Worker = z
 		recentErrors: z.array(z.object({ at: z.iso.datetime(), class: FailureClass, message: z.string(), jobId: z.string() })),
 	})
 	.openapi('Worker');
-const Metrics = z.record(z.string(), z.unknown()).openapi('PoolMetrics');
+const count = z.int().min(0);
+const Metrics = z
+	.object({
+		...(Object.fromEntries([...GAUGES, ...COUNTERS].map((name) => [name, count])) as Record<MetricName, typeof count>),
+		wakeups: z.object({ frame: count, call: count, alarm: count, construct: count }),
+		rowsWritten: z.record(z.string(), count).openapi({ description: 'Rows written since the object started, by table' }),
+		dispatchMs: z.object({ p50: z.number(), p95: z.number(), count }),
+	})
+	.openapi('PoolMetrics');
 const WorkerPath = z.object({ id: z.string().regex(NODE_ID_PATTERN, 'must be a node id') });
 
 export const supervisorRoutes = newApp();

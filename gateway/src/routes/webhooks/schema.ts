@@ -13,7 +13,13 @@ export const DeliveryPath = z.object({ id: id('wh'), deliveryId: id('dlv') });
 
 const url = z.string().min(1).max(L.urlChars).openapi({ example: 'https://example.com/hooks/limner' });
 const events = z
-	.array(z.string().max(60).regex(EVENT_FILTER, 'looks like "job.succeeded", "job.*" or "*"'))
+	.array(
+		z
+			.string()
+			.max(60)
+			.regex(EVENT_FILTER, 'looks like "job.succeeded", "job.*" or "*"')
+			.openapi({ enum: ['*', ...new Set(EVENT_TYPES.map((type) => `${type.split('.')[0]}.*`)), ...EVENT_TYPES] }),
+	)
 	.min(1)
 	.max(L.eventsMax)
 	.openapi({

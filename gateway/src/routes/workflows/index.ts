@@ -5,7 +5,7 @@
 import { createRoute, z } from '@hono/zod-openapi';
 import { isTerminal, REQUEST_LIMITS, WORKFLOW_ID_PATTERN, WorkflowRequest, WorkflowView } from '@limner/shared';
 import { describeError } from '../../lib/log.ts';
-import { jsonRequest, jsonResponse, named, newApp, problems, secured, securedJson } from '../../lib/openapi.ts';
+import { eventStream, jsonRequest, jsonResponse, named, newApp, problems, secured, securedJson } from '../../lib/openapi.ts';
 import { sseStream } from '../events/stream.ts';
 import { cancelWorkflow, followWorkflow, parsePlace, rowsOf, submitWorkflow, workflowView } from './service.ts';
 
@@ -93,7 +93,7 @@ workflowsRoutes.openapi(
 		...secured('jobs:read'),
 		request: { params: Path, query: z.object({ after: z.string().max(400).optional() }) },
 		responses: {
-			200: { description: 'Events', content: { 'text/event-stream': { schema: z.string() } } },
+			200: { description: 'Events', content: eventStream },
 			204: { description: 'Every job has ended and every event has been read' },
 			...problems(401, 403, 404, 422, 429),
 		},

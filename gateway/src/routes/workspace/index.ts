@@ -161,7 +161,13 @@ const AllocationRequest = z
 		note: z.string().max(L.noteChars).default(''),
 	})
 	.refine((request) => request.images > 0 || request.megapixelSteps > 0, { error: 'name images or megapixelSteps', path: ['images'] })
-	.openapi('ReservationRequest', { example: { images: 100, megapixelSteps: 500, note: 'batch for Monday' } });
+	.openapi('ReservationRequest', {
+		anyOf: ['images', 'megapixelSteps'].map((name) => ({
+			required: [name],
+			properties: { [name]: { type: 'number', exclusiveMinimum: 0 } },
+		})) as never,
+		example: { images: 100, megapixelSteps: 500, note: 'batch for Monday' },
+	});
 
 resourcesRoutes.openapi(
 	createRoute({

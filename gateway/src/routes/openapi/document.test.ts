@@ -1,0 +1,58 @@
+import { Ajv2020 } from 'ajv/dist/2020.js';
+import formats from 'ajv-formats';
+import { describe, expect, it } from 'vitest';
+import { createApp } from '../../app.ts';
+import { openapiDocument } from './document.ts';
+import type { Document, Media, Operation } from './examples.ts';
+
+const document = openapiDocument(createApp()) as unknown as Document;
+const operations: [string, Operation][] = Object.values(document.paths).flatMap((item) =>
+	Object.values(item).map((operation): [string, Operation] => [operation.operationId ?? '', operation]),
+);
+
+const ajv = new Ajv2020({ strict: false, allErrors: true });
+formats.default(ajv);
+ajv.addFormat('binary', true);
+ajv.addSchema({ $id: 'limner', components: document.components });
+/** References of the document are to itself. */
+const absolute = (schema: unknown): object =>
+	JSON.parse(JSON.stringify(schema), (key, value: unknown) => (key === '$ref' ? `limner${String(value)}` : value)) as object;
+
+const wrong = (media: Media, value: unknown): string => {
+	const validate = ajv.compile(absolute(media.schema));
+	return validate(value) ? '' : ajv.errorsText(validate.errors);
+};
+
+const valuesOf = (media: Media): unknown[] =>
+	media.example === undefined
+		? Object.keys(media.examples ?? {}).map((name) => (document.components.examples?.[name] as { value: unknown } | undefined)?.value)
+		: [media.example];
+
+describe('the OpenAPI document', () => {
+	it.each(operations)('%s has an example of each body and of each code that fits its schema', (_id, operation) => {
+		const contents = [operation.requestBody?.content ?? {}, ...Object.values(operation.responses).map(({ content }) => content ?? {})];
+		for (const [type, media] of contents.flatMap((content) => Object.entries(content))) {
+			if (!/json$|^text\//.test(type) || type === 'application/jsonl') continue;
+			const values = valuesOf(media);
+			expect(values.length, type).toBeGreaterThan(0);
+			for (const value of values) expect(`${type} ${wrong(media, value)} ${JSON.stringify(value)}`).toMatch(/^\S+  /);
+		}
+	});
+
+	it('names every operation once, with a summary, a tag that exists and its refusals', () => {
+		const ids = operations.map(([id]) => id);
+		expect(new Set(ids).size).toBe(ids.length);
+		const tags = new Set((document as unknown as { tags: { name: string }[] }).tags.map(({ name }) => name));
+		for (const [id, operation] of operations) {
+			const { summary, tags: own = [] } = operation as Operation & { summary?: string; tags?: string[] };
+			expect(summary, id).toBeTruthy();
+			expect(
+				own.filter((tag) => !tags.has(tag)),
+				id,
+			).toEqual([]);
+			expect(Object.keys(operation.responses), id).toContain('500');
+			const keyed = operation.security?.some((each) => 'ApiKey' in each) === true;
+			expect(Object.keys(operation.responses), id).toEqual(expect.arrayContaining(keyed ? ['401', '403'] : []));
+		}
+	});
+});

@@ -1,0 +1,126 @@
+"""
+What Schemathesis cannot know of a gateway: who may call which operation, and the ids of things that are there.
+
+Positive cases get the ids of real things, so that they reach the code behind the look-up; negative cases keep what was
+made up for the part of the request that is meant to be wrong. Each call is written to a file, from which run.ts counts.
+"""
+
+import json
+import os
+import threading
+import uuid
+
+import schemathesis
+from schemathesis.core.parameters import ParameterLocation
+from schemathesis.generation.meta import StatefulPhaseData
+
+from tests.schemathesis.things import PNG, Things
+
+things = Things(os.environ["LIMNER_WORLD"], os.environ["LIMNER_KEY"])
+calls = open(os.environ["LIMNER_CALLS"], "a", encoding="utf8")
+lock = threading.Lock()
+SCOPES: dict[str, list[str]] = {}
+seen_ids: set[str] = set()
+PICTURES = {"createAsset", "restorePicture"}
+
+
+def operation_id(operation) -> str:
+    return operation.definition.raw.get("operationId", operation.label)
+
+
+@schemathesis.auth(refresh_interval=None, retry_on=[])
+class Credentials:
+    """The key of the run; people's own operations take a token, those of nodes a certificate."""
+
+    def get(self, case, ctx):
+        return things.credential(operation_id(ctx.operation), SCOPES.get(operation_id(ctx.operation), []))
+
+    def set(self, case, data, ctx):
+        if data is not None:
+            case.headers = case.headers or {}
+            case.headers["Authorization"] = f"Bearer {data}"
+            things.issued.add(f"Bearer {data}")
+
+
+LOCATIONS = [ParameterLocation.PATH, ParameterLocation.QUERY, ParameterLocation.HEADER, ParameterLocation.COOKIE]
+
+
+def is_negative(case, location) -> bool:
+    if case.meta is None:
+        return False
+    # What is wrong with a body is not always said of the body.
+    if location == ParameterLocation.BODY and case.meta.generation.mode.is_negative:
+        return not any(case.meta.is_negative_at(each) for each in LOCATIONS)
+    return case.meta.is_negative_at(location)
+
+
+@schemathesis.hook
+def after_load_schema(context, schema):
+    for operation in schema.get_all_operations():
+        ok = operation.ok()
+        security = ok.definition.raw.get("security") or []
+        SCOPES[operation_id(ok)] = [scope for each in security for name, scopes in each.items() for scope in (scopes or [name])]
+
+
+@schemathesis.hook
+def before_call(context, case, kwargs):
+    name = operation_id(case.operation)
+    # One caller at one address would be refused for having failed too often.
+    case.headers = case.headers or {}
+    case.headers["CF-Connecting-IP"] = things.address()
+    if case.path_parameters and not is_negative(case, ParameterLocation.PATH):
+        known = case.meta is not None and isinstance(case.meta.phase.data, StatefulPhaseData)
+        if not known or not all(str(value) in seen_ids for value in case.path_parameters.values()):
+            case.path_parameters = {**case.path_parameters, **things.path(name)}
+    if not is_negative(case, ParameterLocation.HEADER):
+        for header in list(case.headers):
+            # Made-up keys come twice, with another body the second time, and tickets stand for nothing.
+            if header.lower() == "idempotency-key":
+                case.headers[header] = uuid.uuid4().hex
+            elif header.lower() == "limner-allocation":
+                case.headers[header] = things.allocation()
+    if "Authorization" in case.headers:
+        case.headers["Authorization"] = things.fresh(name, case.headers["Authorization"])
+    if case.query and "ticket" in case.query and not is_negative(case, ParameterLocation.QUERY):
+        case.query = {**case.query, "ticket": things.stream_ticket()}
+    if name in PICTURES and not is_negative(case, ParameterLocation.BODY):
+        case.body = PNG
+    elif not is_negative(case, ParameterLocation.BODY):
+        case.body = things.body(name, case.body)
+
+
+def collect(value, depth=0):
+    if isinstance(value, dict) and depth < 5:
+        for key, inner in value.items():
+            if key in ("id", "name") and isinstance(inner, str):
+                seen_ids.add(inner)
+            collect(inner, depth + 1)
+    elif isinstance(value, list):
+        for inner in value[:20]:
+            collect(inner, depth + 1)
+
+
+@schemathesis.hook
+def after_call(context, case, response):
+    try:
+        body = response.json()
+        collect(body)
+    except Exception:
+        body = None
+    if response.status_code < 300:
+        things.done(operation_id(case.operation))
+    positive = case.meta is not None and case.meta.generation.mode.is_positive
+    with lock:
+        calls.write(
+            json.dumps(
+                {
+                    "operation": operation_id(case.operation),
+                    "phase": case.meta.phase.name.value if case.meta else "none",
+                    "positive": positive,
+                    "status": response.status_code,
+                    "detail": str(body)[:300] if response.status_code >= 400 else "",
+                }
+            )
+            + "\n"
+        )
+        calls.flush()
