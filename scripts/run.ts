@@ -61,6 +61,8 @@ const TASKS: Record<string, (args: string[]) => Step[]> = {
 		web(),
 		{ ...vitest('--coverage', ...args), env: more('browser', 'clients', 'sdk-e2e') },
 		titled('storage on S3', node('tests/storage/run.ts')),
+		titled('Postman collection', node('tests/postman/run.ts')),
+		titled('OpenAPI document', node('tests/schemathesis/run.ts')),
 	],
 	'test:storage': (args) => [node('tests/storage/run.ts', ...args)],
 	'test:unit': (args) => [
@@ -96,7 +98,15 @@ const TASKS: Record<string, (args: string[]) => Step[]> = {
 	build,
 	openapi: (args) => [openapi(...args), apiDocs(...args), titled('examples in docs/protocol.md', node('tests/conformance/docs.ts'))],
 	'test:security': (args) => [
-		vitest('--project', 'workerd', '--project', 'gateway', 'gateway/test/security', 'gateway/test/tenancy', 'storage/verify', ...args),
+		vitest(
+			...['workerd', 'gateway', 'shared'].flatMap((project) => ['--project', project]),
+			...['security', 'tenancy', 'oauth', 'http/webhooks', 'http/trust', 'storage/results', 'storage/assets'].map(
+				(each) => `gateway/test/${each}`,
+			),
+			'storage/verify',
+			'shared/src/address',
+			...args,
+		),
 	],
 	'test:schemathesis': (args) => [web(), node('tests/schemathesis/run.ts', ...args)],
 	'test:postman': (args) => [web(), node('tests/postman/run.ts', ...args)],

@@ -14,6 +14,7 @@ import { newApp } from './lib/openapi.ts';
 import { onError, problemResponse } from './lib/problem.ts';
 import { alertsRoutes } from './routes/alerts/index.ts';
 import { aliases } from './routes/aliases/index.ts';
+import { aliasOf } from './routes/aliases/paths.ts';
 import { assetsRoutes } from './routes/assets/index.ts';
 import { auditRoutes } from './routes/audit/index.ts';
 import { accountsRoutes } from './routes/accounts/index.ts';
@@ -60,7 +61,9 @@ const literalPaths = (app: OpenAPIHono<AppEnv>): Map<string, Set<string>> => {
 	for (const { method, path } of app.routes) {
 		if (/[:*{]/.test(path)) continue;
 		const methods = all.get(path) ?? new Set();
-		for (const each of method === 'GET' ? ['GET', 'HEAD'] : [method]) methods.add(each);
+		// A task of the coordination pool is a job: its path is one more name of the submit.
+		const named = aliasOf(path, 'POST') === undefined ? [] : ['POST'];
+		for (const each of [...named, ...(method === 'GET' ? ['GET', 'HEAD'] : [method])]) methods.add(each);
 		all.set(path, methods);
 	}
 	return new Map([...all].filter(([, methods]) => !methods.has('ALL')));

@@ -1295,7 +1295,11 @@ export interface paths {
          */
         get: operations["listPoolTasks"];
         put?: never;
-        post?: never;
+        /**
+         * Submit a job, as POST /api/v1/jobs does
+         * @description Without `taskType` it makes pictures. RESEARCH (benchmark), INGEST (model pull), DISCOVERY (capability probe), MIGRATION (move a model) and HEARTBEAT (canary picture) also need the scope supervisor:write, and run on nodes of the workspace only. `dependsOn` names jobs that must end first.
+         */
+        post: operations["submitPoolTask"];
         delete?: never;
         options?: never;
         head?: never;
@@ -3210,6 +3214,22 @@ export interface components {
         JobChange: {
             priority: number;
         };
+        ServerSentEvent: {
+            /**
+             * @description Name of the event
+             * @example progress
+             */
+            event?: string;
+            /**
+             * @description Of durable events: what `Last-Event-ID` names
+             * @example 3
+             */
+            id?: string;
+            /** @description JSON */
+            data?: string;
+            /** @description Milliseconds to wait before a stream is opened again */
+            retry?: number;
+        };
         Workflow: {
             id: string;
             name?: string;
@@ -4025,7 +4045,38 @@ export interface components {
             }[];
         };
         PoolMetrics: {
-            [key: string]: unknown;
+            queued: number;
+            waiting: number;
+            running: number;
+            nodesOnline: number;
+            slots: number;
+            slotsBusy: number;
+            watchers: number;
+            granted: number;
+            completed: number;
+            failed: number;
+            requeued: number;
+            staleResults: number;
+            unknownFrames: number;
+            badFrames: number;
+            handoffs: number;
+            handoffsMet: number;
+            prefetches: number;
+            wakeups: {
+                frame: number;
+                call: number;
+                alarm: number;
+                construct: number;
+            };
+            /** @description Rows written since the object started, by table */
+            rowsWritten: {
+                [key: string]: number;
+            };
+            dispatchMs: {
+                p50: number;
+                p95: number;
+                count: number;
+            };
         };
         Quotas: {
             workspaceId: string;
@@ -4123,6 +4174,10 @@ export interface components {
             endsAt?: string;
             /** @default  */
             note: string;
+        } | {
+            images: number;
+        } | {
+            megapixelSteps: number;
         };
         ReleaseRequest: {
             id: string;
@@ -4195,7 +4250,7 @@ export interface components {
              *       "job.*"
              *     ]
              */
-            events: string[];
+            events: ("*" | "job.*" | "images.*" | "node.*" | "audit.*" | "alert.*" | "webhook.*" | "job.succeeded" | "job.failed" | "job.canceled" | "job.expired" | "images.deleted" | "images.expired" | "node.paused" | "node.resumed" | "node.draining" | "node.terminated" | "audit.action" | "alert.raised" | "alert.escalated" | "alert.acknowledged" | "alert.resolved" | "webhook.test")[];
             /** @default  */
             description: string;
             /** @default true */
@@ -4210,7 +4265,7 @@ export interface components {
              *       "job.*"
              *     ]
              */
-            events?: string[];
+            events?: ("*" | "job.*" | "images.*" | "node.*" | "audit.*" | "alert.*" | "webhook.*" | "job.succeeded" | "job.failed" | "job.canceled" | "job.expired" | "images.deleted" | "images.expired" | "node.paused" | "node.resumed" | "node.draining" | "node.terminated" | "audit.action" | "alert.raised" | "alert.escalated" | "alert.acknowledged" | "alert.resolved" | "webhook.test")[];
             description?: string;
             enabled?: boolean;
         };
@@ -5104,7 +5159,7 @@ export interface components {
             steps?: number | null;
             guidance_scale?: number | null;
             scheduler?: string | null;
-        };
+        } | unknown | unknown;
         OpenAIImageEdit: {
             prompt: string;
             model?: string | null;
@@ -5141,7 +5196,7 @@ export interface components {
         };
         OpenAIImageVariationForm: {
             /** Format: binary */
-            image?: string;
+            image: string;
             model?: string | null;
             n?: number | null;
             size?: string | null;
@@ -5270,7 +5325,7 @@ export interface components {
                     mimeType: "image/png" | "image/jpeg" | "image/webp";
                 };
             };
-        };
+        } | unknown | unknown;
         KServeServer: {
             name: string;
             version: string;
@@ -5312,7 +5367,7 @@ export interface components {
                 name: string;
                 shape: number[];
                 datatype: string;
-                data: unknown[];
+                data: (string | number | boolean)[];
                 parameters?: {
                     [key: string]: unknown;
                 };
@@ -5327,7 +5382,7 @@ export interface components {
                 name: string;
                 shape: number[];
                 datatype: string;
-                data: unknown[];
+                data: (string | number | boolean)[];
                 parameters?: {
                     [key: string]: unknown;
                 };
@@ -5620,7 +5675,17 @@ export interface components {
             };
         };
         A1111Options: {
-            [key: string]: unknown;
+            sd_model_checkpoint?: string;
+            /** @enum {string} */
+            samples_format?: "png" | "jpg" | "jpeg" | "webp";
+            /** @enum {number} */
+            CLIP_stop_at_last_layers?: 1;
+            /** @enum {string} */
+            sd_vae?: "Automatic";
+            /** @enum {boolean} */
+            live_previews_enable?: true;
+            /** @enum {number} */
+            eta_noise_seed_delta?: 0;
         };
         A1111TaskProgress: {
             active: boolean;
@@ -5666,6 +5731,12 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "status": "ok",
+                     *       "version": "0.1.0"
+                     *     }
+                     */
                     "application/json": components["schemas"]["Health"];
                 };
             };
@@ -5704,6 +5775,15 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "status": "ready",
+                     *       "checks": {
+                     *         "pool": 1,
+                     *         "storage": 1
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["Ready"];
                 };
             };
@@ -5742,6 +5822,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /** @example limner_jobs_queued 3 */
                     "text/plain": string;
                 };
             };
@@ -5811,6 +5892,82 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "data": [
+                     *         {
+                     *           "id": "job_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *           "state": "succeeded",
+                     *           "createdAt": "2026-11-21T12:00:00.000Z",
+                     *           "startedAt": "2026-11-21T12:00:00.040Z",
+                     *           "finishedAt": "2026-11-21T12:00:02.310Z",
+                     *           "request": {
+                     *             "task": "txt2img",
+                     *             "model": "storybook",
+                     *             "prompt": "a red castle in the mountains in the snow",
+                     *             "negativePrompt": null,
+                     *             "width": 512,
+                     *             "height": 512,
+                     *             "steps": 20,
+                     *             "guidance": 4,
+                     *             "scheduler": "ddim",
+                     *             "seed": 5,
+                     *             "n": 1,
+                     *             "pasteBack": true,
+                     *             "class": "interactive",
+                     *             "priority": 5,
+                     *             "deadlineAt": 1795348800000
+                     *           },
+                     *           "images": [
+                     *             {
+                     *               "id": "img_01kb3x9q2r7m5v8c4d6f0g1h2j3n_0",
+                     *               "index": 0,
+                     *               "seed": 5,
+                     *               "width": 512,
+                     *               "height": 512,
+                     *               "contentType": "image/png",
+                     *               "bytes": 245760,
+                     *               "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                     *               "url": "https://limner.example/api/v1/objects/eyJrIjoidyJ9.c2lnbmF0dXJl",
+                     *               "expiresAt": "2026-12-21T12:00:02.310Z"
+                     *             }
+                     *           ],
+                     *           "warnings": [],
+                     *           "history": [
+                     *             {
+                     *               "rev": 1,
+                     *               "at": 1795262400000,
+                     *               "type": "queued",
+                     *               "who": "key:a1b2c3d4",
+                     *               "to": "queued"
+                     *             },
+                     *             {
+                     *               "rev": 2,
+                     *               "at": 1795262400040,
+                     *               "type": "assigned",
+                     *               "who": "node_01kb3x9q2r7m5v8c4d6f0g1h2j",
+                     *               "from": "queued",
+                     *               "to": "running"
+                     *             },
+                     *             {
+                     *               "rev": 3,
+                     *               "at": 1795262402310,
+                     *               "type": "succeeded",
+                     *               "who": "node_01kb3x9q2r7m5v8c4d6f0g1h2j",
+                     *               "from": "running",
+                     *               "to": "succeeded"
+                     *             }
+                     *           ],
+                     *           "links": {
+                     *             "self": "/api/v1/jobs/job_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *             "events": "/api/v1/jobs/job_01kb3x9q2r7m5v8c4d6f0g1h2j3n/events",
+                     *             "cancel": "/api/v1/jobs/job_01kb3x9q2r7m5v8c4d6f0g1h2j3n/cancel"
+                     *           }
+                     *         }
+                     *       ],
+                     *       "nextCursor": "text"
+                     *     }
+                     */
                     "application/json": {
                         data: components["schemas"]["Job"][];
                         nextCursor: string | null;
@@ -5876,7 +6033,7 @@ export interface operations {
     submitJob: {
         parameters: {
             query?: {
-                wait?: number | null;
+                wait?: number;
             };
             header?: {
                 "idempotency-key"?: string;
@@ -5887,6 +6044,15 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "prompt": "a red castle in the mountains in the snow",
+                 *       "steps": 20,
+                 *       "guidance": 4,
+                 *       "seed": 5,
+                 *       "n": 1
+                 *     }
+                 */
                 "application/json": components["schemas"]["AnyJobRequest"];
             };
         };
@@ -5897,6 +6063,77 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "job_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *       "state": "succeeded",
+                     *       "createdAt": "2026-11-21T12:00:00.000Z",
+                     *       "startedAt": "2026-11-21T12:00:00.040Z",
+                     *       "finishedAt": "2026-11-21T12:00:02.310Z",
+                     *       "request": {
+                     *         "task": "txt2img",
+                     *         "model": "storybook",
+                     *         "prompt": "a red castle in the mountains in the snow",
+                     *         "negativePrompt": null,
+                     *         "width": 512,
+                     *         "height": 512,
+                     *         "steps": 20,
+                     *         "guidance": 4,
+                     *         "scheduler": "ddim",
+                     *         "seed": 5,
+                     *         "n": 1,
+                     *         "pasteBack": true,
+                     *         "class": "interactive",
+                     *         "priority": 5,
+                     *         "deadlineAt": 1795348800000
+                     *       },
+                     *       "images": [
+                     *         {
+                     *           "id": "img_01kb3x9q2r7m5v8c4d6f0g1h2j3n_0",
+                     *           "index": 0,
+                     *           "seed": 5,
+                     *           "width": 512,
+                     *           "height": 512,
+                     *           "contentType": "image/png",
+                     *           "bytes": 245760,
+                     *           "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                     *           "url": "https://limner.example/api/v1/objects/eyJrIjoidyJ9.c2lnbmF0dXJl",
+                     *           "expiresAt": "2026-12-21T12:00:02.310Z"
+                     *         }
+                     *       ],
+                     *       "warnings": [],
+                     *       "history": [
+                     *         {
+                     *           "rev": 1,
+                     *           "at": 1795262400000,
+                     *           "type": "queued",
+                     *           "who": "key:a1b2c3d4",
+                     *           "to": "queued"
+                     *         },
+                     *         {
+                     *           "rev": 2,
+                     *           "at": 1795262400040,
+                     *           "type": "assigned",
+                     *           "who": "node_01kb3x9q2r7m5v8c4d6f0g1h2j",
+                     *           "from": "queued",
+                     *           "to": "running"
+                     *         },
+                     *         {
+                     *           "rev": 3,
+                     *           "at": 1795262402310,
+                     *           "type": "succeeded",
+                     *           "who": "node_01kb3x9q2r7m5v8c4d6f0g1h2j",
+                     *           "from": "running",
+                     *           "to": "succeeded"
+                     *         }
+                     *       ],
+                     *       "links": {
+                     *         "self": "/api/v1/jobs/job_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *         "events": "/api/v1/jobs/job_01kb3x9q2r7m5v8c4d6f0g1h2j3n/events",
+                     *         "cancel": "/api/v1/jobs/job_01kb3x9q2r7m5v8c4d6f0g1h2j3n/cancel"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["Job"];
                 };
             };
@@ -5906,6 +6143,77 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "job_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *       "state": "succeeded",
+                     *       "createdAt": "2026-11-21T12:00:00.000Z",
+                     *       "startedAt": "2026-11-21T12:00:00.040Z",
+                     *       "finishedAt": "2026-11-21T12:00:02.310Z",
+                     *       "request": {
+                     *         "task": "txt2img",
+                     *         "model": "storybook",
+                     *         "prompt": "a red castle in the mountains in the snow",
+                     *         "negativePrompt": null,
+                     *         "width": 512,
+                     *         "height": 512,
+                     *         "steps": 20,
+                     *         "guidance": 4,
+                     *         "scheduler": "ddim",
+                     *         "seed": 5,
+                     *         "n": 1,
+                     *         "pasteBack": true,
+                     *         "class": "interactive",
+                     *         "priority": 5,
+                     *         "deadlineAt": 1795348800000
+                     *       },
+                     *       "images": [
+                     *         {
+                     *           "id": "img_01kb3x9q2r7m5v8c4d6f0g1h2j3n_0",
+                     *           "index": 0,
+                     *           "seed": 5,
+                     *           "width": 512,
+                     *           "height": 512,
+                     *           "contentType": "image/png",
+                     *           "bytes": 245760,
+                     *           "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                     *           "url": "https://limner.example/api/v1/objects/eyJrIjoidyJ9.c2lnbmF0dXJl",
+                     *           "expiresAt": "2026-12-21T12:00:02.310Z"
+                     *         }
+                     *       ],
+                     *       "warnings": [],
+                     *       "history": [
+                     *         {
+                     *           "rev": 1,
+                     *           "at": 1795262400000,
+                     *           "type": "queued",
+                     *           "who": "key:a1b2c3d4",
+                     *           "to": "queued"
+                     *         },
+                     *         {
+                     *           "rev": 2,
+                     *           "at": 1795262400040,
+                     *           "type": "assigned",
+                     *           "who": "node_01kb3x9q2r7m5v8c4d6f0g1h2j",
+                     *           "from": "queued",
+                     *           "to": "running"
+                     *         },
+                     *         {
+                     *           "rev": 3,
+                     *           "at": 1795262402310,
+                     *           "type": "succeeded",
+                     *           "who": "node_01kb3x9q2r7m5v8c4d6f0g1h2j",
+                     *           "from": "running",
+                     *           "to": "succeeded"
+                     *         }
+                     *       ],
+                     *       "links": {
+                     *         "self": "/api/v1/jobs/job_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *         "events": "/api/v1/jobs/job_01kb3x9q2r7m5v8c4d6f0g1h2j3n/events",
+                     *         "cancel": "/api/v1/jobs/job_01kb3x9q2r7m5v8c4d6f0g1h2j3n/cancel"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["Job"];
                 };
             };
@@ -6018,6 +6326,77 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "job_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *       "state": "succeeded",
+                     *       "createdAt": "2026-11-21T12:00:00.000Z",
+                     *       "startedAt": "2026-11-21T12:00:00.040Z",
+                     *       "finishedAt": "2026-11-21T12:00:02.310Z",
+                     *       "request": {
+                     *         "task": "txt2img",
+                     *         "model": "storybook",
+                     *         "prompt": "a red castle in the mountains in the snow",
+                     *         "negativePrompt": null,
+                     *         "width": 512,
+                     *         "height": 512,
+                     *         "steps": 20,
+                     *         "guidance": 4,
+                     *         "scheduler": "ddim",
+                     *         "seed": 5,
+                     *         "n": 1,
+                     *         "pasteBack": true,
+                     *         "class": "interactive",
+                     *         "priority": 5,
+                     *         "deadlineAt": 1795348800000
+                     *       },
+                     *       "images": [
+                     *         {
+                     *           "id": "img_01kb3x9q2r7m5v8c4d6f0g1h2j3n_0",
+                     *           "index": 0,
+                     *           "seed": 5,
+                     *           "width": 512,
+                     *           "height": 512,
+                     *           "contentType": "image/png",
+                     *           "bytes": 245760,
+                     *           "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                     *           "url": "https://limner.example/api/v1/objects/eyJrIjoidyJ9.c2lnbmF0dXJl",
+                     *           "expiresAt": "2026-12-21T12:00:02.310Z"
+                     *         }
+                     *       ],
+                     *       "warnings": [],
+                     *       "history": [
+                     *         {
+                     *           "rev": 1,
+                     *           "at": 1795262400000,
+                     *           "type": "queued",
+                     *           "who": "key:a1b2c3d4",
+                     *           "to": "queued"
+                     *         },
+                     *         {
+                     *           "rev": 2,
+                     *           "at": 1795262400040,
+                     *           "type": "assigned",
+                     *           "who": "node_01kb3x9q2r7m5v8c4d6f0g1h2j",
+                     *           "from": "queued",
+                     *           "to": "running"
+                     *         },
+                     *         {
+                     *           "rev": 3,
+                     *           "at": 1795262402310,
+                     *           "type": "succeeded",
+                     *           "who": "node_01kb3x9q2r7m5v8c4d6f0g1h2j",
+                     *           "from": "running",
+                     *           "to": "succeeded"
+                     *         }
+                     *       ],
+                     *       "links": {
+                     *         "self": "/api/v1/jobs/job_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *         "events": "/api/v1/jobs/job_01kb3x9q2r7m5v8c4d6f0g1h2j3n/events",
+                     *         "cancel": "/api/v1/jobs/job_01kb3x9q2r7m5v8c4d6f0g1h2j3n/cancel"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["Job"];
                 };
             };
@@ -6089,7 +6468,10 @@ export interface operations {
     deleteJob: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A repeat with the same key and body gets the first answer again, for 24 hours */
+                "idempotency-key"?: string;
+            };
             path: {
                 id: string;
             };
@@ -6103,6 +6485,77 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "job_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *       "state": "succeeded",
+                     *       "createdAt": "2026-11-21T12:00:00.000Z",
+                     *       "startedAt": "2026-11-21T12:00:00.040Z",
+                     *       "finishedAt": "2026-11-21T12:00:02.310Z",
+                     *       "request": {
+                     *         "task": "txt2img",
+                     *         "model": "storybook",
+                     *         "prompt": "a red castle in the mountains in the snow",
+                     *         "negativePrompt": null,
+                     *         "width": 512,
+                     *         "height": 512,
+                     *         "steps": 20,
+                     *         "guidance": 4,
+                     *         "scheduler": "ddim",
+                     *         "seed": 5,
+                     *         "n": 1,
+                     *         "pasteBack": true,
+                     *         "class": "interactive",
+                     *         "priority": 5,
+                     *         "deadlineAt": 1795348800000
+                     *       },
+                     *       "images": [
+                     *         {
+                     *           "id": "img_01kb3x9q2r7m5v8c4d6f0g1h2j3n_0",
+                     *           "index": 0,
+                     *           "seed": 5,
+                     *           "width": 512,
+                     *           "height": 512,
+                     *           "contentType": "image/png",
+                     *           "bytes": 245760,
+                     *           "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                     *           "url": "https://limner.example/api/v1/objects/eyJrIjoidyJ9.c2lnbmF0dXJl",
+                     *           "expiresAt": "2026-12-21T12:00:02.310Z"
+                     *         }
+                     *       ],
+                     *       "warnings": [],
+                     *       "history": [
+                     *         {
+                     *           "rev": 1,
+                     *           "at": 1795262400000,
+                     *           "type": "queued",
+                     *           "who": "key:a1b2c3d4",
+                     *           "to": "queued"
+                     *         },
+                     *         {
+                     *           "rev": 2,
+                     *           "at": 1795262400040,
+                     *           "type": "assigned",
+                     *           "who": "node_01kb3x9q2r7m5v8c4d6f0g1h2j",
+                     *           "from": "queued",
+                     *           "to": "running"
+                     *         },
+                     *         {
+                     *           "rev": 3,
+                     *           "at": 1795262402310,
+                     *           "type": "succeeded",
+                     *           "who": "node_01kb3x9q2r7m5v8c4d6f0g1h2j",
+                     *           "from": "running",
+                     *           "to": "succeeded"
+                     *         }
+                     *       ],
+                     *       "links": {
+                     *         "self": "/api/v1/jobs/job_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *         "events": "/api/v1/jobs/job_01kb3x9q2r7m5v8c4d6f0g1h2j3n/events",
+                     *         "cancel": "/api/v1/jobs/job_01kb3x9q2r7m5v8c4d6f0g1h2j3n/cancel"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["Job"];
                 };
             };
@@ -6183,7 +6636,10 @@ export interface operations {
     updateJob: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A repeat with the same key and body gets the first answer again, for 24 hours */
+                "idempotency-key"?: string;
+            };
             path: {
                 id: string;
             };
@@ -6191,6 +6647,11 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "priority": 0
+                 *     }
+                 */
                 "application/json": components["schemas"]["JobChange"];
             };
         };
@@ -6201,6 +6662,77 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "job_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *       "state": "succeeded",
+                     *       "createdAt": "2026-11-21T12:00:00.000Z",
+                     *       "startedAt": "2026-11-21T12:00:00.040Z",
+                     *       "finishedAt": "2026-11-21T12:00:02.310Z",
+                     *       "request": {
+                     *         "task": "txt2img",
+                     *         "model": "storybook",
+                     *         "prompt": "a red castle in the mountains in the snow",
+                     *         "negativePrompt": null,
+                     *         "width": 512,
+                     *         "height": 512,
+                     *         "steps": 20,
+                     *         "guidance": 4,
+                     *         "scheduler": "ddim",
+                     *         "seed": 5,
+                     *         "n": 1,
+                     *         "pasteBack": true,
+                     *         "class": "interactive",
+                     *         "priority": 5,
+                     *         "deadlineAt": 1795348800000
+                     *       },
+                     *       "images": [
+                     *         {
+                     *           "id": "img_01kb3x9q2r7m5v8c4d6f0g1h2j3n_0",
+                     *           "index": 0,
+                     *           "seed": 5,
+                     *           "width": 512,
+                     *           "height": 512,
+                     *           "contentType": "image/png",
+                     *           "bytes": 245760,
+                     *           "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                     *           "url": "https://limner.example/api/v1/objects/eyJrIjoidyJ9.c2lnbmF0dXJl",
+                     *           "expiresAt": "2026-12-21T12:00:02.310Z"
+                     *         }
+                     *       ],
+                     *       "warnings": [],
+                     *       "history": [
+                     *         {
+                     *           "rev": 1,
+                     *           "at": 1795262400000,
+                     *           "type": "queued",
+                     *           "who": "key:a1b2c3d4",
+                     *           "to": "queued"
+                     *         },
+                     *         {
+                     *           "rev": 2,
+                     *           "at": 1795262400040,
+                     *           "type": "assigned",
+                     *           "who": "node_01kb3x9q2r7m5v8c4d6f0g1h2j",
+                     *           "from": "queued",
+                     *           "to": "running"
+                     *         },
+                     *         {
+                     *           "rev": 3,
+                     *           "at": 1795262402310,
+                     *           "type": "succeeded",
+                     *           "who": "node_01kb3x9q2r7m5v8c4d6f0g1h2j",
+                     *           "from": "running",
+                     *           "to": "succeeded"
+                     *         }
+                     *       ],
+                     *       "links": {
+                     *         "self": "/api/v1/jobs/job_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *         "events": "/api/v1/jobs/job_01kb3x9q2r7m5v8c4d6f0g1h2j3n/events",
+                     *         "cancel": "/api/v1/jobs/job_01kb3x9q2r7m5v8c4d6f0g1h2j3n/cancel"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["Job"];
                 };
             };
@@ -6310,7 +6842,10 @@ export interface operations {
             query?: {
                 subtree?: "true" | "false";
             };
-            header?: never;
+            header?: {
+                /** @description A repeat with the same key and body gets the first answer again, for 24 hours */
+                "idempotency-key"?: string;
+            };
             path: {
                 id: string;
             };
@@ -6324,6 +6859,77 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "job_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *       "state": "succeeded",
+                     *       "createdAt": "2026-11-21T12:00:00.000Z",
+                     *       "startedAt": "2026-11-21T12:00:00.040Z",
+                     *       "finishedAt": "2026-11-21T12:00:02.310Z",
+                     *       "request": {
+                     *         "task": "txt2img",
+                     *         "model": "storybook",
+                     *         "prompt": "a red castle in the mountains in the snow",
+                     *         "negativePrompt": null,
+                     *         "width": 512,
+                     *         "height": 512,
+                     *         "steps": 20,
+                     *         "guidance": 4,
+                     *         "scheduler": "ddim",
+                     *         "seed": 5,
+                     *         "n": 1,
+                     *         "pasteBack": true,
+                     *         "class": "interactive",
+                     *         "priority": 5,
+                     *         "deadlineAt": 1795348800000
+                     *       },
+                     *       "images": [
+                     *         {
+                     *           "id": "img_01kb3x9q2r7m5v8c4d6f0g1h2j3n_0",
+                     *           "index": 0,
+                     *           "seed": 5,
+                     *           "width": 512,
+                     *           "height": 512,
+                     *           "contentType": "image/png",
+                     *           "bytes": 245760,
+                     *           "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                     *           "url": "https://limner.example/api/v1/objects/eyJrIjoidyJ9.c2lnbmF0dXJl",
+                     *           "expiresAt": "2026-12-21T12:00:02.310Z"
+                     *         }
+                     *       ],
+                     *       "warnings": [],
+                     *       "history": [
+                     *         {
+                     *           "rev": 1,
+                     *           "at": 1795262400000,
+                     *           "type": "queued",
+                     *           "who": "key:a1b2c3d4",
+                     *           "to": "queued"
+                     *         },
+                     *         {
+                     *           "rev": 2,
+                     *           "at": 1795262400040,
+                     *           "type": "assigned",
+                     *           "who": "node_01kb3x9q2r7m5v8c4d6f0g1h2j",
+                     *           "from": "queued",
+                     *           "to": "running"
+                     *         },
+                     *         {
+                     *           "rev": 3,
+                     *           "at": 1795262402310,
+                     *           "type": "succeeded",
+                     *           "who": "node_01kb3x9q2r7m5v8c4d6f0g1h2j",
+                     *           "from": "running",
+                     *           "to": "succeeded"
+                     *         }
+                     *       ],
+                     *       "links": {
+                     *         "self": "/api/v1/jobs/job_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *         "events": "/api/v1/jobs/job_01kb3x9q2r7m5v8c4d6f0g1h2j3n/events",
+                     *         "cancel": "/api/v1/jobs/job_01kb3x9q2r7m5v8c4d6f0g1h2j3n/cancel"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["Job"];
                 };
             };
@@ -6404,7 +7010,7 @@ export interface operations {
     retryJob: {
         parameters: {
             query?: {
-                wait?: number | null;
+                wait?: number;
             };
             header?: {
                 "idempotency-key"?: string;
@@ -6422,6 +7028,77 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "job_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *       "state": "succeeded",
+                     *       "createdAt": "2026-11-21T12:00:00.000Z",
+                     *       "startedAt": "2026-11-21T12:00:00.040Z",
+                     *       "finishedAt": "2026-11-21T12:00:02.310Z",
+                     *       "request": {
+                     *         "task": "txt2img",
+                     *         "model": "storybook",
+                     *         "prompt": "a red castle in the mountains in the snow",
+                     *         "negativePrompt": null,
+                     *         "width": 512,
+                     *         "height": 512,
+                     *         "steps": 20,
+                     *         "guidance": 4,
+                     *         "scheduler": "ddim",
+                     *         "seed": 5,
+                     *         "n": 1,
+                     *         "pasteBack": true,
+                     *         "class": "interactive",
+                     *         "priority": 5,
+                     *         "deadlineAt": 1795348800000
+                     *       },
+                     *       "images": [
+                     *         {
+                     *           "id": "img_01kb3x9q2r7m5v8c4d6f0g1h2j3n_0",
+                     *           "index": 0,
+                     *           "seed": 5,
+                     *           "width": 512,
+                     *           "height": 512,
+                     *           "contentType": "image/png",
+                     *           "bytes": 245760,
+                     *           "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                     *           "url": "https://limner.example/api/v1/objects/eyJrIjoidyJ9.c2lnbmF0dXJl",
+                     *           "expiresAt": "2026-12-21T12:00:02.310Z"
+                     *         }
+                     *       ],
+                     *       "warnings": [],
+                     *       "history": [
+                     *         {
+                     *           "rev": 1,
+                     *           "at": 1795262400000,
+                     *           "type": "queued",
+                     *           "who": "key:a1b2c3d4",
+                     *           "to": "queued"
+                     *         },
+                     *         {
+                     *           "rev": 2,
+                     *           "at": 1795262400040,
+                     *           "type": "assigned",
+                     *           "who": "node_01kb3x9q2r7m5v8c4d6f0g1h2j",
+                     *           "from": "queued",
+                     *           "to": "running"
+                     *         },
+                     *         {
+                     *           "rev": 3,
+                     *           "at": 1795262402310,
+                     *           "type": "succeeded",
+                     *           "who": "node_01kb3x9q2r7m5v8c4d6f0g1h2j",
+                     *           "from": "running",
+                     *           "to": "succeeded"
+                     *         }
+                     *       ],
+                     *       "links": {
+                     *         "self": "/api/v1/jobs/job_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *         "events": "/api/v1/jobs/job_01kb3x9q2r7m5v8c4d6f0g1h2j3n/events",
+                     *         "cancel": "/api/v1/jobs/job_01kb3x9q2r7m5v8c4d6f0g1h2j3n/cancel"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["Job"];
                 };
             };
@@ -6431,6 +7108,77 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "job_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *       "state": "succeeded",
+                     *       "createdAt": "2026-11-21T12:00:00.000Z",
+                     *       "startedAt": "2026-11-21T12:00:00.040Z",
+                     *       "finishedAt": "2026-11-21T12:00:02.310Z",
+                     *       "request": {
+                     *         "task": "txt2img",
+                     *         "model": "storybook",
+                     *         "prompt": "a red castle in the mountains in the snow",
+                     *         "negativePrompt": null,
+                     *         "width": 512,
+                     *         "height": 512,
+                     *         "steps": 20,
+                     *         "guidance": 4,
+                     *         "scheduler": "ddim",
+                     *         "seed": 5,
+                     *         "n": 1,
+                     *         "pasteBack": true,
+                     *         "class": "interactive",
+                     *         "priority": 5,
+                     *         "deadlineAt": 1795348800000
+                     *       },
+                     *       "images": [
+                     *         {
+                     *           "id": "img_01kb3x9q2r7m5v8c4d6f0g1h2j3n_0",
+                     *           "index": 0,
+                     *           "seed": 5,
+                     *           "width": 512,
+                     *           "height": 512,
+                     *           "contentType": "image/png",
+                     *           "bytes": 245760,
+                     *           "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                     *           "url": "https://limner.example/api/v1/objects/eyJrIjoidyJ9.c2lnbmF0dXJl",
+                     *           "expiresAt": "2026-12-21T12:00:02.310Z"
+                     *         }
+                     *       ],
+                     *       "warnings": [],
+                     *       "history": [
+                     *         {
+                     *           "rev": 1,
+                     *           "at": 1795262400000,
+                     *           "type": "queued",
+                     *           "who": "key:a1b2c3d4",
+                     *           "to": "queued"
+                     *         },
+                     *         {
+                     *           "rev": 2,
+                     *           "at": 1795262400040,
+                     *           "type": "assigned",
+                     *           "who": "node_01kb3x9q2r7m5v8c4d6f0g1h2j",
+                     *           "from": "queued",
+                     *           "to": "running"
+                     *         },
+                     *         {
+                     *           "rev": 3,
+                     *           "at": 1795262402310,
+                     *           "type": "succeeded",
+                     *           "who": "node_01kb3x9q2r7m5v8c4d6f0g1h2j",
+                     *           "from": "running",
+                     *           "to": "succeeded"
+                     *         }
+                     *       ],
+                     *       "links": {
+                     *         "self": "/api/v1/jobs/job_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *         "events": "/api/v1/jobs/job_01kb3x9q2r7m5v8c4d6f0g1h2j3n/events",
+                     *         "cancel": "/api/v1/jobs/job_01kb3x9q2r7m5v8c4d6f0g1h2j3n/cancel"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["Job"];
                 };
             };
@@ -6511,7 +7259,7 @@ export interface operations {
     followJob: {
         parameters: {
             query?: {
-                after?: number | null;
+                after?: number;
                 ticket?: string;
             };
             header?: never;
@@ -6528,7 +7276,14 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "text/event-stream": string;
+                    /**
+                     * @example {
+                     *       "id": "3",
+                     *       "event": "succeeded",
+                     *       "data": "{\"jobId\":\"job_01kb3x9q2r7m5v8c4d6f0g1h2j3n\",\"state\":\"succeeded\"}"
+                     *     }
+                     */
+                    "text/event-stream": components["schemas"]["ServerSentEvent"];
                 };
             };
             /** @description The job has ended and every event has been read */
@@ -6606,7 +7361,10 @@ export interface operations {
     createStreamTicket: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A repeat with the same key and body gets the first answer again, for 24 hours */
+                "idempotency-key"?: string;
+            };
             path: {
                 id: string;
             };
@@ -6620,6 +7378,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "ticket": "text",
+                     *       "url": "https://limner.example/api/v1/objects/eyJrIjoidyJ9.c2lnbmF0dXJl",
+                     *       "expiresAt": "2026-11-21T12:00:00.000Z"
+                     *     }
+                     */
                     "application/json": {
                         ticket: string;
                         url: string;
@@ -6648,6 +7413,15 @@ export interface operations {
             };
             /** @description There is no such thing */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The state does not allow this */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -6835,6 +7609,30 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "name": "castle, then snow",
+                 *       "jobs": [
+                 *         {
+                 *           "key": "draft",
+                 *           "prompt": "a red castle in the mountains in the snow",
+                 *           "seed": 5
+                 *         },
+                 *         {
+                 *           "key": "snow",
+                 *           "prompt": "the same castle in deep snow",
+                 *           "initImage": {
+                 *             "job": "draft",
+                 *             "index": 0
+                 *           },
+                 *           "strength": 0.6,
+                 *           "dependsOn": [
+                 *             "draft"
+                 *           ]
+                 *         }
+                 *       ]
+                 *     }
+                 */
                 "application/json": components["schemas"]["WorkflowRequest"];
             };
         };
@@ -6845,6 +7643,126 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "wf_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *       "name": "first",
+                     *       "state": "running",
+                     *       "createdAt": "2026-11-21T12:00:00.000Z",
+                     *       "finishedAt": "2026-11-21T12:00:00.000Z",
+                     *       "jobs": [
+                     *         {
+                     *           "id": "wf_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *           "state": "waiting",
+                     *           "createdAt": "2026-11-21T12:00:00.000Z",
+                     *           "startedAt": "2026-11-21T12:00:00.000Z",
+                     *           "finishedAt": "2026-11-21T12:00:00.000Z",
+                     *           "request": {
+                     *             "task": "txt2img",
+                     *             "model": "storybook",
+                     *             "prompt": "a red castle in the mountains in the snow",
+                     *             "negativePrompt": "text, frame",
+                     *             "width": 512,
+                     *             "height": 512,
+                     *             "steps": 20,
+                     *             "guidance": 4,
+                     *             "scheduler": "ddim",
+                     *             "seed": 5,
+                     *             "n": 1,
+                     *             "pasteBack": true,
+                     *             "class": "interactive",
+                     *             "priority": 1,
+                     *             "deadlineAt": 1
+                     *           },
+                     *           "images": [
+                     *             {
+                     *               "id": "wf_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *               "index": 1,
+                     *               "seed": 5,
+                     *               "width": 512,
+                     *               "height": 512,
+                     *               "contentType": "image/png",
+                     *               "bytes": 245760,
+                     *               "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                     *               "url": "https://limner.example/api/v1/objects/eyJrIjoidyJ9.c2lnbmF0dXJl",
+                     *               "expiresAt": "2026-11-21T12:00:00.000Z"
+                     *             }
+                     *           ],
+                     *           "tasks": [
+                     *             {
+                     *               "index": 1,
+                     *               "state": "queued",
+                     *               "epoch": 1,
+                     *               "seed": 5,
+                     *               "attempts": 1,
+                     *               "failures": []
+                     *             }
+                     *           ],
+                     *           "queue": {
+                     *             "feasible": true
+                     *           },
+                     *           "error": {
+                     *             "class": "invalid",
+                     *             "message": "text"
+                     *           },
+                     *           "warnings": [
+                     *             "text"
+                     *           ],
+                     *           "flagged": [
+                     *             "text"
+                     *           ],
+                     *           "usage": {
+                     *             "images": 1,
+                     *             "megapixelSteps": 5.243
+                     *           },
+                     *           "history": [
+                     *             {
+                     *               "rev": 1,
+                     *               "at": 1795262400000,
+                     *               "type": "queued",
+                     *               "who": "key:a1b2c3d4"
+                     *             }
+                     *           ],
+                     *           "retryOf": "text",
+                     *           "traceId": "06f7a7a8bdbf4d6c9b1fe6185141d4b0",
+                     *           "taskType": "GENERAL",
+                     *           "results": [
+                     *             {
+                     *               "index": 1,
+                     *               "nodeId": "node_01kb3x9q2r7m5v8c4d6f0g1h2j",
+                     *               "at": "2026-11-21T12:00:00.000Z",
+                     *               "data": {}
+                     *             }
+                     *           ],
+                     *           "workflow": {
+                     *             "id": "wf_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *             "key": "lk_studio-north_a1b2c3d4_0123456789abcdefghjkmnpqrstvwxyz"
+                     *           },
+                     *           "dependsOn": [
+                     *             {
+                     *               "job": "job_01kb3x9q2r7m5v8c4d6f0g1h2j3n"
+                     *             }
+                     *           ],
+                     *           "links": {
+                     *             "self": "text",
+                     *             "events": "text",
+                     *             "cancel": "text"
+                     *           },
+                     *           "key": "lk_studio-north_a1b2c3d4_0123456789abcdefghjkmnpqrstvwxyz"
+                     *         }
+                     *       ],
+                     *       "handoffs": {
+                     *         "decided": 1,
+                     *         "succeeded": 1,
+                     *         "successRate": 1
+                     *       },
+                     *       "links": {
+                     *         "self": "text",
+                     *         "events": "text",
+                     *         "cancel": "text"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["Workflow"];
                 };
             };
@@ -6957,6 +7875,126 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "wf_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *       "name": "first",
+                     *       "state": "running",
+                     *       "createdAt": "2026-11-21T12:00:00.000Z",
+                     *       "finishedAt": "2026-11-21T12:00:00.000Z",
+                     *       "jobs": [
+                     *         {
+                     *           "id": "wf_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *           "state": "waiting",
+                     *           "createdAt": "2026-11-21T12:00:00.000Z",
+                     *           "startedAt": "2026-11-21T12:00:00.000Z",
+                     *           "finishedAt": "2026-11-21T12:00:00.000Z",
+                     *           "request": {
+                     *             "task": "txt2img",
+                     *             "model": "storybook",
+                     *             "prompt": "a red castle in the mountains in the snow",
+                     *             "negativePrompt": "text, frame",
+                     *             "width": 512,
+                     *             "height": 512,
+                     *             "steps": 20,
+                     *             "guidance": 4,
+                     *             "scheduler": "ddim",
+                     *             "seed": 5,
+                     *             "n": 1,
+                     *             "pasteBack": true,
+                     *             "class": "interactive",
+                     *             "priority": 1,
+                     *             "deadlineAt": 1
+                     *           },
+                     *           "images": [
+                     *             {
+                     *               "id": "wf_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *               "index": 1,
+                     *               "seed": 5,
+                     *               "width": 512,
+                     *               "height": 512,
+                     *               "contentType": "image/png",
+                     *               "bytes": 245760,
+                     *               "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                     *               "url": "https://limner.example/api/v1/objects/eyJrIjoidyJ9.c2lnbmF0dXJl",
+                     *               "expiresAt": "2026-11-21T12:00:00.000Z"
+                     *             }
+                     *           ],
+                     *           "tasks": [
+                     *             {
+                     *               "index": 1,
+                     *               "state": "queued",
+                     *               "epoch": 1,
+                     *               "seed": 5,
+                     *               "attempts": 1,
+                     *               "failures": []
+                     *             }
+                     *           ],
+                     *           "queue": {
+                     *             "feasible": true
+                     *           },
+                     *           "error": {
+                     *             "class": "invalid",
+                     *             "message": "text"
+                     *           },
+                     *           "warnings": [
+                     *             "text"
+                     *           ],
+                     *           "flagged": [
+                     *             "text"
+                     *           ],
+                     *           "usage": {
+                     *             "images": 1,
+                     *             "megapixelSteps": 5.243
+                     *           },
+                     *           "history": [
+                     *             {
+                     *               "rev": 1,
+                     *               "at": 1795262400000,
+                     *               "type": "queued",
+                     *               "who": "key:a1b2c3d4"
+                     *             }
+                     *           ],
+                     *           "retryOf": "text",
+                     *           "traceId": "06f7a7a8bdbf4d6c9b1fe6185141d4b0",
+                     *           "taskType": "GENERAL",
+                     *           "results": [
+                     *             {
+                     *               "index": 1,
+                     *               "nodeId": "node_01kb3x9q2r7m5v8c4d6f0g1h2j",
+                     *               "at": "2026-11-21T12:00:00.000Z",
+                     *               "data": {}
+                     *             }
+                     *           ],
+                     *           "workflow": {
+                     *             "id": "wf_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *             "key": "lk_studio-north_a1b2c3d4_0123456789abcdefghjkmnpqrstvwxyz"
+                     *           },
+                     *           "dependsOn": [
+                     *             {
+                     *               "job": "job_01kb3x9q2r7m5v8c4d6f0g1h2j3n"
+                     *             }
+                     *           ],
+                     *           "links": {
+                     *             "self": "text",
+                     *             "events": "text",
+                     *             "cancel": "text"
+                     *           },
+                     *           "key": "lk_studio-north_a1b2c3d4_0123456789abcdefghjkmnpqrstvwxyz"
+                     *         }
+                     *       ],
+                     *       "handoffs": {
+                     *         "decided": 1,
+                     *         "succeeded": 1,
+                     *         "successRate": 1
+                     *       },
+                     *       "links": {
+                     *         "self": "text",
+                     *         "events": "text",
+                     *         "cancel": "text"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["Workflow"];
                 };
             };
@@ -7028,7 +8066,10 @@ export interface operations {
     cancelWorkflow: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A repeat with the same key and body gets the first answer again, for 24 hours */
+                "idempotency-key"?: string;
+            };
             path: {
                 id: string;
             };
@@ -7042,6 +8083,126 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "wf_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *       "name": "first",
+                     *       "state": "running",
+                     *       "createdAt": "2026-11-21T12:00:00.000Z",
+                     *       "finishedAt": "2026-11-21T12:00:00.000Z",
+                     *       "jobs": [
+                     *         {
+                     *           "id": "wf_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *           "state": "waiting",
+                     *           "createdAt": "2026-11-21T12:00:00.000Z",
+                     *           "startedAt": "2026-11-21T12:00:00.000Z",
+                     *           "finishedAt": "2026-11-21T12:00:00.000Z",
+                     *           "request": {
+                     *             "task": "txt2img",
+                     *             "model": "storybook",
+                     *             "prompt": "a red castle in the mountains in the snow",
+                     *             "negativePrompt": "text, frame",
+                     *             "width": 512,
+                     *             "height": 512,
+                     *             "steps": 20,
+                     *             "guidance": 4,
+                     *             "scheduler": "ddim",
+                     *             "seed": 5,
+                     *             "n": 1,
+                     *             "pasteBack": true,
+                     *             "class": "interactive",
+                     *             "priority": 1,
+                     *             "deadlineAt": 1
+                     *           },
+                     *           "images": [
+                     *             {
+                     *               "id": "wf_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *               "index": 1,
+                     *               "seed": 5,
+                     *               "width": 512,
+                     *               "height": 512,
+                     *               "contentType": "image/png",
+                     *               "bytes": 245760,
+                     *               "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                     *               "url": "https://limner.example/api/v1/objects/eyJrIjoidyJ9.c2lnbmF0dXJl",
+                     *               "expiresAt": "2026-11-21T12:00:00.000Z"
+                     *             }
+                     *           ],
+                     *           "tasks": [
+                     *             {
+                     *               "index": 1,
+                     *               "state": "queued",
+                     *               "epoch": 1,
+                     *               "seed": 5,
+                     *               "attempts": 1,
+                     *               "failures": []
+                     *             }
+                     *           ],
+                     *           "queue": {
+                     *             "feasible": true
+                     *           },
+                     *           "error": {
+                     *             "class": "invalid",
+                     *             "message": "text"
+                     *           },
+                     *           "warnings": [
+                     *             "text"
+                     *           ],
+                     *           "flagged": [
+                     *             "text"
+                     *           ],
+                     *           "usage": {
+                     *             "images": 1,
+                     *             "megapixelSteps": 5.243
+                     *           },
+                     *           "history": [
+                     *             {
+                     *               "rev": 1,
+                     *               "at": 1795262400000,
+                     *               "type": "queued",
+                     *               "who": "key:a1b2c3d4"
+                     *             }
+                     *           ],
+                     *           "retryOf": "text",
+                     *           "traceId": "06f7a7a8bdbf4d6c9b1fe6185141d4b0",
+                     *           "taskType": "GENERAL",
+                     *           "results": [
+                     *             {
+                     *               "index": 1,
+                     *               "nodeId": "node_01kb3x9q2r7m5v8c4d6f0g1h2j",
+                     *               "at": "2026-11-21T12:00:00.000Z",
+                     *               "data": {}
+                     *             }
+                     *           ],
+                     *           "workflow": {
+                     *             "id": "wf_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *             "key": "lk_studio-north_a1b2c3d4_0123456789abcdefghjkmnpqrstvwxyz"
+                     *           },
+                     *           "dependsOn": [
+                     *             {
+                     *               "job": "job_01kb3x9q2r7m5v8c4d6f0g1h2j3n"
+                     *             }
+                     *           ],
+                     *           "links": {
+                     *             "self": "text",
+                     *             "events": "text",
+                     *             "cancel": "text"
+                     *           },
+                     *           "key": "lk_studio-north_a1b2c3d4_0123456789abcdefghjkmnpqrstvwxyz"
+                     *         }
+                     *       ],
+                     *       "handoffs": {
+                     *         "decided": 1,
+                     *         "succeeded": 1,
+                     *         "successRate": 1
+                     *       },
+                     *       "links": {
+                     *         "self": "text",
+                     *         "events": "text",
+                     *         "cancel": "text"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["Workflow"];
                 };
             };
@@ -7065,6 +8226,15 @@ export interface operations {
             };
             /** @description There is no such thing */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The state does not allow this */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -7129,7 +8299,14 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "text/event-stream": string;
+                    /**
+                     * @example {
+                     *       "id": "3",
+                     *       "event": "succeeded",
+                     *       "data": "{\"jobId\":\"job_01kb3x9q2r7m5v8c4d6f0g1h2j3n\",\"state\":\"succeeded\"}"
+                     *     }
+                     */
+                    "text/event-stream": components["schemas"]["ServerSentEvent"];
                 };
             };
             /** @description Every job has ended and every event has been read */
@@ -7222,6 +8399,32 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "data": [
+                     *         {
+                     *           "id": "img_01kb3x9q2r7m5v8c4d6f0g1h2j3n_0",
+                     *           "index": 1,
+                     *           "seed": 5,
+                     *           "width": 512,
+                     *           "height": 512,
+                     *           "contentType": "image/png",
+                     *           "bytes": 245760,
+                     *           "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                     *           "url": "https://limner.example/api/v1/objects/eyJrIjoidyJ9.c2lnbmF0dXJl",
+                     *           "expiresAt": "2026-11-21T12:00:00.000Z",
+                     *           "nodeId": "node_01kb3x9q2r7m5v8c4d6f0g1h2j",
+                     *           "meta": {},
+                     *           "flagged": "text",
+                     *           "jobId": "job_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *           "createdAt": "2026-11-21T12:00:00.000Z",
+                     *           "model": "storybook",
+                     *           "prompt": "a red castle in the mountains in the snow"
+                     *         }
+                     *       ],
+                     *       "nextCursor": "text"
+                     *     }
+                     */
                     "application/json": {
                         data: components["schemas"]["GalleryImage"][];
                         nextCursor: string | null;
@@ -7417,7 +8620,10 @@ export interface operations {
     deleteImage: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A repeat with the same key and body gets the first answer again, for 24 hours */
+                "idempotency-key"?: string;
+            };
             path: {
                 id: string;
             };
@@ -7523,6 +8729,80 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "img_01kb3x9q2r7m5v8c4d6f0g1h2j3n_0",
+                     *       "index": 1,
+                     *       "seed": 5,
+                     *       "width": 512,
+                     *       "height": 512,
+                     *       "contentType": "image/png",
+                     *       "bytes": 245760,
+                     *       "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                     *       "url": "https://limner.example/api/v1/objects/eyJrIjoidyJ9.c2lnbmF0dXJl",
+                     *       "expiresAt": "2026-11-21T12:00:00.000Z",
+                     *       "nodeId": "node_01kb3x9q2r7m5v8c4d6f0g1h2j",
+                     *       "meta": {},
+                     *       "flagged": "text",
+                     *       "jobId": "job_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *       "createdAt": "2026-11-21T12:00:00.000Z",
+                     *       "model": "storybook",
+                     *       "prompt": "a red castle in the mountains in the snow",
+                     *       "request": {
+                     *         "taskType": "GENERAL",
+                     *         "task": "txt2img",
+                     *         "model": "storybook",
+                     *         "prompt": "a red castle in the mountains in the snow",
+                     *         "negativePrompt": "text, frame",
+                     *         "width": 512,
+                     *         "height": 512,
+                     *         "steps": 20,
+                     *         "guidance": 4,
+                     *         "scheduler": "ddim",
+                     *         "seed": 5,
+                     *         "n": 1,
+                     *         "strength": 1,
+                     *         "eta": 1,
+                     *         "guidanceRescale": 1,
+                     *         "initImage": {
+                     *           "asset": "asset_01kb3x9q2r7m5v8c4d6f0g1h2j"
+                     *         },
+                     *         "maskImage": {
+                     *           "asset": "asset_01kb3x9q2r7m5v8c4d6f0g1h2j"
+                     *         },
+                     *         "pasteBack": true,
+                     *         "maskCropPadding": 1,
+                     *         "maskFeather": 1,
+                     *         "maskInvert": true,
+                     *         "maskFill": "original",
+                     *         "promptMode": "plain",
+                     *         "outputFormat": "png",
+                     *         "outputQuality": 1,
+                     *         "class": "interactive",
+                     *         "priority": 1,
+                     *         "deadlineAt": 1,
+                     *         "labels": [
+                     *           "text"
+                     *         ],
+                     *         "nodeId": "node_01kb3x9q2r7m5v8c4d6f0g1h2j",
+                     *         "preferNode": "text",
+                     *         "params": {},
+                     *         "dependsOn": [
+                     *           "text"
+                     *         ],
+                     *         "onDependencyFailure": "fail",
+                     *         "depth": 1,
+                     *         "workflow": {
+                     *           "id": "img_01kb3x9q2r7m5v8c4d6f0g1h2j3n_0",
+                     *           "key": "lk_studio-north_a1b2c3d4_0123456789abcdefghjkmnpqrstvwxyz"
+                     *         },
+                     *         "flagged": [
+                     *           "text"
+                     *         ]
+                     *       },
+                     *       "epoch": 1
+                     *     }
+                     */
                     "application/json": components["schemas"]["ImageMetadata"];
                 };
             };
@@ -7612,7 +8892,10 @@ export interface operations {
     reportImage: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A repeat with the same key and body gets the first answer again, for 24 hours */
+                "idempotency-key"?: string;
+            };
             path: {
                 id: string;
             };
@@ -7620,6 +8903,12 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "reason": "person",
+                 *       "detail": "It shows my neighbour, who was not asked."
+                 *     }
+                 */
                 "application/json": components["schemas"]["ReportRequest"];
             };
         };
@@ -7630,6 +8919,19 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "rep_01jd9x7b4v8k2m5n6p7q8r9s0t",
+                     *       "workspaceId": "main",
+                     *       "imageId": "img_job_01jd9x7b4v8k2m5n6p7q8r9s0t00_0",
+                     *       "reason": "person",
+                     *       "detail": "It shows my neighbour, who was not asked.",
+                     *       "reportedBy": "key:k1",
+                     *       "createdAt": "2026-11-21T12:00:00.000Z",
+                     *       "state": "open",
+                     *       "note": ""
+                     *     }
+                     */
                     "application/json": components["schemas"]["Report"];
                 };
             };
@@ -7755,7 +9057,10 @@ export interface operations {
     takeDownImage: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A repeat with the same key and body gets the first answer again, for 24 hours */
+                "idempotency-key"?: string;
+            };
             path: {
                 id: string;
             };
@@ -7763,6 +9068,11 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "reason": "It shows a person who was not asked."
+                 *     }
+                 */
                 "application/json": components["schemas"]["TakedownRequest"];
             };
         };
@@ -7773,6 +9083,14 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "imageId": "text",
+                     *       "workspaceId": "studio-north",
+                     *       "removedObjects": 1,
+                     *       "closedReports": 1
+                     *     }
+                     */
                     "application/json": components["schemas"]["Takedown"];
                 };
             };
@@ -7897,6 +9215,24 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "data": [
+                     *         {
+                     *           "id": "rep_01jd9x7b4v8k2m5n6p7q8r9s0t",
+                     *           "workspaceId": "main",
+                     *           "imageId": "img_job_01jd9x7b4v8k2m5n6p7q8r9s0t00_0",
+                     *           "reason": "person",
+                     *           "detail": "It shows my neighbour, who was not asked.",
+                     *           "reportedBy": "key:k1",
+                     *           "createdAt": "2026-11-21T12:00:00.000Z",
+                     *           "state": "open",
+                     *           "note": ""
+                     *         }
+                     *       ],
+                     *       "nextCursor": "text"
+                     *     }
+                     */
                     "application/json": {
                         data: components["schemas"]["Report"][];
                         nextCursor: string | null;
@@ -7962,7 +9298,10 @@ export interface operations {
     dismissReport: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A repeat with the same key and body gets the first answer again, for 24 hours */
+                "idempotency-key"?: string;
+            };
             path: {
                 id: string;
             };
@@ -7970,6 +9309,7 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /** @example {} */
                 "application/json": components["schemas"]["DismissRequest"];
             };
         };
@@ -7980,6 +9320,19 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "rep_01jd9x7b4v8k2m5n6p7q8r9s0t",
+                     *       "workspaceId": "main",
+                     *       "imageId": "img_job_01jd9x7b4v8k2m5n6p7q8r9s0t00_0",
+                     *       "reason": "person",
+                     *       "detail": "It shows my neighbour, who was not asked.",
+                     *       "reportedBy": "key:k1",
+                     *       "createdAt": "2026-11-21T12:00:00.000Z",
+                     *       "state": "open",
+                     *       "note": ""
+                     *     }
+                     */
                     "application/json": components["schemas"]["Report"];
                 };
             };
@@ -8099,6 +9452,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "data": [
+                     *         {
+                     *           "kind": "email",
+                     *           "url": "https://mail.example.com/limner",
+                     *           "secret": "whsec_bm90IGEgcmVhbCBzZWNyZXQ="
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["Hooks"];
                 };
             };
@@ -8152,7 +9516,10 @@ export interface operations {
     testHook: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A repeat with the same key and body gets the first answer again, for 24 hours */
+                "idempotency-key"?: string;
+            };
             path: {
                 kind: "email" | "content";
             };
@@ -8166,6 +9533,12 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "ok": true,
+                     *       "ms": 120
+                     *     }
+                     */
                     "application/json": components["schemas"]["HookTest"];
                 };
             };
@@ -8237,7 +9610,10 @@ export interface operations {
     createAsset: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A repeat with the same key and body gets the first answer again, for 24 hours */
+                "idempotency-key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -8256,6 +9632,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "asset_01kb3x9q2r7m5v8c4d6f0g1h2j",
+                     *       "bytes": 245760,
+                     *       "contentType": "image/png",
+                     *       "width": 512,
+                     *       "height": 512,
+                     *       "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                     *       "createdAt": "2026-11-21T12:00:00.000Z",
+                     *       "expiresAt": "2026-11-21T12:00:00.000Z",
+                     *       "url": "https://limner.example/api/v1/objects/eyJrIjoidyJ9.c2lnbmF0dXJl",
+                     *       "urlExpiresAt": "2026-11-21T12:00:00.000Z"
+                     *     }
+                     */
                     "application/json": components["schemas"]["Asset"];
                 };
             };
@@ -8279,6 +9669,15 @@ export interface operations {
             };
             /** @description The key lacks the needed scope */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The state does not allow this */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -8359,6 +9758,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "asset_01kb3x9q2r7m5v8c4d6f0g1h2j",
+                     *       "bytes": 245760,
+                     *       "contentType": "image/png",
+                     *       "width": 512,
+                     *       "height": 512,
+                     *       "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                     *       "createdAt": "2026-11-21T12:00:00.000Z",
+                     *       "expiresAt": "2026-11-21T12:00:00.000Z",
+                     *       "url": "https://limner.example/api/v1/objects/eyJrIjoidyJ9.c2lnbmF0dXJl",
+                     *       "urlExpiresAt": "2026-11-21T12:00:00.000Z"
+                     *     }
+                     */
                     "application/json": components["schemas"]["Asset"];
                 };
             };
@@ -8485,6 +9898,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description There is no such thing */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description It was here and has expired */
             410: {
                 headers: {
@@ -8532,9 +9954,9 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "image/png": unknown;
-                "image/jpeg": unknown;
-                "image/webp": unknown;
+                "image/png": string;
+                "image/jpeg": string;
+                "image/webp": string;
             };
         };
         responses: {
@@ -8544,11 +9966,25 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "outcome": "accepted"
+                     *     }
+                     */
                     "application/json": components["schemas"]["UploadOutcome"];
                 };
             };
             /** @description A valid API key is needed */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -8627,6 +10063,34 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "data": [
+                     *         {
+                     *           "name": "first",
+                     *           "displayName": "Storybook",
+                     *           "family": "sd-1.5",
+                     *           "operations": [
+                     *             "txt2img"
+                     *           ],
+                     *           "nativeWidth": 512,
+                     *           "nativeHeight": 512,
+                     *           "sizeMultiple": 1,
+                     *           "defaults": {
+                     *             "steps": 20,
+                     *             "guidance": 4,
+                     *             "scheduler": "ddim"
+                     *           },
+                     *           "scope": "own",
+                     *           "licence": "Apache-2.0",
+                     *           "nodes": 1,
+                     *           "warm": true,
+                     *           "isDefault": true
+                     *         }
+                     *       ],
+                     *       "nextCursor": "text"
+                     *     }
+                     */
                     "application/json": {
                         data: components["schemas"]["Model"][];
                         nextCursor: string | null;
@@ -8695,6 +10159,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "data": [
+                     *         {
+                     *           "name": "first",
+                     *           "label": "text",
+                     *           "aliases": [
+                     *             "text"
+                     *           ]
+                     *         }
+                     *       ],
+                     *       "nextCursor": "text"
+                     *     }
+                     */
                     "application/json": {
                         data: components["schemas"]["Scheduler"][];
                         nextCursor: string | null;
@@ -8757,6 +10235,13 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "token": "lj_studio-north_01kb3x9q_2r7m5v8c4d6f0g1h2j3n",
+                 *       "publicKey": "MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqo",
+                 *       "name": "workstation"
+                 *     }
+                 */
                 "application/json": components["schemas"]["EnrolRequest"];
             };
         };
@@ -8767,6 +10252,18 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "nodeId": "node_01kb3x9q2r7m5v8c4d6f0g1h2j",
+                     *       "certificate": "eyJrIjoibm9kZSJ9.c2lnbmF0dXJl",
+                     *       "expiresAt": "2026-11-21T12:00:00.000Z",
+                     *       "ws": "studio-north",
+                     *       "trust": "own",
+                     *       "shard": 1,
+                     *       "name": "first",
+                     *       "gatewayTime": "2026-11-21T12:00:00.000Z"
+                     *     }
+                     */
                     "application/json": components["schemas"]["Enrolled"];
                 };
             };
@@ -8868,6 +10365,18 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "nodeId": "node_01kb3x9q2r7m5v8c4d6f0g1h2j",
+                     *       "certificate": "eyJrIjoibm9kZSJ9.c2lnbmF0dXJl",
+                     *       "expiresAt": "2026-11-21T12:00:00.000Z",
+                     *       "ws": "studio-north",
+                     *       "trust": "own",
+                     *       "shard": 1,
+                     *       "name": "first",
+                     *       "gatewayTime": "2026-11-21T12:00:00.000Z"
+                     *     }
+                     */
                     "application/json": components["schemas"]["Enrolled"];
                 };
             };
@@ -8936,6 +10445,13 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "newPublicKey": "MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqo",
+                 *       "at": 1795262400000,
+                 *       "signature": "MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE-Lv0a8mXW2s7dK3fQ9yT1uB6cQ4"
+                 *     }
+                 */
                 "application/json": components["schemas"]["RotateKeyRequest"];
             };
         };
@@ -8946,6 +10462,18 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "nodeId": "node_01kb3x9q2r7m5v8c4d6f0g1h2j",
+                     *       "certificate": "eyJrIjoibm9kZSJ9.c2lnbmF0dXJl",
+                     *       "expiresAt": "2026-11-21T12:00:00.000Z",
+                     *       "ws": "studio-north",
+                     *       "trust": "own",
+                     *       "shard": 1,
+                     *       "name": "first",
+                     *       "gatewayTime": "2026-11-21T12:00:00.000Z"
+                     *     }
+                     */
                     "application/json": components["schemas"]["Enrolled"];
                 };
             };
@@ -9044,7 +10572,10 @@ export interface operations {
     approveNode: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A repeat with the same key and body gets the first answer again, for 24 hours */
+                "idempotency-key"?: string;
+            };
             path: {
                 id: string;
             };
@@ -9058,6 +10589,12 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "node_01kb3x9q2r7m5v8c4d6f0g1h2j",
+                     *       "state": "approved"
+                     *     }
+                     */
                     "application/json": components["schemas"]["NodeDecision"];
                 };
             };
@@ -9138,7 +10675,10 @@ export interface operations {
     banNode: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A repeat with the same key and body gets the first answer again, for 24 hours */
+                "idempotency-key"?: string;
+            };
             path: {
                 id: string;
             };
@@ -9146,6 +10686,11 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "reason": "sends pictures that are not what was asked for"
+                 *     }
+                 */
                 "application/json": components["schemas"]["BanRequest"];
             };
         };
@@ -9156,6 +10701,12 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "node_01kb3x9q2r7m5v8c4d6f0g1h2j",
+                     *       "state": "approved"
+                     *     }
+                     */
                     "application/json": components["schemas"]["NodeDecision"];
                 };
             };
@@ -9188,6 +10739,15 @@ export interface operations {
             };
             /** @description There is no such thing */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The state does not allow this */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -9347,6 +10907,26 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "data": [
+                     *         {
+                     *           "id": "a1b2c3d4",
+                     *           "trust": "own",
+                     *           "createdAt": "2026-11-21T12:00:00.000Z",
+                     *           "expiresAt": "2026-11-21T12:00:00.000Z",
+                     *           "maxUses": 1,
+                     *           "labels": [
+                     *             "text"
+                     *           ],
+                     *           "approval": true,
+                     *           "uses": 1,
+                     *           "revoked": true
+                     *         }
+                     *       ],
+                     *       "nextCursor": "text"
+                     *     }
+                     */
                     "application/json": {
                         data: components["schemas"]["JoinToken"][];
                         nextCursor: string | null;
@@ -9403,12 +10983,24 @@ export interface operations {
     createJoinToken: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A repeat with the same key and body gets the first answer again, for 24 hours */
+                "idempotency-key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "trust": "own",
+                 *       "maxUses": 1,
+                 *       "labels": [
+                 *         "gpu"
+                 *       ]
+                 *     }
+                 */
                 "application/json": components["schemas"]["JoinTokenRequest"];
             };
         };
@@ -9419,6 +11011,22 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "a1b2c3d4",
+                     *       "trust": "own",
+                     *       "createdAt": "2026-11-21T12:00:00.000Z",
+                     *       "expiresAt": "2026-11-21T12:00:00.000Z",
+                     *       "maxUses": 1,
+                     *       "labels": [
+                     *         "text"
+                     *       ],
+                     *       "approval": true,
+                     *       "uses": 1,
+                     *       "revoked": true,
+                     *       "token": "lj_studio-north_01kb3x9q_2r7m5v8c4d6f0g1h2j3n"
+                     *     }
+                     */
                     "application/json": components["schemas"]["NewJoinToken"];
                 };
             };
@@ -9442,6 +11050,15 @@ export interface operations {
             };
             /** @description The key lacks the needed scope */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The state does not allow this */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -9508,7 +11125,10 @@ export interface operations {
     revokeJoinToken: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A repeat with the same key and body gets the first answer again, for 24 hours */
+                "idempotency-key"?: string;
+            };
             path: {
                 id: string;
             };
@@ -9522,6 +11142,21 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "a1b2c3d4",
+                     *       "trust": "own",
+                     *       "createdAt": "2026-11-21T12:00:00.000Z",
+                     *       "expiresAt": "2026-11-21T12:00:00.000Z",
+                     *       "maxUses": 1,
+                     *       "labels": [
+                     *         "text"
+                     *       ],
+                     *       "approval": true,
+                     *       "uses": 1,
+                     *       "revoked": true
+                     *     }
+                     */
                     "application/json": components["schemas"]["JoinToken"];
                 };
             };
@@ -9545,6 +11180,15 @@ export interface operations {
             };
             /** @description There is no such thing */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The state does not allow this */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -9607,6 +11251,22 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "data": [
+                     *         {
+                     *           "at": "2026-11-21T12:00:00.000Z",
+                     *           "rssBytes": 1,
+                     *           "cpuUtil": 1,
+                     *           "diskFreeBytes": 1,
+                     *           "gpus": [
+                     *             {}
+                     *           ]
+                     *         }
+                     *       ],
+                     *       "nextCursor": "text"
+                     *     }
+                     */
                     "application/json": {
                         data: components["schemas"]["WorkerTelemetry"][];
                         nextCursor: string | null;
@@ -9695,6 +11355,24 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "data": [
+                     *         {
+                     *           "jobId": "job_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *           "index": 1,
+                     *           "epoch": 1,
+                     *           "state": "running",
+                     *           "slotId": "0",
+                     *           "phase": "text",
+                     *           "step": 1,
+                     *           "steps": 20,
+                     *           "finishedAt": "2026-11-21T12:00:00.000Z"
+                     *         }
+                     *       ],
+                     *       "nextCursor": "text"
+                     *     }
+                     */
                     "application/json": {
                         data: components["schemas"]["WorkerTask"][];
                         nextCursor: string | null;
@@ -9783,6 +11461,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "data": [
+                     *         {
+                     *           "at": "2026-11-21T12:00:00.000Z",
+                     *           "type": "action",
+                     *           "text": "text",
+                     *           "who": "key:a1b2c3d4",
+                     *           "jobId": "job_01kb3x9q2r7m5v8c4d6f0g1h2j3n"
+                     *         }
+                     *       ],
+                     *       "nextCursor": "text"
+                     *     }
+                     */
                     "application/json": {
                         data: components["schemas"]["WorkerHistoryEntry"][];
                         nextCursor: string | null;
@@ -9871,6 +11563,39 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "completed": 1,
+                     *       "failed": 1,
+                     *       "successRate": 1,
+                     *       "slots": 1,
+                     *       "slotsBusy": 1,
+                     *       "utilization": 1,
+                     *       "uptimeS": 1,
+                     *       "work": [
+                     *         {
+                     *           "taskType": "GENERAL",
+                     *           "model": "storybook",
+                     *           "succeeded": 1,
+                     *           "failed": 1,
+                     *           "lost": 1,
+                     *           "sPerStep": 1,
+                     *           "sPerMpStep": 1,
+                     *           "loadMs": 1,
+                     *           "lastAt": "2026-11-21T12:00:00.000Z"
+                     *         }
+                     *       ],
+                     *       "slotHistory": [
+                     *         {
+                     *           "slotId": "0",
+                     *           "succeeded": 1,
+                     *           "failed": 1,
+                     *           "lost": 1
+                     *         }
+                     *       ],
+                     *       "reason": "maintenance"
+                     *     }
+                     */
                     "application/json": components["schemas"]["WorkerMetrics"];
                 };
             };
@@ -9959,6 +11684,62 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "data": [
+                     *         {
+                     *           "id": "node_01kb3x9q2r7m5v8c4d6f0g1h2j",
+                     *           "name": "first",
+                     *           "ws": "studio-north",
+                     *           "labels": [
+                     *             "text"
+                     *           ],
+                     *           "trust": "own",
+                     *           "status": "IDLE",
+                     *           "mode": "active",
+                     *           "modeReason": "text",
+                     *           "link": "pending",
+                     *           "lastSeenAt": "2026-11-21T12:00:00.000Z",
+                     *           "connectedAt": "2026-11-21T12:00:00.000Z",
+                     *           "agentVersion": "0.1.0",
+                     *           "platform": "linux-x64",
+                     *           "models": [
+                     *             {
+                     *               "name": "first",
+                     *               "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                     *               "warm": true
+                     *             }
+                     *           ],
+                     *           "slots": [
+                     *             {
+                     *               "id": "node_01kb3x9q2r7m5v8c4d6f0g1h2j",
+                     *               "nodeId": "node_01kb3x9q2r7m5v8c4d6f0g1h2j",
+                     *               "slotId": "0",
+                     *               "state": "IDLE",
+                     *               "device": "NVIDIA GeForce RTX 4090",
+                     *               "engine": "onnx"
+                     *             }
+                     *           ],
+                     *           "completed": 1,
+                     *           "failed": 1,
+                     *           "idleReason": "text",
+                     *           "reason": "maintenance",
+                     *           "telemetry": {
+                     *             "at": "2026-11-21T12:00:00.000Z"
+                     *           },
+                     *           "recentErrors": [
+                     *             {
+                     *               "at": "2026-11-21T12:00:00.000Z",
+                     *               "class": "invalid",
+                     *               "message": "text",
+                     *               "jobId": "job_01kb3x9q2r7m5v8c4d6f0g1h2j3n"
+                     *             }
+                     *           ]
+                     *         }
+                     *       ],
+                     *       "nextCursor": "text"
+                     *     }
+                     */
                     "application/json": {
                         data: components["schemas"]["Worker"][];
                         nextCursor: string | null;
@@ -10038,6 +11819,72 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "node_01kb3x9q2r7m5v8c4d6f0g1h2j",
+                     *       "name": "first",
+                     *       "ws": "studio-north",
+                     *       "labels": [
+                     *         "text"
+                     *       ],
+                     *       "trust": "own",
+                     *       "status": "IDLE",
+                     *       "mode": "active",
+                     *       "modeReason": "text",
+                     *       "link": "pending",
+                     *       "lastSeenAt": "2026-11-21T12:00:00.000Z",
+                     *       "connectedAt": "2026-11-21T12:00:00.000Z",
+                     *       "agentVersion": "0.1.0",
+                     *       "platform": "linux-x64",
+                     *       "models": [
+                     *         {
+                     *           "name": "first",
+                     *           "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                     *           "warm": true
+                     *         }
+                     *       ],
+                     *       "slots": [
+                     *         {
+                     *           "id": "node_01kb3x9q2r7m5v8c4d6f0g1h2j",
+                     *           "nodeId": "node_01kb3x9q2r7m5v8c4d6f0g1h2j",
+                     *           "slotId": "0",
+                     *           "state": "IDLE",
+                     *           "device": "NVIDIA GeForce RTX 4090",
+                     *           "engine": "onnx",
+                     *           "loadedModel": "storybook",
+                     *           "task": {
+                     *             "jobId": "job_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *             "index": 1,
+                     *             "epoch": 1,
+                     *             "phase": "text",
+                     *             "step": 1,
+                     *             "steps": 20
+                     *           }
+                     *         }
+                     *       ],
+                     *       "completed": 1,
+                     *       "failed": 1,
+                     *       "idleReason": "text",
+                     *       "reason": "maintenance",
+                     *       "telemetry": {
+                     *         "at": "2026-11-21T12:00:00.000Z",
+                     *         "rssBytes": 1,
+                     *         "cpuUtil": 1,
+                     *         "diskFreeBytes": 1,
+                     *         "gpus": [
+                     *           {}
+                     *         ]
+                     *       },
+                     *       "recentErrors": [
+                     *         {
+                     *           "at": "2026-11-21T12:00:00.000Z",
+                     *           "class": "invalid",
+                     *           "message": "text",
+                     *           "jobId": "job_01kb3x9q2r7m5v8c4d6f0g1h2j3n"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["Worker"];
                 };
             };
@@ -10111,7 +11958,10 @@ export interface operations {
             query?: {
                 now?: "true" | "false";
             };
-            header?: never;
+            header?: {
+                /** @description A repeat with the same key and body gets the first answer again, for 24 hours */
+                "idempotency-key"?: string;
+            };
             path: {
                 id: string;
             };
@@ -10125,6 +11975,72 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "node_01kb3x9q2r7m5v8c4d6f0g1h2j",
+                     *       "name": "first",
+                     *       "ws": "studio-north",
+                     *       "labels": [
+                     *         "text"
+                     *       ],
+                     *       "trust": "own",
+                     *       "status": "IDLE",
+                     *       "mode": "active",
+                     *       "modeReason": "text",
+                     *       "link": "pending",
+                     *       "lastSeenAt": "2026-11-21T12:00:00.000Z",
+                     *       "connectedAt": "2026-11-21T12:00:00.000Z",
+                     *       "agentVersion": "0.1.0",
+                     *       "platform": "linux-x64",
+                     *       "models": [
+                     *         {
+                     *           "name": "first",
+                     *           "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                     *           "warm": true
+                     *         }
+                     *       ],
+                     *       "slots": [
+                     *         {
+                     *           "id": "node_01kb3x9q2r7m5v8c4d6f0g1h2j",
+                     *           "nodeId": "node_01kb3x9q2r7m5v8c4d6f0g1h2j",
+                     *           "slotId": "0",
+                     *           "state": "IDLE",
+                     *           "device": "NVIDIA GeForce RTX 4090",
+                     *           "engine": "onnx",
+                     *           "loadedModel": "storybook",
+                     *           "task": {
+                     *             "jobId": "job_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *             "index": 1,
+                     *             "epoch": 1,
+                     *             "phase": "text",
+                     *             "step": 1,
+                     *             "steps": 20
+                     *           }
+                     *         }
+                     *       ],
+                     *       "completed": 1,
+                     *       "failed": 1,
+                     *       "idleReason": "text",
+                     *       "reason": "maintenance",
+                     *       "telemetry": {
+                     *         "at": "2026-11-21T12:00:00.000Z",
+                     *         "rssBytes": 1,
+                     *         "cpuUtil": 1,
+                     *         "diskFreeBytes": 1,
+                     *         "gpus": [
+                     *           {}
+                     *         ]
+                     *       },
+                     *       "recentErrors": [
+                     *         {
+                     *           "at": "2026-11-21T12:00:00.000Z",
+                     *           "class": "invalid",
+                     *           "message": "text",
+                     *           "jobId": "job_01kb3x9q2r7m5v8c4d6f0g1h2j3n"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["Worker"];
                 };
             };
@@ -10205,7 +12121,10 @@ export interface operations {
     resumeWorker: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A repeat with the same key and body gets the first answer again, for 24 hours */
+                "idempotency-key"?: string;
+            };
             path: {
                 id: string;
             };
@@ -10219,6 +12138,72 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "node_01kb3x9q2r7m5v8c4d6f0g1h2j",
+                     *       "name": "first",
+                     *       "ws": "studio-north",
+                     *       "labels": [
+                     *         "text"
+                     *       ],
+                     *       "trust": "own",
+                     *       "status": "IDLE",
+                     *       "mode": "active",
+                     *       "modeReason": "text",
+                     *       "link": "pending",
+                     *       "lastSeenAt": "2026-11-21T12:00:00.000Z",
+                     *       "connectedAt": "2026-11-21T12:00:00.000Z",
+                     *       "agentVersion": "0.1.0",
+                     *       "platform": "linux-x64",
+                     *       "models": [
+                     *         {
+                     *           "name": "first",
+                     *           "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                     *           "warm": true
+                     *         }
+                     *       ],
+                     *       "slots": [
+                     *         {
+                     *           "id": "node_01kb3x9q2r7m5v8c4d6f0g1h2j",
+                     *           "nodeId": "node_01kb3x9q2r7m5v8c4d6f0g1h2j",
+                     *           "slotId": "0",
+                     *           "state": "IDLE",
+                     *           "device": "NVIDIA GeForce RTX 4090",
+                     *           "engine": "onnx",
+                     *           "loadedModel": "storybook",
+                     *           "task": {
+                     *             "jobId": "job_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *             "index": 1,
+                     *             "epoch": 1,
+                     *             "phase": "text",
+                     *             "step": 1,
+                     *             "steps": 20
+                     *           }
+                     *         }
+                     *       ],
+                     *       "completed": 1,
+                     *       "failed": 1,
+                     *       "idleReason": "text",
+                     *       "reason": "maintenance",
+                     *       "telemetry": {
+                     *         "at": "2026-11-21T12:00:00.000Z",
+                     *         "rssBytes": 1,
+                     *         "cpuUtil": 1,
+                     *         "diskFreeBytes": 1,
+                     *         "gpus": [
+                     *           {}
+                     *         ]
+                     *       },
+                     *       "recentErrors": [
+                     *         {
+                     *           "at": "2026-11-21T12:00:00.000Z",
+                     *           "class": "invalid",
+                     *           "message": "text",
+                     *           "jobId": "job_01kb3x9q2r7m5v8c4d6f0g1h2j3n"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["Worker"];
                 };
             };
@@ -10299,7 +12284,10 @@ export interface operations {
     drainWorker: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A repeat with the same key and body gets the first answer again, for 24 hours */
+                "idempotency-key"?: string;
+            };
             path: {
                 id: string;
             };
@@ -10313,6 +12301,72 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "node_01kb3x9q2r7m5v8c4d6f0g1h2j",
+                     *       "name": "first",
+                     *       "ws": "studio-north",
+                     *       "labels": [
+                     *         "text"
+                     *       ],
+                     *       "trust": "own",
+                     *       "status": "IDLE",
+                     *       "mode": "active",
+                     *       "modeReason": "text",
+                     *       "link": "pending",
+                     *       "lastSeenAt": "2026-11-21T12:00:00.000Z",
+                     *       "connectedAt": "2026-11-21T12:00:00.000Z",
+                     *       "agentVersion": "0.1.0",
+                     *       "platform": "linux-x64",
+                     *       "models": [
+                     *         {
+                     *           "name": "first",
+                     *           "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                     *           "warm": true
+                     *         }
+                     *       ],
+                     *       "slots": [
+                     *         {
+                     *           "id": "node_01kb3x9q2r7m5v8c4d6f0g1h2j",
+                     *           "nodeId": "node_01kb3x9q2r7m5v8c4d6f0g1h2j",
+                     *           "slotId": "0",
+                     *           "state": "IDLE",
+                     *           "device": "NVIDIA GeForce RTX 4090",
+                     *           "engine": "onnx",
+                     *           "loadedModel": "storybook",
+                     *           "task": {
+                     *             "jobId": "job_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *             "index": 1,
+                     *             "epoch": 1,
+                     *             "phase": "text",
+                     *             "step": 1,
+                     *             "steps": 20
+                     *           }
+                     *         }
+                     *       ],
+                     *       "completed": 1,
+                     *       "failed": 1,
+                     *       "idleReason": "text",
+                     *       "reason": "maintenance",
+                     *       "telemetry": {
+                     *         "at": "2026-11-21T12:00:00.000Z",
+                     *         "rssBytes": 1,
+                     *         "cpuUtil": 1,
+                     *         "diskFreeBytes": 1,
+                     *         "gpus": [
+                     *           {}
+                     *         ]
+                     *       },
+                     *       "recentErrors": [
+                     *         {
+                     *           "at": "2026-11-21T12:00:00.000Z",
+                     *           "class": "invalid",
+                     *           "message": "text",
+                     *           "jobId": "job_01kb3x9q2r7m5v8c4d6f0g1h2j3n"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["Worker"];
                 };
             };
@@ -10393,7 +12447,10 @@ export interface operations {
     terminateWorker: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A repeat with the same key and body gets the first answer again, for 24 hours */
+                "idempotency-key"?: string;
+            };
             path: {
                 id: string;
             };
@@ -10407,6 +12464,72 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "node_01kb3x9q2r7m5v8c4d6f0g1h2j",
+                     *       "name": "first",
+                     *       "ws": "studio-north",
+                     *       "labels": [
+                     *         "text"
+                     *       ],
+                     *       "trust": "own",
+                     *       "status": "IDLE",
+                     *       "mode": "active",
+                     *       "modeReason": "text",
+                     *       "link": "pending",
+                     *       "lastSeenAt": "2026-11-21T12:00:00.000Z",
+                     *       "connectedAt": "2026-11-21T12:00:00.000Z",
+                     *       "agentVersion": "0.1.0",
+                     *       "platform": "linux-x64",
+                     *       "models": [
+                     *         {
+                     *           "name": "first",
+                     *           "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                     *           "warm": true
+                     *         }
+                     *       ],
+                     *       "slots": [
+                     *         {
+                     *           "id": "node_01kb3x9q2r7m5v8c4d6f0g1h2j",
+                     *           "nodeId": "node_01kb3x9q2r7m5v8c4d6f0g1h2j",
+                     *           "slotId": "0",
+                     *           "state": "IDLE",
+                     *           "device": "NVIDIA GeForce RTX 4090",
+                     *           "engine": "onnx",
+                     *           "loadedModel": "storybook",
+                     *           "task": {
+                     *             "jobId": "job_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *             "index": 1,
+                     *             "epoch": 1,
+                     *             "phase": "text",
+                     *             "step": 1,
+                     *             "steps": 20
+                     *           }
+                     *         }
+                     *       ],
+                     *       "completed": 1,
+                     *       "failed": 1,
+                     *       "idleReason": "text",
+                     *       "reason": "maintenance",
+                     *       "telemetry": {
+                     *         "at": "2026-11-21T12:00:00.000Z",
+                     *         "rssBytes": 1,
+                     *         "cpuUtil": 1,
+                     *         "diskFreeBytes": 1,
+                     *         "gpus": [
+                     *           {}
+                     *         ]
+                     *       },
+                     *       "recentErrors": [
+                     *         {
+                     *           "at": "2026-11-21T12:00:00.000Z",
+                     *           "class": "invalid",
+                     *           "message": "text",
+                     *           "jobId": "job_01kb3x9q2r7m5v8c4d6f0g1h2j3n"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["Worker"];
                 };
             };
@@ -10499,6 +12622,74 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "total": {
+                     *         "queued": 0,
+                     *         "waiting": 0,
+                     *         "running": 0,
+                     *         "nodesOnline": 0,
+                     *         "slots": 0,
+                     *         "slotsBusy": 0,
+                     *         "watchers": 0,
+                     *         "granted": 0,
+                     *         "completed": 0,
+                     *         "failed": 0,
+                     *         "requeued": 0,
+                     *         "staleResults": 0,
+                     *         "unknownFrames": 0,
+                     *         "badFrames": 0,
+                     *         "handoffs": 0,
+                     *         "handoffsMet": 0,
+                     *         "prefetches": 0,
+                     *         "wakeups": {
+                     *           "frame": 0,
+                     *           "call": 0,
+                     *           "alarm": 0,
+                     *           "construct": 0
+                     *         },
+                     *         "rowsWritten": {},
+                     *         "dispatchMs": {
+                     *           "p50": 1,
+                     *           "p95": 1,
+                     *           "count": 0
+                     *         }
+                     *       },
+                     *       "shards": [
+                     *         {
+                     *           "queued": 0,
+                     *           "waiting": 0,
+                     *           "running": 0,
+                     *           "nodesOnline": 0,
+                     *           "slots": 0,
+                     *           "slotsBusy": 0,
+                     *           "watchers": 0,
+                     *           "granted": 0,
+                     *           "completed": 0,
+                     *           "failed": 0,
+                     *           "requeued": 0,
+                     *           "staleResults": 0,
+                     *           "unknownFrames": 0,
+                     *           "badFrames": 0,
+                     *           "handoffs": 0,
+                     *           "handoffsMet": 0,
+                     *           "prefetches": 0,
+                     *           "wakeups": {
+                     *             "frame": 0,
+                     *             "call": 0,
+                     *             "alarm": 0,
+                     *             "construct": 0
+                     *           },
+                     *           "rowsWritten": {},
+                     *           "dispatchMs": {
+                     *             "p50": 1,
+                     *             "p95": 1,
+                     *             "count": 0
+                     *           }
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": {
                         total: components["schemas"]["PoolMetrics"];
                         shards: components["schemas"]["PoolMetrics"][];
@@ -10567,6 +12758,67 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "workspaceId": "studio-north",
+                     *       "windows": [
+                     *         {
+                     *           "window": "minute",
+                     *           "metric": "jobs",
+                     *           "limit": 1,
+                     *           "used": 1,
+                     *           "reserved": 1,
+                     *           "remaining": 1,
+                     *           "resetsAt": "2026-11-21T12:00:00.000Z"
+                     *         }
+                     *       ],
+                     *       "queued": {
+                     *         "used": 1,
+                     *         "limit": 1
+                     *       },
+                     *       "concurrent": {
+                     *         "limit": 1
+                     *       },
+                     *       "storage": {
+                     *         "usedBytes": 1,
+                     *         "limitBytes": 1,
+                     *         "retentionMs": 1
+                     *       },
+                     *       "key": {
+                     *         "id": "a1b2c3d4",
+                     *         "windows": [
+                     *           {
+                     *             "window": "minute",
+                     *             "metric": "jobs",
+                     *             "limit": 1,
+                     *             "used": 1,
+                     *             "reserved": 1,
+                     *             "remaining": 1,
+                     *             "resetsAt": "2026-11-21T12:00:00.000Z"
+                     *           }
+                     *         ],
+                     *         "queued": {
+                     *           "used": 1,
+                     *           "limit": 1
+                     *         }
+                     *       },
+                     *       "allocations": [
+                     *         {
+                     *           "id": "alloc_01kb3x9q2r7m5v8c",
+                     *           "state": "planned",
+                     *           "images": 1,
+                     *           "megapixelSteps": 5.243,
+                     *           "leftImages": 1,
+                     *           "leftMegapixelSteps": 1,
+                     *           "startsAt": "2026-11-21T12:00:00.000Z",
+                     *           "endsAt": "2026-11-21T12:00:00.000Z",
+                     *           "createdAt": "2026-11-21T12:00:00.000Z",
+                     *           "createdBy": "key:a1b2c3d4",
+                     *           "note": "batch for Monday"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["Quotas"];
                 };
             };
@@ -10636,6 +12888,29 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "workspaceId": "studio-north",
+                     *       "images": 1,
+                     *       "megapixelSteps": 5.243,
+                     *       "openJobs": 1,
+                     *       "settledJobs": 1,
+                     *       "groupBy": "day",
+                     *       "from": "2026-11-21",
+                     *       "to": "2026-11-21",
+                     *       "series": [
+                     *         {
+                     *           "day": "2026-11-21",
+                     *           "model": "storybook",
+                     *           "keyId": "a1b2c3d4",
+                     *           "jobs": 1,
+                     *           "failed": 1,
+                     *           "images": 1,
+                     *           "megapixelSteps": 5.243
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["ResourceUsage"];
                 };
             };
@@ -10698,12 +12973,22 @@ export interface operations {
     allocateResources: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A repeat with the same key and body gets the first answer again, for 24 hours */
+                "idempotency-key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "images": 100,
+                 *       "megapixelSteps": 500,
+                 *       "note": "batch for Monday"
+                 *     }
+                 */
                 "application/json": components["schemas"]["ReservationRequest"];
             };
         };
@@ -10714,6 +12999,21 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "alloc_01kb3x9q2r7m5v8c",
+                     *       "state": "planned",
+                     *       "images": 1,
+                     *       "megapixelSteps": 5.243,
+                     *       "leftImages": 1,
+                     *       "leftMegapixelSteps": 1,
+                     *       "startsAt": "2026-11-21T12:00:00.000Z",
+                     *       "endsAt": "2026-11-21T12:00:00.000Z",
+                     *       "createdAt": "2026-11-21T12:00:00.000Z",
+                     *       "createdBy": "key:a1b2c3d4",
+                     *       "note": "batch for Monday"
+                     *     }
+                     */
                     "application/json": components["schemas"]["Reservation"];
                 };
             };
@@ -10812,12 +13112,20 @@ export interface operations {
     releaseResources: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A repeat with the same key and body gets the first answer again, for 24 hours */
+                "idempotency-key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "id": "alloc_01kb3x9q2r7m5v8c"
+                 *     }
+                 */
                 "application/json": components["schemas"]["ReleaseRequest"];
             };
         };
@@ -10828,6 +13136,21 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "alloc_01kb3x9q2r7m5v8c",
+                     *       "state": "planned",
+                     *       "images": 1,
+                     *       "megapixelSteps": 5.243,
+                     *       "leftImages": 1,
+                     *       "leftMegapixelSteps": 1,
+                     *       "startsAt": "2026-11-21T12:00:00.000Z",
+                     *       "endsAt": "2026-11-21T12:00:00.000Z",
+                     *       "createdAt": "2026-11-21T12:00:00.000Z",
+                     *       "createdBy": "key:a1b2c3d4",
+                     *       "note": "batch for Monday"
+                     *     }
+                     */
                     "application/json": components["schemas"]["Reservation"];
                 };
             };
@@ -10860,6 +13183,15 @@ export interface operations {
             };
             /** @description There is no such thing */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The state does not allow this */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -10947,6 +13279,27 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "data": [
+                     *         {
+                     *           "id": "17.0",
+                     *           "at": "2026-11-21T12:00:00.000Z",
+                     *           "type": "action",
+                     *           "who": "key:k7m2p9qa",
+                     *           "action": "node.pause",
+                     *           "target": "node_01jd9x7b4v8k2m5n6p7q8r9s0t",
+                     *           "detail": {
+                     *             "mode": "paused"
+                     *           },
+                     *           "unsealed": false,
+                     *           "seq": 17,
+                     *           "hash": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+                     *         }
+                     *       ],
+                     *       "nextCursor": "text"
+                     *     }
+                     */
                     "application/json": {
                         data: components["schemas"]["AuditEvent"][];
                         nextCursor: string | null;
@@ -11089,6 +13442,30 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "data": [
+                     *         {
+                     *           "id": "wh_01kb3x9q2r7m5v8c4d6f0g1h2j",
+                     *           "url": "https://limner.example/api/v1/objects/eyJrIjoidyJ9.c2lnbmF0dXJl",
+                     *           "events": [
+                     *             "text"
+                     *           ],
+                     *           "description": "for the build server",
+                     *           "enabled": true,
+                     *           "disabledReason": "text",
+                     *           "createdAt": "2026-11-21T12:00:00.000Z",
+                     *           "updatedAt": "2026-11-21T12:00:00.000Z",
+                     *           "previousSecretUntil": "2026-11-21T12:00:00.000Z",
+                     *           "pending": 1,
+                     *           "dead": 1,
+                     *           "lastSuccessAt": "2026-11-21T12:00:00.000Z",
+                     *           "lastFailureAt": "2026-11-21T12:00:00.000Z"
+                     *         }
+                     *       ],
+                     *       "nextCursor": "text"
+                     *     }
+                     */
                     "application/json": {
                         data: components["schemas"]["Webhook"][];
                         nextCursor: string | null;
@@ -11145,12 +13522,23 @@ export interface operations {
     createWebhook: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A repeat with the same key and body gets the first answer again, for 24 hours */
+                "idempotency-key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "url": "https://example.com/hooks/limner",
+                 *       "events": [
+                 *         "job.*"
+                 *       ]
+                 *     }
+                 */
                 "application/json": components["schemas"]["WebhookRequest"];
             };
         };
@@ -11161,6 +13549,26 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "wh_01kb3x9q2r7m5v8c4d6f0g1h2j",
+                     *       "url": "https://limner.example/api/v1/objects/eyJrIjoidyJ9.c2lnbmF0dXJl",
+                     *       "events": [
+                     *         "text"
+                     *       ],
+                     *       "description": "for the build server",
+                     *       "enabled": true,
+                     *       "disabledReason": "text",
+                     *       "createdAt": "2026-11-21T12:00:00.000Z",
+                     *       "updatedAt": "2026-11-21T12:00:00.000Z",
+                     *       "previousSecretUntil": "2026-11-21T12:00:00.000Z",
+                     *       "pending": 1,
+                     *       "dead": 1,
+                     *       "lastSuccessAt": "2026-11-21T12:00:00.000Z",
+                     *       "lastFailureAt": "2026-11-21T12:00:00.000Z",
+                     *       "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+                     *     }
+                     */
                     "application/json": components["schemas"]["WebhookWithSecret"];
                 };
             };
@@ -11273,6 +13681,25 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "wh_01kb3x9q2r7m5v8c4d6f0g1h2j",
+                     *       "url": "https://limner.example/api/v1/objects/eyJrIjoidyJ9.c2lnbmF0dXJl",
+                     *       "events": [
+                     *         "text"
+                     *       ],
+                     *       "description": "for the build server",
+                     *       "enabled": true,
+                     *       "disabledReason": "text",
+                     *       "createdAt": "2026-11-21T12:00:00.000Z",
+                     *       "updatedAt": "2026-11-21T12:00:00.000Z",
+                     *       "previousSecretUntil": "2026-11-21T12:00:00.000Z",
+                     *       "pending": 1,
+                     *       "dead": 1,
+                     *       "lastSuccessAt": "2026-11-21T12:00:00.000Z",
+                     *       "lastFailureAt": "2026-11-21T12:00:00.000Z"
+                     *     }
+                     */
                     "application/json": components["schemas"]["Webhook"];
                 };
             };
@@ -11344,7 +13771,10 @@ export interface operations {
     deleteWebhook: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A repeat with the same key and body gets the first answer again, for 24 hours */
+                "idempotency-key"?: string;
+            };
             path: {
                 id: string;
             };
@@ -11379,6 +13809,15 @@ export interface operations {
             };
             /** @description There is no such thing */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The state does not allow this */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -11427,7 +13866,10 @@ export interface operations {
     updateWebhook: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A repeat with the same key and body gets the first answer again, for 24 hours */
+                "idempotency-key"?: string;
+            };
             path: {
                 id: string;
             };
@@ -11435,6 +13877,14 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "events": [
+                 *         "job.succeeded",
+                 *         "job.failed"
+                 *       ]
+                 *     }
+                 */
                 "application/json": components["schemas"]["WebhookChange"];
             };
         };
@@ -11445,6 +13895,25 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "wh_01kb3x9q2r7m5v8c4d6f0g1h2j",
+                     *       "url": "https://limner.example/api/v1/objects/eyJrIjoidyJ9.c2lnbmF0dXJl",
+                     *       "events": [
+                     *         "text"
+                     *       ],
+                     *       "description": "for the build server",
+                     *       "enabled": true,
+                     *       "disabledReason": "text",
+                     *       "createdAt": "2026-11-21T12:00:00.000Z",
+                     *       "updatedAt": "2026-11-21T12:00:00.000Z",
+                     *       "previousSecretUntil": "2026-11-21T12:00:00.000Z",
+                     *       "pending": 1,
+                     *       "dead": 1,
+                     *       "lastSuccessAt": "2026-11-21T12:00:00.000Z",
+                     *       "lastFailureAt": "2026-11-21T12:00:00.000Z"
+                     *     }
+                     */
                     "application/json": components["schemas"]["Webhook"];
                 };
             };
@@ -11477,6 +13946,15 @@ export interface operations {
             };
             /** @description There is no such thing */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The state does not allow this */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -11543,7 +14021,10 @@ export interface operations {
     rotateWebhookSecret: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A repeat with the same key and body gets the first answer again, for 24 hours */
+                "idempotency-key"?: string;
+            };
             path: {
                 id: string;
             };
@@ -11557,6 +14038,26 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "wh_01kb3x9q2r7m5v8c4d6f0g1h2j",
+                     *       "url": "https://limner.example/api/v1/objects/eyJrIjoidyJ9.c2lnbmF0dXJl",
+                     *       "events": [
+                     *         "text"
+                     *       ],
+                     *       "description": "for the build server",
+                     *       "enabled": true,
+                     *       "disabledReason": "text",
+                     *       "createdAt": "2026-11-21T12:00:00.000Z",
+                     *       "updatedAt": "2026-11-21T12:00:00.000Z",
+                     *       "previousSecretUntil": "2026-11-21T12:00:00.000Z",
+                     *       "pending": 1,
+                     *       "dead": 1,
+                     *       "lastSuccessAt": "2026-11-21T12:00:00.000Z",
+                     *       "lastFailureAt": "2026-11-21T12:00:00.000Z",
+                     *       "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+                     *     }
+                     */
                     "application/json": components["schemas"]["WebhookWithSecret"];
                 };
             };
@@ -11580,6 +14081,15 @@ export interface operations {
             };
             /** @description There is no such thing */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The state does not allow this */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -11628,7 +14138,10 @@ export interface operations {
     testWebhook: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A repeat with the same key and body gets the first answer again, for 24 hours */
+                "idempotency-key"?: string;
+            };
             path: {
                 id: string;
             };
@@ -11642,6 +14155,31 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "dlv_01kb3x9q2r7m5v8c4d6f0g1h2j",
+                     *       "webhookId": "text",
+                     *       "messageId": "text",
+                     *       "type": "text",
+                     *       "state": "pending",
+                     *       "attempts": [
+                     *         {
+                     *           "at": "2026-11-21T12:00:00.000Z",
+                     *           "status": 1,
+                     *           "ms": 1,
+                     *           "error": "text"
+                     *         }
+                     *       ],
+                     *       "createdAt": "2026-11-21T12:00:00.000Z",
+                     *       "nextAttemptAt": "2026-11-21T12:00:00.000Z",
+                     *       "finishedAt": "2026-11-21T12:00:00.000Z",
+                     *       "payload": {
+                     *         "type": "text",
+                     *         "timestamp": "2026-11-21T12:00:00.000Z",
+                     *         "data": {}
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["WebhookDelivery"];
                 };
             };
@@ -11665,6 +14203,15 @@ export interface operations {
             };
             /** @description There is no such thing */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The state does not allow this */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -11731,6 +14278,34 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "data": [
+                     *         {
+                     *           "id": "dlv_01kb3x9q2r7m5v8c4d6f0g1h2j",
+                     *           "webhookId": "text",
+                     *           "messageId": "text",
+                     *           "type": "text",
+                     *           "state": "pending",
+                     *           "attempts": [
+                     *             {
+                     *               "at": "2026-11-21T12:00:00.000Z",
+                     *               "ms": 1
+                     *             }
+                     *           ],
+                     *           "createdAt": "2026-11-21T12:00:00.000Z",
+                     *           "nextAttemptAt": "2026-11-21T12:00:00.000Z",
+                     *           "finishedAt": "2026-11-21T12:00:00.000Z",
+                     *           "payload": {
+                     *             "type": "text",
+                     *             "timestamp": "2026-11-21T12:00:00.000Z",
+                     *             "data": {}
+                     *           }
+                     *         }
+                     *       ],
+                     *       "nextCursor": "text"
+                     *     }
+                     */
                     "application/json": {
                         data: components["schemas"]["WebhookDelivery"][];
                         nextCursor: string | null;
@@ -11805,7 +14380,10 @@ export interface operations {
     redeliverWebhook: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A repeat with the same key and body gets the first answer again, for 24 hours */
+                "idempotency-key"?: string;
+            };
             path: {
                 id: string;
                 deliveryId: string;
@@ -11820,6 +14398,31 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "dlv_01kb3x9q2r7m5v8c4d6f0g1h2j",
+                     *       "webhookId": "text",
+                     *       "messageId": "text",
+                     *       "type": "text",
+                     *       "state": "pending",
+                     *       "attempts": [
+                     *         {
+                     *           "at": "2026-11-21T12:00:00.000Z",
+                     *           "status": 1,
+                     *           "ms": 1,
+                     *           "error": "text"
+                     *         }
+                     *       ],
+                     *       "createdAt": "2026-11-21T12:00:00.000Z",
+                     *       "nextAttemptAt": "2026-11-21T12:00:00.000Z",
+                     *       "finishedAt": "2026-11-21T12:00:00.000Z",
+                     *       "payload": {
+                     *         "type": "text",
+                     *         "timestamp": "2026-11-21T12:00:00.000Z",
+                     *         "data": {}
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["WebhookDelivery"];
                 };
             };
@@ -11912,6 +14515,63 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "effective": {
+                     *         "nodeOffline": {
+                     *           "enabled": true,
+                     *           "afterMs": 1000,
+                     *           "severity": "P1",
+                     *           "lastSeverity": "P1"
+                     *         },
+                     *         "errorRate": {
+                     *           "enabled": true,
+                     *           "share": 0.01,
+                     *           "minJobs": 1,
+                     *           "windowMs": 1000,
+                     *           "severity": "P1",
+                     *           "worseShare": 0.01,
+                     *           "worseSeverity": "P1"
+                     *         },
+                     *         "queueAge": {
+                     *           "enabled": true,
+                     *           "afterMs": 1000,
+                     *           "severity": "P1",
+                     *           "worseAfterMs": 1000,
+                     *           "worseSeverity": "P1"
+                     *         },
+                     *         "quota": {
+                     *           "enabled": true,
+                     *           "share": 0.01,
+                     *           "severity": "P1",
+                     *           "usedUpSeverity": "P1"
+                     *         },
+                     *         "poison": {
+                     *           "enabled": true,
+                     *           "severity": "P1"
+                     *         },
+                     *         "report": {
+                     *           "enabled": true,
+                     *           "severity": "P1"
+                     *         },
+                     *         "escalateAfterMs": {
+                     *           "P1": 1000,
+                     *           "P2": 1000,
+                     *           "P3": 1000,
+                     *           "P4": 1000
+                     *         }
+                     *       },
+                     *       "own": {
+                     *         "nodeOffline": {},
+                     *         "errorRate": {},
+                     *         "queueAge": {},
+                     *         "quota": {},
+                     *         "poison": {},
+                     *         "report": {},
+                     *         "escalateAfterMs": {}
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["AlertRulesView"];
                 };
             };
@@ -11965,12 +14625,16 @@ export interface operations {
     setAlertRules: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A repeat with the same key and body gets the first answer again, for 24 hours */
+                "idempotency-key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
         requestBody: {
             content: {
+                /** @example {} */
                 "application/json": components["schemas"]["AlertRulesChange"];
             };
         };
@@ -11981,6 +14645,63 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "effective": {
+                     *         "nodeOffline": {
+                     *           "enabled": true,
+                     *           "afterMs": 1000,
+                     *           "severity": "P1",
+                     *           "lastSeverity": "P1"
+                     *         },
+                     *         "errorRate": {
+                     *           "enabled": true,
+                     *           "share": 0.01,
+                     *           "minJobs": 1,
+                     *           "windowMs": 1000,
+                     *           "severity": "P1",
+                     *           "worseShare": 0.01,
+                     *           "worseSeverity": "P1"
+                     *         },
+                     *         "queueAge": {
+                     *           "enabled": true,
+                     *           "afterMs": 1000,
+                     *           "severity": "P1",
+                     *           "worseAfterMs": 1000,
+                     *           "worseSeverity": "P1"
+                     *         },
+                     *         "quota": {
+                     *           "enabled": true,
+                     *           "share": 0.01,
+                     *           "severity": "P1",
+                     *           "usedUpSeverity": "P1"
+                     *         },
+                     *         "poison": {
+                     *           "enabled": true,
+                     *           "severity": "P1"
+                     *         },
+                     *         "report": {
+                     *           "enabled": true,
+                     *           "severity": "P1"
+                     *         },
+                     *         "escalateAfterMs": {
+                     *           "P1": 1000,
+                     *           "P2": 1000,
+                     *           "P3": 1000,
+                     *           "P4": 1000
+                     *         }
+                     *       },
+                     *       "own": {
+                     *         "nodeOffline": {},
+                     *         "errorRate": {},
+                     *         "queueAge": {},
+                     *         "quota": {},
+                     *         "poison": {},
+                     *         "report": {},
+                     *         "escalateAfterMs": {}
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["AlertRulesView"];
                 };
             };
@@ -12004,6 +14725,15 @@ export interface operations {
             };
             /** @description The key lacks the needed scope */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The state does not allow this */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -12087,6 +14817,25 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "data": [
+                     *         {
+                     *           "id": "alr_01jd9x7b4v8k2m5n6p7q8r9s0t",
+                     *           "kind": "node-offline",
+                     *           "severity": "P2",
+                     *           "state": "raised",
+                     *           "title": "Node garage is offline",
+                     *           "detail": "It was last seen 4 min ago; others take its work. Start it again, or pause it if it is to stay away.",
+                     *           "subject": "node_01jd9x7b4v8k2m5n6p7q8r9s0t",
+                     *           "raisedAt": "2026-11-21T12:00:00.000Z",
+                     *           "escalations": 0,
+                     *           "escalatesAt": "2026-11-21T12:15:00.000Z"
+                     *         }
+                     *       ],
+                     *       "nextCursor": "text"
+                     *     }
+                     */
                     "application/json": {
                         data: components["schemas"]["Alert"][];
                         nextCursor: string | null;
@@ -12152,7 +14901,10 @@ export interface operations {
     acknowledgeAlert: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A repeat with the same key and body gets the first answer again, for 24 hours */
+                "idempotency-key"?: string;
+            };
             path: {
                 id: string;
             };
@@ -12166,6 +14918,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "alr_01jd9x7b4v8k2m5n6p7q8r9s0t",
+                     *       "kind": "node-offline",
+                     *       "severity": "P2",
+                     *       "state": "raised",
+                     *       "title": "Node garage is offline",
+                     *       "detail": "It was last seen 4 min ago; others take its work. Start it again, or pause it if it is to stay away.",
+                     *       "subject": "node_01jd9x7b4v8k2m5n6p7q8r9s0t",
+                     *       "raisedAt": "2026-11-21T12:00:00.000Z",
+                     *       "escalations": 0,
+                     *       "escalatesAt": "2026-11-21T12:15:00.000Z"
+                     *     }
+                     */
                     "application/json": components["schemas"]["Alert"];
                 };
             };
@@ -12246,7 +15012,10 @@ export interface operations {
     resolveAlert: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A repeat with the same key and body gets the first answer again, for 24 hours */
+                "idempotency-key"?: string;
+            };
             path: {
                 id: string;
             };
@@ -12260,6 +15029,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "alr_01jd9x7b4v8k2m5n6p7q8r9s0t",
+                     *       "kind": "node-offline",
+                     *       "severity": "P2",
+                     *       "state": "raised",
+                     *       "title": "Node garage is offline",
+                     *       "detail": "It was last seen 4 min ago; others take its work. Start it again, or pause it if it is to stay away.",
+                     *       "subject": "node_01jd9x7b4v8k2m5n6p7q8r9s0t",
+                     *       "raisedAt": "2026-11-21T12:00:00.000Z",
+                     *       "escalations": 0,
+                     *       "escalatesAt": "2026-11-21T12:15:00.000Z"
+                     *     }
+                     */
                     "application/json": components["schemas"]["Alert"];
                 };
             };
@@ -12340,12 +15123,20 @@ export interface operations {
     initializePool: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A repeat with the same key and body gets the first answer again, for 24 hours */
+                "idempotency-key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "size": 4
+                 *     }
+                 */
                 "application/json": components["schemas"]["PoolInitializeRequest"];
             };
         };
@@ -12356,6 +15147,36 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "state": "open",
+                     *       "size": 1,
+                     *       "limits": {
+                     *         "defaultPoolSize": 1,
+                     *         "maxPoolSize": 1,
+                     *         "maxQueueDepth": 1,
+                     *         "maxRetries": 1
+                     *       },
+                     *       "nodes": 1,
+                     *       "slots": {
+                     *         "total": 1,
+                     *         "idle": 1,
+                     *         "running": 1,
+                     *         "paused": 1,
+                     *         "terminated": 1
+                     *       },
+                     *       "tasks": {
+                     *         "waiting": 1,
+                     *         "queued": 1,
+                     *         "running": 1
+                     *       },
+                     *       "modelSource": {
+                     *         "reason": "maintenance",
+                     *         "since": 1,
+                     *         "retryAt": 1
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["Pool"];
                 };
             };
@@ -12466,6 +15287,36 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "state": "open",
+                     *       "size": 1,
+                     *       "limits": {
+                     *         "defaultPoolSize": 1,
+                     *         "maxPoolSize": 1,
+                     *         "maxQueueDepth": 1,
+                     *         "maxRetries": 1
+                     *       },
+                     *       "nodes": 1,
+                     *       "slots": {
+                     *         "total": 1,
+                     *         "idle": 1,
+                     *         "running": 1,
+                     *         "paused": 1,
+                     *         "terminated": 1
+                     *       },
+                     *       "tasks": {
+                     *         "waiting": 1,
+                     *         "queued": 1,
+                     *         "running": 1
+                     *       },
+                     *       "modelSource": {
+                     *         "reason": "maintenance",
+                     *         "since": 1,
+                     *         "retryAt": 1
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["Pool"];
                 };
             };
@@ -12521,7 +15372,10 @@ export interface operations {
             query?: {
                 now?: "true" | "false";
             };
-            header?: never;
+            header?: {
+                /** @description A repeat with the same key and body gets the first answer again, for 24 hours */
+                "idempotency-key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -12533,6 +15387,36 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "state": "open",
+                     *       "size": 1,
+                     *       "limits": {
+                     *         "defaultPoolSize": 1,
+                     *         "maxPoolSize": 1,
+                     *         "maxQueueDepth": 1,
+                     *         "maxRetries": 1
+                     *       },
+                     *       "nodes": 1,
+                     *       "slots": {
+                     *         "total": 1,
+                     *         "idle": 1,
+                     *         "running": 1,
+                     *         "paused": 1,
+                     *         "terminated": 1
+                     *       },
+                     *       "tasks": {
+                     *         "waiting": 1,
+                     *         "queued": 1,
+                     *         "running": 1
+                     *       },
+                     *       "modelSource": {
+                     *         "reason": "maintenance",
+                     *         "since": 1,
+                     *         "retryAt": 1
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["Pool"];
                 };
             };
@@ -12616,6 +15500,30 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "data": [
+                     *         {
+                     *           "agentId": "text",
+                     *           "nodeId": "node_01kb3x9q2r7m5v8c4d6f0g1h2j",
+                     *           "slotId": "0",
+                     *           "name": "first",
+                     *           "status": "IDLE",
+                     *           "link": "pending",
+                     *           "device": "NVIDIA GeForce RTX 4090",
+                     *           "engine": "onnx",
+                     *           "loadedModel": "storybook",
+                     *           "task": {
+                     *             "taskId": "job_01kb3x9q2r7m5v8c4d6f0g1h2j3n.0",
+                     *             "phase": "text",
+                     *             "step": 1,
+                     *             "steps": 20
+                     *           }
+                     *         }
+                     *       ],
+                     *       "nextCursor": "text"
+                     *     }
+                     */
                     "application/json": {
                         data: components["schemas"]["PoolAgent"][];
                         nextCursor: string | null;
@@ -12672,7 +15580,10 @@ export interface operations {
     failAgent: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A repeat with the same key and body gets the first answer again, for 24 hours */
+                "idempotency-key"?: string;
+            };
             path: {
                 id: string;
             };
@@ -12680,6 +15591,11 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "reason": "the fan has stopped"
+                 *     }
+                 */
                 "application/json": components["schemas"]["AgentFailRequest"];
             };
         };
@@ -12690,6 +15606,51 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "agents": [
+                     *         {
+                     *           "agentId": "text",
+                     *           "nodeId": "node_01kb3x9q2r7m5v8c4d6f0g1h2j",
+                     *           "slotId": "0",
+                     *           "name": "first",
+                     *           "status": "IDLE",
+                     *           "link": "pending",
+                     *           "device": "NVIDIA GeForce RTX 4090",
+                     *           "engine": "onnx",
+                     *           "loadedModel": "storybook",
+                     *           "task": {
+                     *             "taskId": "job_01kb3x9q2r7m5v8c4d6f0g1h2j3n.0",
+                     *             "phase": "text",
+                     *             "step": 1,
+                     *             "steps": 20
+                     *           }
+                     *         }
+                     *       ],
+                     *       "task": {
+                     *         "taskId": "job_01kb3x9q2r7m5v8c4d6f0g1h2j3n.0",
+                     *         "jobId": "job_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *         "index": 1,
+                     *         "taskType": "GENERAL",
+                     *         "state": "queued",
+                     *         "model": "storybook",
+                     *         "priority": 1,
+                     *         "createdAt": "2026-11-21T12:00:00.000Z",
+                     *         "agentId": "text",
+                     *         "attemptCount": 1,
+                     *         "failedAgentIds": [
+                     *           "text"
+                     *         ],
+                     *         "assignmentLatencyMs": 1,
+                     *         "failures": [
+                     *           {
+                     *             "class": "invalid",
+                     *             "message": "text"
+                     *           }
+                     *         ]
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["AgentFailed"];
                 };
             };
@@ -12813,6 +15774,35 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "data": [
+                     *         {
+                     *           "taskId": "job_01kb3x9q2r7m5v8c4d6f0g1h2j3n.0",
+                     *           "jobId": "job_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *           "index": 1,
+                     *           "taskType": "GENERAL",
+                     *           "state": "queued",
+                     *           "model": "storybook",
+                     *           "priority": 1,
+                     *           "createdAt": "2026-11-21T12:00:00.000Z",
+                     *           "agentId": "text",
+                     *           "attemptCount": 1,
+                     *           "failedAgentIds": [
+                     *             "text"
+                     *           ],
+                     *           "assignmentLatencyMs": 1,
+                     *           "failures": [
+                     *             {
+                     *               "class": "invalid",
+                     *               "message": "text"
+                     *             }
+                     *           ]
+                     *         }
+                     *       ],
+                     *       "nextCursor": "text"
+                     *     }
+                     */
                     "application/json": {
                         data: components["schemas"]["PoolTask"][];
                         nextCursor: string | null;
@@ -12875,6 +15865,285 @@ export interface operations {
             };
         };
     };
+    submitPoolTask: {
+        parameters: {
+            query?: {
+                wait?: number;
+            };
+            header?: {
+                "idempotency-key"?: string;
+                "limner-allocation"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "prompt": "a red castle in the mountains in the snow",
+                 *       "steps": 20,
+                 *       "guidance": 4,
+                 *       "seed": 5,
+                 *       "n": 1
+                 *     }
+                 */
+                "application/json": components["schemas"]["AnyJobRequest"];
+            };
+        };
+        responses: {
+            /** @description The job, ended within `wait` */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "job_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *       "state": "succeeded",
+                     *       "createdAt": "2026-11-21T12:00:00.000Z",
+                     *       "startedAt": "2026-11-21T12:00:00.040Z",
+                     *       "finishedAt": "2026-11-21T12:00:02.310Z",
+                     *       "request": {
+                     *         "task": "txt2img",
+                     *         "model": "storybook",
+                     *         "prompt": "a red castle in the mountains in the snow",
+                     *         "negativePrompt": null,
+                     *         "width": 512,
+                     *         "height": 512,
+                     *         "steps": 20,
+                     *         "guidance": 4,
+                     *         "scheduler": "ddim",
+                     *         "seed": 5,
+                     *         "n": 1,
+                     *         "pasteBack": true,
+                     *         "class": "interactive",
+                     *         "priority": 5,
+                     *         "deadlineAt": 1795348800000
+                     *       },
+                     *       "images": [
+                     *         {
+                     *           "id": "img_01kb3x9q2r7m5v8c4d6f0g1h2j3n_0",
+                     *           "index": 0,
+                     *           "seed": 5,
+                     *           "width": 512,
+                     *           "height": 512,
+                     *           "contentType": "image/png",
+                     *           "bytes": 245760,
+                     *           "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                     *           "url": "https://limner.example/api/v1/objects/eyJrIjoidyJ9.c2lnbmF0dXJl",
+                     *           "expiresAt": "2026-12-21T12:00:02.310Z"
+                     *         }
+                     *       ],
+                     *       "warnings": [],
+                     *       "history": [
+                     *         {
+                     *           "rev": 1,
+                     *           "at": 1795262400000,
+                     *           "type": "queued",
+                     *           "who": "key:a1b2c3d4",
+                     *           "to": "queued"
+                     *         },
+                     *         {
+                     *           "rev": 2,
+                     *           "at": 1795262400040,
+                     *           "type": "assigned",
+                     *           "who": "node_01kb3x9q2r7m5v8c4d6f0g1h2j",
+                     *           "from": "queued",
+                     *           "to": "running"
+                     *         },
+                     *         {
+                     *           "rev": 3,
+                     *           "at": 1795262402310,
+                     *           "type": "succeeded",
+                     *           "who": "node_01kb3x9q2r7m5v8c4d6f0g1h2j",
+                     *           "from": "running",
+                     *           "to": "succeeded"
+                     *         }
+                     *       ],
+                     *       "links": {
+                     *         "self": "/api/v1/jobs/job_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *         "events": "/api/v1/jobs/job_01kb3x9q2r7m5v8c4d6f0g1h2j3n/events",
+                     *         "cancel": "/api/v1/jobs/job_01kb3x9q2r7m5v8c4d6f0g1h2j3n/cancel"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description The job as it was accepted; `Limner-Queue` tells its place */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "job_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *       "state": "succeeded",
+                     *       "createdAt": "2026-11-21T12:00:00.000Z",
+                     *       "startedAt": "2026-11-21T12:00:00.040Z",
+                     *       "finishedAt": "2026-11-21T12:00:02.310Z",
+                     *       "request": {
+                     *         "task": "txt2img",
+                     *         "model": "storybook",
+                     *         "prompt": "a red castle in the mountains in the snow",
+                     *         "negativePrompt": null,
+                     *         "width": 512,
+                     *         "height": 512,
+                     *         "steps": 20,
+                     *         "guidance": 4,
+                     *         "scheduler": "ddim",
+                     *         "seed": 5,
+                     *         "n": 1,
+                     *         "pasteBack": true,
+                     *         "class": "interactive",
+                     *         "priority": 5,
+                     *         "deadlineAt": 1795348800000
+                     *       },
+                     *       "images": [
+                     *         {
+                     *           "id": "img_01kb3x9q2r7m5v8c4d6f0g1h2j3n_0",
+                     *           "index": 0,
+                     *           "seed": 5,
+                     *           "width": 512,
+                     *           "height": 512,
+                     *           "contentType": "image/png",
+                     *           "bytes": 245760,
+                     *           "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                     *           "url": "https://limner.example/api/v1/objects/eyJrIjoidyJ9.c2lnbmF0dXJl",
+                     *           "expiresAt": "2026-12-21T12:00:02.310Z"
+                     *         }
+                     *       ],
+                     *       "warnings": [],
+                     *       "history": [
+                     *         {
+                     *           "rev": 1,
+                     *           "at": 1795262400000,
+                     *           "type": "queued",
+                     *           "who": "key:a1b2c3d4",
+                     *           "to": "queued"
+                     *         },
+                     *         {
+                     *           "rev": 2,
+                     *           "at": 1795262400040,
+                     *           "type": "assigned",
+                     *           "who": "node_01kb3x9q2r7m5v8c4d6f0g1h2j",
+                     *           "from": "queued",
+                     *           "to": "running"
+                     *         },
+                     *         {
+                     *           "rev": 3,
+                     *           "at": 1795262402310,
+                     *           "type": "succeeded",
+                     *           "who": "node_01kb3x9q2r7m5v8c4d6f0g1h2j",
+                     *           "from": "running",
+                     *           "to": "succeeded"
+                     *         }
+                     *       ],
+                     *       "links": {
+                     *         "self": "/api/v1/jobs/job_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *         "events": "/api/v1/jobs/job_01kb3x9q2r7m5v8c4d6f0g1h2j3n/events",
+                     *         "cancel": "/api/v1/jobs/job_01kb3x9q2r7m5v8c4d6f0g1h2j3n/cancel"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description The request could not be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A valid API key is needed */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key lacks the needed scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The state does not allow this */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The content type is not supported */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A field has a value that is not allowed */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests or too many open jobs */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The gateway is not ready or overloaded */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     getPoolTask: {
         parameters: {
             query?: never;
@@ -12892,6 +16161,31 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "taskId": "job_01kb3x9q2r7m5v8c4d6f0g1h2j3n.0",
+                     *       "jobId": "job_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *       "index": 1,
+                     *       "taskType": "GENERAL",
+                     *       "state": "queued",
+                     *       "model": "storybook",
+                     *       "priority": 1,
+                     *       "createdAt": "2026-11-21T12:00:00.000Z",
+                     *       "agentId": "text",
+                     *       "attemptCount": 1,
+                     *       "failedAgentIds": [
+                     *         "text"
+                     *       ],
+                     *       "assignmentLatencyMs": 1,
+                     *       "failures": [
+                     *         {
+                     *           "class": "invalid",
+                     *           "message": "text",
+                     *           "nodeId": "node_01kb3x9q2r7m5v8c4d6f0g1h2j"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["PoolTask"];
                 };
             };
@@ -12975,6 +16269,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "tasksPending": 1,
+                     *       "tasksRunning": 1,
+                     *       "tasksCompleted": 1,
+                     *       "tasksFailed": 1,
+                     *       "avgAssignmentLatencyMs": 1,
+                     *       "utilization": 1
+                     *     }
+                     */
                     "application/json": components["schemas"]["CoordinationMetrics"];
                 };
             };
@@ -13040,6 +16344,24 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "ok": true,
+                     *       "tasks": 1,
+                     *       "nodes": 1,
+                     *       "batched": 1,
+                     *       "violations": [
+                     *         {
+                     *           "kind": "slot",
+                     *           "nodeId": "node_01kb3x9q2r7m5v8c4d6f0g1h2j",
+                     *           "tasks": [
+                     *             "text"
+                     *           ],
+                     *           "detail": "text"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["IsolationReport"];
                 };
             };
@@ -13107,6 +16429,23 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "data": [
+                     *         {
+                     *           "agentId": "text",
+                     *           "nodeId": "node_01kb3x9q2r7m5v8c4d6f0g1h2j",
+                     *           "slotId": "0",
+                     *           "jobId": "job_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *           "index": 1,
+                     *           "epoch": 1,
+                     *           "startedAt": "2026-11-21T12:00:00.000Z",
+                     *           "endedAt": "2026-11-21T12:00:00.000Z"
+                     *         }
+                     *       ],
+                     *       "nextCursor": "text"
+                     *     }
+                     */
                     "application/json": {
                         data: components["schemas"]["TimelineSpan"][];
                         nextCursor: string | null;
@@ -13186,6 +16525,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "data": [
+                     *         {
+                     *           "keyId": "a1b2c3d4",
+                     *           "row": {}
+                     *         }
+                     *       ],
+                     *       "nextCursor": "text"
+                     *     }
+                     */
                     "application/json": {
                         data: components["schemas"]["BackupJob"][];
                         nextCursor: string | null;
@@ -13251,7 +16601,10 @@ export interface operations {
     beginRestore: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A repeat with the same key and body gets the first answer again, for 24 hours */
+                "idempotency-key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -13263,6 +16616,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "dropped": 1
+                     *     }
+                     */
                     "application/json": components["schemas"]["RestoreBegun"];
                 };
             };
@@ -13286,6 +16644,15 @@ export interface operations {
             };
             /** @description The state does not allow this */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A field has a value that is not allowed */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -13325,12 +16692,48 @@ export interface operations {
     restoreRows: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A repeat with the same key and body gets the first answer again, for 24 hours */
+                "idempotency-key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "rows": [
+                 *         {
+                 *           "seq": 1,
+                 *           "at": 1795262400000,
+                 *           "prev": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                 *           "hash": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                 *           "entries": [
+                 *             {
+                 *               "type": "text"
+                 *             }
+                 *           ],
+                 *           "totals": {
+                 *             "images": 1,
+                 *             "megapixelSteps": 5.243,
+                 *             "settledJobs": 1
+                 *           }
+                 *         }
+                 *       ],
+                 *       "jobs": [
+                 *         {
+                 *           "keyId": "a1b2c3d4",
+                 *           "row": {
+                 *             "id": "job_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                 *             "ws": "studio-north",
+                 *             "state": "succeeded",
+                 *             "images": []
+                 *           }
+                 *         }
+                 *       ]
+                 *     }
+                 */
                 "application/json": components["schemas"]["RestoreBatch"];
             };
         };
@@ -13341,6 +16744,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "ok": true
+                     *     }
+                     */
                     "application/json": components["schemas"]["RestoreStep"];
                 };
             };
@@ -13439,12 +16847,21 @@ export interface operations {
     finishRestore: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A repeat with the same key and body gets the first answer again, for 24 hours */
+                "idempotency-key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "seq": 0,
+                 *       "hash": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+                 *     }
+                 */
                 "application/json": components["schemas"]["LedgerHead"];
             };
         };
@@ -13455,6 +16872,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "ok": true
+                     *     }
+                     */
                     "application/json": components["schemas"]["RestoreStep"];
                 };
             };
@@ -13553,10 +16975,13 @@ export interface operations {
     restorePicture: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A repeat with the same key and body gets the first answer again, for 24 hours */
+                "idempotency-key"?: string;
+            };
             path: {
                 id: string;
-                index: number | null;
+                index: number;
             };
             cookie?: never;
         };
@@ -13572,6 +16997,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "created": true
+                     *     }
+                     */
                     "application/json": components["schemas"]["RestoredPicture"];
                 };
             };
@@ -13595,6 +17025,15 @@ export interface operations {
             };
             /** @description There is no such thing */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The state does not allow this */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -13682,6 +17121,61 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "at": "2026-11-21T12:00:00.000Z",
+                     *       "windowMs": 1,
+                     *       "overallCompletion": 0,
+                     *       "agentStatus": [
+                     *         {
+                     *           "agentId": "text",
+                     *           "nodeId": "node_01kb3x9q2r7m5v8c4d6f0g1h2j",
+                     *           "name": "first",
+                     *           "link": "pending",
+                     *           "status": "IDLE",
+                     *           "jobId": "job_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *           "phase": "text",
+                     *           "step": 1,
+                     *           "steps": 20
+                     *         }
+                     *       ],
+                     *       "blockers": [
+                     *         {
+                     *           "kind": "job",
+                     *           "subject": "text",
+                     *           "since": "2026-11-21T12:00:00.000Z",
+                     *           "reason": "maintenance"
+                     *         }
+                     *       ],
+                     *       "timeline": [
+                     *         {
+                     *           "at": "2026-11-21T12:00:00.000Z",
+                     *           "action": "text",
+                     *           "who": "key:a1b2c3d4",
+                     *           "target": "text"
+                     *         }
+                     *       ],
+                     *       "metrics": {
+                     *         "jobsOpen": 1,
+                     *         "jobsWaiting": 1,
+                     *         "jobsRunning": 1,
+                     *         "jobsSucceeded": 1,
+                     *         "jobsFailed": 1,
+                     *         "jobsCanceled": 1,
+                     *         "jobsExpired": 1,
+                     *         "nodes": 1,
+                     *         "nodesOnline": 1,
+                     *         "agents": 1,
+                     *         "agentsBusy": 1,
+                     *         "utilization": 1,
+                     *         "tasksPerMinute": 1,
+                     *         "alertsOpen": 1
+                     *       },
+                     *       "taskCompletionRate": 0,
+                     *       "blockerResolutionTime": 1,
+                     *       "handoffSuccess": 0
+                     *     }
+                     */
                     "application/json": components["schemas"]["Dashboard"];
                 };
             };
@@ -13747,6 +17241,31 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "at": "2026-11-21T12:00:00.000Z",
+                     *       "online": 1,
+                     *       "total": 1,
+                     *       "nodes": [
+                     *         {
+                     *           "id": "a1b2c3d4",
+                     *           "name": "first",
+                     *           "link": "pending",
+                     *           "mode": "active",
+                     *           "status": "IDLE",
+                     *           "labels": [
+                     *             "text"
+                     *           ],
+                     *           "lastSeenAt": "2026-11-21T12:00:00.000Z",
+                     *           "connectedAt": "2026-11-21T12:00:00.000Z",
+                     *           "working": [
+                     *             "text"
+                     *           ],
+                     *           "reason": "maintenance"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["Presence"];
                 };
             };
@@ -13814,7 +17333,14 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "text/event-stream": string;
+                    /**
+                     * @example {
+                     *       "id": "3",
+                     *       "event": "succeeded",
+                     *       "data": "{\"jobId\":\"job_01kb3x9q2r7m5v8c4d6f0g1h2j3n\",\"state\":\"succeeded\"}"
+                     *     }
+                     */
+                    "text/event-stream": components["schemas"]["ServerSentEvent"];
                 };
             };
             /** @description A valid API key is needed */
@@ -13876,7 +17402,10 @@ export interface operations {
     createPresenceTicket: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A repeat with the same key and body gets the first answer again, for 24 hours */
+                "idempotency-key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -13888,6 +17417,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "ticket": "text",
+                     *       "url": "https://limner.example/api/v1/objects/eyJrIjoidyJ9.c2lnbmF0dXJl",
+                     *       "expiresAt": "2026-11-21T12:00:00.000Z"
+                     *     }
+                     */
                     "application/json": {
                         ticket: string;
                         url: string;
@@ -13907,6 +17443,24 @@ export interface operations {
             };
             /** @description The key lacks the needed scope */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The state does not allow this */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A field has a value that is not allowed */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -13952,6 +17506,13 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "grant": "password",
+                 *       "email": "ada@example.com",
+                 *       "password": "correct horse battery"
+                 *     }
+                 */
                 "application/json": components["schemas"]["TokenRequest"];
             };
         };
@@ -13962,6 +17523,31 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "accessToken": "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiJhY2NfMDFrYjN4In0.c2lnbmF0dXJl",
+                     *       "tokenType": "Bearer",
+                     *       "expiresIn": 1,
+                     *       "scopes": [
+                     *         "text"
+                     *       ],
+                     *       "workspaceId": "studio-north",
+                     *       "refreshToken": "lr_01kb3x9q2r7m5v8c_4d6f0g1h2j3n",
+                     *       "account": {
+                     *         "id": "a1b2c3d4",
+                     *         "email": "ada@example.com",
+                     *         "name": "first",
+                     *         "createdAt": "2026-11-21T12:00:00.000Z"
+                     *       },
+                     *       "workspaces": [
+                     *         {
+                     *           "workspaceId": "studio-north",
+                     *           "role": "owner",
+                     *           "joinedAt": "2026-11-21T12:00:00.000Z"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["AccessToken"];
                 };
             };
@@ -14066,6 +17652,11 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "refreshToken": "lr_01kb3x9q2r7m5v8c_4d6f0g1h2j3n"
+                 *     }
+                 */
                 "application/json": components["schemas"]["RevokeRequest"];
             };
         };
@@ -14160,6 +17751,12 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "token": "lj_studio-north_01kb3x9q_2r7m5v8c4d6f0g1h2j3n",
+                 *       "password": "correct horse battery"
+                 *     }
+                 */
                 "application/json": components["schemas"]["ResetRequest"];
             };
         };
@@ -14260,6 +17857,21 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "data": [
+                     *         {
+                     *           "id": "a1b2c3d4",
+                     *           "createdAt": "2026-11-21T12:00:00.000Z",
+                     *           "usedAt": "2026-11-21T12:00:00.000Z",
+                     *           "expiresAt": "2026-11-21T12:00:00.000Z",
+                     *           "agent": "text",
+                     *           "current": true
+                     *         }
+                     *       ],
+                     *       "nextCursor": "text"
+                     *     }
+                     */
                     "application/json": {
                         data: components["schemas"]["Session"][];
                         nextCursor: string | null;
@@ -14316,7 +17928,10 @@ export interface operations {
     endSession: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A repeat with the same key and body gets the first answer again, for 24 hours */
+                "idempotency-key"?: string;
+            };
             path: {
                 id: string;
             };
@@ -14351,6 +17966,24 @@ export interface operations {
             };
             /** @description There is no such thing */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The state does not allow this */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A field has a value that is not allowed */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -14402,6 +18035,25 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "workspaceId": "studio-north",
+                     *       "scopes": [
+                     *         "text"
+                     *       ],
+                     *       "keyId": "a1b2c3d4",
+                     *       "account": {
+                     *         "id": "a1b2c3d4",
+                     *         "email": "ada@example.com",
+                     *         "name": "first"
+                     *       },
+                     *       "role": "owner",
+                     *       "models": [
+                     *         "text"
+                     *       ],
+                     *       "expiresAt": "2026-11-21T12:00:00.000Z"
+                     *     }
+                     */
                     "application/json": components["schemas"]["Caller"];
                 };
             };
@@ -14458,6 +18110,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "keys": [
+                     *         {
+                     *           "kty": "OKP",
+                     *           "crv": "Ed25519",
+                     *           "x": "MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqo",
+                     *           "kid": "2950-9f86d081",
+                     *           "alg": "EdDSA",
+                     *           "use": "sig"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["JsonWebKeySet"];
                 };
             };
@@ -14490,6 +18156,13 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "email": "ada@example.com",
+                 *       "password": "correct horse battery",
+                 *       "name": "Ada"
+                 *     }
+                 */
                 "application/json": components["schemas"]["AccountRequest"];
             };
         };
@@ -14500,6 +18173,31 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "accessToken": "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiJhY2NfMDFrYjN4In0.c2lnbmF0dXJl",
+                     *       "tokenType": "Bearer",
+                     *       "expiresIn": 1,
+                     *       "scopes": [
+                     *         "text"
+                     *       ],
+                     *       "workspaceId": "studio-north",
+                     *       "refreshToken": "lr_01kb3x9q2r7m5v8c_4d6f0g1h2j3n",
+                     *       "account": {
+                     *         "id": "a1b2c3d4",
+                     *         "email": "ada@example.com",
+                     *         "name": "first",
+                     *         "createdAt": "2026-11-21T12:00:00.000Z"
+                     *       },
+                     *       "workspaces": [
+                     *         {
+                     *           "workspaceId": "studio-north",
+                     *           "role": "owner",
+                     *           "joinedAt": "2026-11-21T12:00:00.000Z"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["AccessToken"];
                 };
             };
@@ -14619,6 +18317,21 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "a1b2c3d4",
+                     *       "email": "ada@example.com",
+                     *       "name": "first",
+                     *       "createdAt": "2026-11-21T12:00:00.000Z",
+                     *       "workspaces": [
+                     *         {
+                     *           "workspaceId": "studio-north",
+                     *           "role": "owner",
+                     *           "joinedAt": "2026-11-21T12:00:00.000Z"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["AccountWithWorkspaces"];
                 };
             };
@@ -14681,12 +18394,20 @@ export interface operations {
     deleteAccount: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A repeat with the same key and body gets the first answer again, for 24 hours */
+                "idempotency-key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "password": "text"
+                 *     }
+                 */
                 "application/json": components["schemas"]["AccountDeletion"];
             };
         };
@@ -14793,12 +18514,20 @@ export interface operations {
     updateAccount: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A repeat with the same key and body gets the first answer again, for 24 hours */
+                "idempotency-key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "name": "Ada"
+                 *     }
+                 */
                 "application/json": components["schemas"]["AccountChange"];
             };
         };
@@ -14809,6 +18538,21 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "a1b2c3d4",
+                     *       "email": "ada@example.com",
+                     *       "name": "first",
+                     *       "createdAt": "2026-11-21T12:00:00.000Z",
+                     *       "workspaces": [
+                     *         {
+                     *           "workspaceId": "studio-north",
+                     *           "role": "owner",
+                     *           "joinedAt": "2026-11-21T12:00:00.000Z"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["AccountWithWorkspaces"];
                 };
             };
@@ -14841,6 +18585,15 @@ export interface operations {
             };
             /** @description There is no such thing */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The state does not allow this */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -14907,12 +18660,20 @@ export interface operations {
     createResetLink: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A repeat with the same key and body gets the first answer again, for 24 hours */
+                "idempotency-key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "email": "ada@example.com"
+                 *     }
+                 */
                 "application/json": components["schemas"]["ResetLinkRequest"];
             };
         };
@@ -14923,6 +18684,14 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "url": "https://limner.example/api/v1/objects/eyJrIjoidyJ9.c2lnbmF0dXJl",
+                     *       "token": "lj_studio-north_01kb3x9q_2r7m5v8c4d6f0g1h2j3n",
+                     *       "expiresAt": "2026-11-21T12:00:00.000Z",
+                     *       "mail": "sent"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ResetLink"];
                 };
             };
@@ -14955,6 +18724,15 @@ export interface operations {
             };
             /** @description There is no such thing */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The state does not allow this */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -15027,6 +18805,11 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "email": "ada@example.com"
+                 *     }
+                 */
                 "application/json": components["schemas"]["ResetLinkRequest"];
             };
         };
@@ -15037,6 +18820,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "ok": true
+                     *     }
+                     */
                     "application/json": components["schemas"]["ForgotPassword"];
                 };
             };
@@ -15129,6 +18917,37 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "data": [
+                     *         {
+                     *           "id": "a1b2c3d4",
+                     *           "name": "first",
+                     *           "scopes": [
+                     *             "text"
+                     *           ],
+                     *           "createdAt": "2026-11-21T12:00:00.000Z",
+                     *           "createdBy": "key:a1b2c3d4",
+                     *           "expiresAt": "2026-11-21T12:00:00.000Z",
+                     *           "revokedAt": "2026-11-21T12:00:00.000Z",
+                     *           "lastUsedAt": "2026-11-21T12:00:00.000Z",
+                     *           "models": [
+                     *             "text"
+                     *           ],
+                     *           "limits": {
+                     *             "minute": {
+                     *               "jobs": 30
+                     *             },
+                     *             "day": {
+                     *               "images": 200
+                     *             }
+                     *           },
+                     *           "previousUntil": "2026-11-21T12:00:00.000Z"
+                     *         }
+                     *       ],
+                     *       "nextCursor": "text"
+                     *     }
+                     */
                     "application/json": {
                         data: components["schemas"]["ApiKeyInfo"][];
                         nextCursor: string | null;
@@ -15185,12 +19004,24 @@ export interface operations {
     createKey: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A repeat with the same key and body gets the first answer again, for 24 hours */
+                "idempotency-key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "name": "CI",
+                 *       "scopes": [
+                 *         "jobs:read",
+                 *         "jobs:write"
+                 *       ]
+                 *     }
+                 */
                 "application/json": components["schemas"]["ApiKeyRequest"];
             };
         };
@@ -15201,6 +19032,33 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "a1b2c3d4",
+                     *       "name": "first",
+                     *       "scopes": [
+                     *         "text"
+                     *       ],
+                     *       "createdAt": "2026-11-21T12:00:00.000Z",
+                     *       "createdBy": "key:a1b2c3d4",
+                     *       "expiresAt": "2026-11-21T12:00:00.000Z",
+                     *       "revokedAt": "2026-11-21T12:00:00.000Z",
+                     *       "lastUsedAt": "2026-11-21T12:00:00.000Z",
+                     *       "models": [
+                     *         "text"
+                     *       ],
+                     *       "limits": {
+                     *         "minute": {
+                     *           "jobs": 30
+                     *         },
+                     *         "day": {
+                     *           "images": 200
+                     *         }
+                     *       },
+                     *       "previousUntil": "2026-11-21T12:00:00.000Z",
+                     *       "key": "lk_studio-north_a1b2c3d4_0123456789abcdefghjkmnpqrstvwxyz"
+                     *     }
+                     */
                     "application/json": components["schemas"]["NewApiKey"];
                 };
             };
@@ -15313,6 +19171,32 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "a1b2c3d4",
+                     *       "name": "first",
+                     *       "scopes": [
+                     *         "text"
+                     *       ],
+                     *       "createdAt": "2026-11-21T12:00:00.000Z",
+                     *       "createdBy": "key:a1b2c3d4",
+                     *       "expiresAt": "2026-11-21T12:00:00.000Z",
+                     *       "revokedAt": "2026-11-21T12:00:00.000Z",
+                     *       "lastUsedAt": "2026-11-21T12:00:00.000Z",
+                     *       "models": [
+                     *         "text"
+                     *       ],
+                     *       "limits": {
+                     *         "minute": {
+                     *           "jobs": 30
+                     *         },
+                     *         "day": {
+                     *           "images": 200
+                     *         }
+                     *       },
+                     *       "previousUntil": "2026-11-21T12:00:00.000Z"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ApiKeyInfo"];
                 };
             };
@@ -15375,7 +19259,10 @@ export interface operations {
     revokeKey: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A repeat with the same key and body gets the first answer again, for 24 hours */
+                "idempotency-key"?: string;
+            };
             path: {
                 id: string;
             };
@@ -15389,6 +19276,32 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "a1b2c3d4",
+                     *       "name": "first",
+                     *       "scopes": [
+                     *         "text"
+                     *       ],
+                     *       "createdAt": "2026-11-21T12:00:00.000Z",
+                     *       "createdBy": "key:a1b2c3d4",
+                     *       "expiresAt": "2026-11-21T12:00:00.000Z",
+                     *       "revokedAt": "2026-11-21T12:00:00.000Z",
+                     *       "lastUsedAt": "2026-11-21T12:00:00.000Z",
+                     *       "models": [
+                     *         "text"
+                     *       ],
+                     *       "limits": {
+                     *         "minute": {
+                     *           "jobs": 30
+                     *         },
+                     *         "day": {
+                     *           "images": 200
+                     *         }
+                     *       },
+                     *       "previousUntil": "2026-11-21T12:00:00.000Z"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ApiKeyInfo"];
                 };
             };
@@ -15412,6 +19325,24 @@ export interface operations {
             };
             /** @description There is no such thing */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The state does not allow this */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A field has a value that is not allowed */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -15451,7 +19382,10 @@ export interface operations {
     updateKey: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A repeat with the same key and body gets the first answer again, for 24 hours */
+                "idempotency-key"?: string;
+            };
             path: {
                 id: string;
             };
@@ -15459,6 +19393,14 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "name": "CI",
+                 *       "scopes": [
+                 *         "jobs:read"
+                 *       ]
+                 *     }
+                 */
                 "application/json": components["schemas"]["ApiKeyChange"];
             };
         };
@@ -15469,6 +19411,32 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "a1b2c3d4",
+                     *       "name": "first",
+                     *       "scopes": [
+                     *         "text"
+                     *       ],
+                     *       "createdAt": "2026-11-21T12:00:00.000Z",
+                     *       "createdBy": "key:a1b2c3d4",
+                     *       "expiresAt": "2026-11-21T12:00:00.000Z",
+                     *       "revokedAt": "2026-11-21T12:00:00.000Z",
+                     *       "lastUsedAt": "2026-11-21T12:00:00.000Z",
+                     *       "models": [
+                     *         "text"
+                     *       ],
+                     *       "limits": {
+                     *         "minute": {
+                     *           "jobs": 30
+                     *         },
+                     *         "day": {
+                     *           "images": 200
+                     *         }
+                     *       },
+                     *       "previousUntil": "2026-11-21T12:00:00.000Z"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ApiKeyInfo"];
                 };
             };
@@ -15576,7 +19544,10 @@ export interface operations {
     rotateKey: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A repeat with the same key and body gets the first answer again, for 24 hours */
+                "idempotency-key"?: string;
+            };
             path: {
                 id: string;
             };
@@ -15584,6 +19555,11 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "graceS": 3600
+                 *     }
+                 */
                 "application/json": components["schemas"]["KeyRotation"];
             };
         };
@@ -15594,6 +19570,33 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "a1b2c3d4",
+                     *       "name": "first",
+                     *       "scopes": [
+                     *         "text"
+                     *       ],
+                     *       "createdAt": "2026-11-21T12:00:00.000Z",
+                     *       "createdBy": "key:a1b2c3d4",
+                     *       "expiresAt": "2026-11-21T12:00:00.000Z",
+                     *       "revokedAt": "2026-11-21T12:00:00.000Z",
+                     *       "lastUsedAt": "2026-11-21T12:00:00.000Z",
+                     *       "models": [
+                     *         "text"
+                     *       ],
+                     *       "limits": {
+                     *         "minute": {
+                     *           "jobs": 30
+                     *         },
+                     *         "day": {
+                     *           "images": 200
+                     *         }
+                     *       },
+                     *       "previousUntil": "2026-11-21T12:00:00.000Z",
+                     *       "key": "lk_studio-north_a1b2c3d4_0123456789abcdefghjkmnpqrstvwxyz"
+                     *     }
+                     */
                     "application/json": components["schemas"]["NewApiKey"];
                 };
             };
@@ -15716,6 +19719,19 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "data": [
+                     *         {
+                     *           "id": "studio-north",
+                     *           "createdAt": "2026-11-21T12:00:00.000Z",
+                     *           "deletedAt": "2026-11-21T12:00:00.000Z",
+                     *           "role": "owner"
+                     *         }
+                     *       ],
+                     *       "nextCursor": "text"
+                     *     }
+                     */
                     "application/json": {
                         data: components["schemas"]["WorkspaceEntry"][];
                         nextCursor: string | null;
@@ -15781,12 +19797,21 @@ export interface operations {
     createWorkspace: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A repeat with the same key and body gets the first answer again, for 24 hours */
+                "idempotency-key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "name": "Studio North",
+                 *       "id": "studio-north"
+                 *     }
+                 */
                 "application/json": components["schemas"]["WorkspaceRequest"];
             };
         };
@@ -15797,6 +19822,23 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "studio-north",
+                     *       "name": "first",
+                     *       "createdAt": "2026-11-21T12:00:00.000Z",
+                     *       "members": 1,
+                     *       "hasOwner": true,
+                     *       "limits": {
+                     *         "day": {
+                     *           "images": 1000
+                     *         },
+                     *         "queued": 50,
+                     *         "concurrent": 8
+                     *       },
+                     *       "deletingSince": "2026-11-21T12:00:00.000Z"
+                     *     }
+                     */
                     "application/json": components["schemas"]["Workspace"];
                 };
             };
@@ -15909,6 +19951,23 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "studio-north",
+                     *       "name": "first",
+                     *       "createdAt": "2026-11-21T12:00:00.000Z",
+                     *       "members": 1,
+                     *       "hasOwner": true,
+                     *       "limits": {
+                     *         "day": {
+                     *           "images": 1000
+                     *         },
+                     *         "queued": 50,
+                     *         "concurrent": 8
+                     *       },
+                     *       "deletingSince": "2026-11-21T12:00:00.000Z"
+                     *     }
+                     */
                     "application/json": components["schemas"]["Workspace"];
                 };
             };
@@ -15971,7 +20030,10 @@ export interface operations {
     deleteWorkspace: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A repeat with the same key and body gets the first answer again, for 24 hours */
+                "idempotency-key"?: string;
+            };
             path: {
                 id: string;
             };
@@ -15979,6 +20041,11 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "confirm": "studio-north"
+                 *     }
+                 */
                 "application/json": components["schemas"]["WorkspaceDeletion"];
             };
         };
@@ -15989,6 +20056,23 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "studio-north",
+                     *       "name": "first",
+                     *       "createdAt": "2026-11-21T12:00:00.000Z",
+                     *       "members": 1,
+                     *       "hasOwner": true,
+                     *       "limits": {
+                     *         "day": {
+                     *           "images": 1000
+                     *         },
+                     *         "queued": 50,
+                     *         "concurrent": 8
+                     *       },
+                     *       "deletingSince": "2026-11-21T12:00:00.000Z"
+                     *     }
+                     */
                     "application/json": components["schemas"]["Workspace"];
                 };
             };
@@ -16105,7 +20189,10 @@ export interface operations {
     updateWorkspace: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A repeat with the same key and body gets the first answer again, for 24 hours */
+                "idempotency-key"?: string;
+            };
             path: {
                 id: string;
             };
@@ -16113,6 +20200,11 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "name": "Studio North"
+                 *     }
+                 */
                 "application/json": components["schemas"]["WorkspaceChange"];
             };
         };
@@ -16123,6 +20215,23 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "studio-north",
+                     *       "name": "first",
+                     *       "createdAt": "2026-11-21T12:00:00.000Z",
+                     *       "members": 1,
+                     *       "hasOwner": true,
+                     *       "limits": {
+                     *         "day": {
+                     *           "images": 1000
+                     *         },
+                     *         "queued": 50,
+                     *         "concurrent": 8
+                     *       },
+                     *       "deletingSince": "2026-11-21T12:00:00.000Z"
+                     *     }
+                     */
                     "application/json": components["schemas"]["Workspace"];
                 };
             };
@@ -16155,6 +20264,15 @@ export interface operations {
             };
             /** @description There is no such thing */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The state does not allow this */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -16230,7 +20348,10 @@ export interface operations {
     setWorkspaceLimits: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A repeat with the same key and body gets the first answer again, for 24 hours */
+                "idempotency-key"?: string;
+            };
             path: {
                 id: string;
             };
@@ -16238,6 +20359,15 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "day": {
+                 *         "images": 1000
+                 *       },
+                 *       "queued": 50,
+                 *       "concurrent": 8
+                 *     }
+                 */
                 "application/json": components["schemas"]["WorkspaceLimits"];
             };
         };
@@ -16248,6 +20378,23 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "studio-north",
+                     *       "name": "first",
+                     *       "createdAt": "2026-11-21T12:00:00.000Z",
+                     *       "members": 1,
+                     *       "hasOwner": true,
+                     *       "limits": {
+                     *         "day": {
+                     *           "images": 1000
+                     *         },
+                     *         "queued": 50,
+                     *         "concurrent": 8
+                     *       },
+                     *       "deletingSince": "2026-11-21T12:00:00.000Z"
+                     *     }
+                     */
                     "application/json": components["schemas"]["Workspace"];
                 };
             };
@@ -16280,6 +20427,15 @@ export interface operations {
             };
             /** @description There is no such thing */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The state does not allow this */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -16369,6 +20525,21 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "data": [
+                     *         {
+                     *           "accountId": "acc_01kb3x9q2r7m5v8c4d6f0g1h2j",
+                     *           "email": "ada@example.com",
+                     *           "name": "first",
+                     *           "role": "owner",
+                     *           "joinedAt": "2026-11-21T12:00:00.000Z",
+                     *           "addedBy": "text"
+                     *         }
+                     *       ],
+                     *       "nextCursor": "text"
+                     *     }
+                     */
                     "application/json": {
                         data: components["schemas"]["Member"][];
                         nextCursor: string | null;
@@ -16443,7 +20614,10 @@ export interface operations {
     removeMember: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A repeat with the same key and body gets the first answer again, for 24 hours */
+                "idempotency-key"?: string;
+            };
             path: {
                 id: string;
                 accountId: string;
@@ -16458,6 +20632,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "accountId": "acc_01kb3x9q2r7m5v8c4d6f0g1h2j",
+                     *       "email": "ada@example.com",
+                     *       "name": "first",
+                     *       "role": "owner",
+                     *       "joinedAt": "2026-11-21T12:00:00.000Z",
+                     *       "addedBy": "text"
+                     *     }
+                     */
                     "application/json": components["schemas"]["Member"];
                 };
             };
@@ -16506,6 +20690,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description A field has a value that is not allowed */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Too many requests or too many open jobs */
             429: {
                 headers: {
@@ -16538,7 +20731,10 @@ export interface operations {
     setMemberRole: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A repeat with the same key and body gets the first answer again, for 24 hours */
+                "idempotency-key"?: string;
+            };
             path: {
                 id: string;
                 accountId: string;
@@ -16547,6 +20743,11 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "role": "owner"
+                 *     }
+                 */
                 "application/json": components["schemas"]["RoleChange"];
             };
         };
@@ -16557,6 +20758,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "accountId": "acc_01kb3x9q2r7m5v8c4d6f0g1h2j",
+                     *       "email": "ada@example.com",
+                     *       "name": "first",
+                     *       "role": "owner",
+                     *       "joinedAt": "2026-11-21T12:00:00.000Z",
+                     *       "addedBy": "text"
+                     *     }
+                     */
                     "application/json": components["schemas"]["Member"];
                 };
             };
@@ -16673,7 +20884,10 @@ export interface operations {
     transferOwnership: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A repeat with the same key and body gets the first answer again, for 24 hours */
+                "idempotency-key"?: string;
+            };
             path: {
                 id: string;
             };
@@ -16681,6 +20895,11 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "accountId": "acc_01kb3x9q2r7m5v8c4d6f0g1h2j"
+                 *     }
+                 */
                 "application/json": components["schemas"]["OwnershipTransfer"];
             };
         };
@@ -16691,6 +20910,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "accountId": "acc_01kb3x9q2r7m5v8c4d6f0g1h2j",
+                     *       "email": "ada@example.com",
+                     *       "name": "first",
+                     *       "role": "owner",
+                     *       "joinedAt": "2026-11-21T12:00:00.000Z",
+                     *       "addedBy": "text"
+                     *     }
+                     */
                     "application/json": components["schemas"]["Member"];
                 };
             };
@@ -16819,6 +21048,22 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "data": [
+                     *         {
+                     *           "id": "a1b2c3d4",
+                     *           "role": "owner",
+                     *           "email": "ada@example.com",
+                     *           "createdAt": "2026-11-21T12:00:00.000Z",
+                     *           "createdBy": "key:a1b2c3d4",
+                     *           "expiresAt": "2026-11-21T12:00:00.000Z",
+                     *           "state": "open"
+                     *         }
+                     *       ],
+                     *       "nextCursor": "text"
+                     *     }
+                     */
                     "application/json": {
                         data: components["schemas"]["Invitation"][];
                         nextCursor: string | null;
@@ -16875,12 +21120,21 @@ export interface operations {
     createInvitation: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A repeat with the same key and body gets the first answer again, for 24 hours */
+                "idempotency-key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "role": "member",
+                 *       "email": "ada@example.com"
+                 *     }
+                 */
                 "application/json": components["schemas"]["InvitationRequest"];
             };
         };
@@ -16891,6 +21145,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "a1b2c3d4",
+                     *       "role": "owner",
+                     *       "email": "ada@example.com",
+                     *       "createdAt": "2026-11-21T12:00:00.000Z",
+                     *       "createdBy": "key:a1b2c3d4",
+                     *       "expiresAt": "2026-11-21T12:00:00.000Z",
+                     *       "state": "open",
+                     *       "token": "lj_studio-north_01kb3x9q_2r7m5v8c4d6f0g1h2j3n",
+                     *       "url": "https://limner.example/api/v1/objects/eyJrIjoidyJ9.c2lnbmF0dXJl",
+                     *       "mail": "sent"
+                     *     }
+                     */
                     "application/json": components["schemas"]["NewInvitation"];
                 };
             };
@@ -16989,12 +21257,20 @@ export interface operations {
     createOwnerLink: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A repeat with the same key and body gets the first answer again, for 24 hours */
+                "idempotency-key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "workspaceId": "studio-north"
+                 *     }
+                 */
                 "application/json": components["schemas"]["OwnerLinkRequest"];
             };
         };
@@ -17005,6 +21281,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "a1b2c3d4",
+                     *       "role": "owner",
+                     *       "email": "ada@example.com",
+                     *       "createdAt": "2026-11-21T12:00:00.000Z",
+                     *       "createdBy": "key:a1b2c3d4",
+                     *       "expiresAt": "2026-11-21T12:00:00.000Z",
+                     *       "state": "open",
+                     *       "token": "lj_studio-north_01kb3x9q_2r7m5v8c4d6f0g1h2j3n",
+                     *       "url": "https://limner.example/api/v1/objects/eyJrIjoidyJ9.c2lnbmF0dXJl",
+                     *       "mail": "sent"
+                     *     }
+                     */
                     "application/json": components["schemas"]["NewInvitation"];
                 };
             };
@@ -17112,7 +21402,10 @@ export interface operations {
     revokeInvitation: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A repeat with the same key and body gets the first answer again, for 24 hours */
+                "idempotency-key"?: string;
+            };
             path: {
                 id: string;
             };
@@ -17126,6 +21419,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "a1b2c3d4",
+                     *       "role": "owner",
+                     *       "email": "ada@example.com",
+                     *       "createdAt": "2026-11-21T12:00:00.000Z",
+                     *       "createdBy": "key:a1b2c3d4",
+                     *       "expiresAt": "2026-11-21T12:00:00.000Z",
+                     *       "state": "open"
+                     *     }
+                     */
                     "application/json": components["schemas"]["Invitation"];
                 };
             };
@@ -17158,6 +21462,15 @@ export interface operations {
             };
             /** @description The state does not allow this */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A field has a value that is not allowed */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -17203,6 +21516,11 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "invitation": "li_studio-north_01kb3x9q_2r7m5v8c4d6f0g1h2j3n"
+                 *     }
+                 */
                 "application/json": components["schemas"]["InvitationToken"];
             };
         };
@@ -17213,6 +21531,15 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "workspaceId": "studio-north",
+                     *       "workspaceName": "Studio North",
+                     *       "role": "owner",
+                     *       "email": "ada@example.com",
+                     *       "expiresAt": "2026-11-21T12:00:00.000Z"
+                     *     }
+                     */
                     "application/json": components["schemas"]["InvitationPreview"];
                 };
             };
@@ -17302,12 +21629,20 @@ export interface operations {
     acceptInvitation: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A repeat with the same key and body gets the first answer again, for 24 hours */
+                "idempotency-key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "invitation": "li_studio-north_01kb3x9q_2r7m5v8c4d6f0g1h2j3n"
+                 *     }
+                 */
                 "application/json": components["schemas"]["InvitationToken"];
             };
         };
@@ -17318,6 +21653,12 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "workspaceId": "studio-north",
+                     *       "role": "owner"
+                     *     }
+                     */
                     "application/json": components["schemas"]["JoinedWorkspace"];
                 };
             };
@@ -17431,6 +21772,15 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "model": "storybook",
+                 *       "prompt": "a red castle in the mountains in the snow",
+                 *       "n": 1,
+                 *       "size": "512x512",
+                 *       "response_format": "b64_json"
+                 *     }
+                 */
                 "application/json": components["schemas"]["OpenAIImageGeneration"];
             };
         };
@@ -17441,8 +21791,39 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "created": 1,
+                     *       "data": [
+                     *         {
+                     *           "b64_json": "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg==",
+                     *           "url": "https://limner.example/api/v1/objects/eyJrIjoidyJ9.c2lnbmF0dXJl"
+                     *         }
+                     *       ],
+                     *       "background": "opaque",
+                     *       "output_format": "png",
+                     *       "size": "512x512",
+                     *       "quality": "text",
+                     *       "usage": {
+                     *         "total_tokens": 1,
+                     *         "input_tokens": 1,
+                     *         "output_tokens": 1,
+                     *         "input_tokens_details": {
+                     *           "text_tokens": 1,
+                     *           "image_tokens": 1
+                     *         }
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAIImagesResponse"];
-                    "text/event-stream": string;
+                    /**
+                     * @example {
+                     *       "id": "3",
+                     *       "event": "succeeded",
+                     *       "data": "{\"jobId\":\"job_01kb3x9q2r7m5v8c4d6f0g1h2j3n\",\"state\":\"succeeded\"}"
+                     *     }
+                     */
+                    "text/event-stream": components["schemas"]["ServerSentEvent"];
                 };
             };
             /** @description A field has a value that is not allowed */
@@ -17451,6 +21832,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "the model nothing does not exist",
+                     *         "type": "invalid_request_error",
+                     *         "param": "model",
+                     *         "code": "model_not_found"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAIError"];
                 };
             };
@@ -17460,6 +21851,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "the model nothing does not exist",
+                     *         "type": "invalid_request_error",
+                     *         "param": "model",
+                     *         "code": "model_not_found"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAIError"];
                 };
             };
@@ -17469,6 +21870,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "the model nothing does not exist",
+                     *         "type": "invalid_request_error",
+                     *         "param": "model",
+                     *         "code": "model_not_found"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAIError"];
                 };
             };
@@ -17478,6 +21889,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "the model nothing does not exist",
+                     *         "type": "invalid_request_error",
+                     *         "param": "model",
+                     *         "code": "model_not_found"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAIError"];
                 };
             };
@@ -17487,6 +21908,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "the model nothing does not exist",
+                     *         "type": "invalid_request_error",
+                     *         "param": "model",
+                     *         "code": "model_not_found"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAIError"];
                 };
             };
@@ -17496,6 +21927,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "the model nothing does not exist",
+                     *         "type": "invalid_request_error",
+                     *         "param": "model",
+                     *         "code": "model_not_found"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAIError"];
                 };
             };
@@ -17505,6 +21946,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "the model nothing does not exist",
+                     *         "type": "invalid_request_error",
+                     *         "param": "model",
+                     *         "code": "model_not_found"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAIError"];
                 };
             };
@@ -17514,6 +21965,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "the model nothing does not exist",
+                     *         "type": "invalid_request_error",
+                     *         "param": "model",
+                     *         "code": "model_not_found"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAIError"];
                 };
             };
@@ -17523,6 +21984,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "the model nothing does not exist",
+                     *         "type": "invalid_request_error",
+                     *         "param": "model",
+                     *         "code": "model_not_found"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAIError"];
                 };
             };
@@ -17538,6 +22009,17 @@ export interface operations {
         requestBody: {
             content: {
                 "multipart/form-data": components["schemas"]["OpenAIImageEditForm"];
+                /**
+                 * @example {
+                 *       "prompt": "a red castle in the mountains in the snow",
+                 *       "images": [
+                 *         {
+                 *           "image_url": "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="
+                 *         }
+                 *       ],
+                 *       "response_format": "b64_json"
+                 *     }
+                 */
                 "application/json": components["schemas"]["OpenAIImageEdit"];
             };
         };
@@ -17548,8 +22030,39 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "created": 1,
+                     *       "data": [
+                     *         {
+                     *           "b64_json": "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg==",
+                     *           "url": "https://limner.example/api/v1/objects/eyJrIjoidyJ9.c2lnbmF0dXJl"
+                     *         }
+                     *       ],
+                     *       "background": "opaque",
+                     *       "output_format": "png",
+                     *       "size": "512x512",
+                     *       "quality": "text",
+                     *       "usage": {
+                     *         "total_tokens": 1,
+                     *         "input_tokens": 1,
+                     *         "output_tokens": 1,
+                     *         "input_tokens_details": {
+                     *           "text_tokens": 1,
+                     *           "image_tokens": 1
+                     *         }
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAIImagesResponse"];
-                    "text/event-stream": string;
+                    /**
+                     * @example {
+                     *       "id": "3",
+                     *       "event": "succeeded",
+                     *       "data": "{\"jobId\":\"job_01kb3x9q2r7m5v8c4d6f0g1h2j3n\",\"state\":\"succeeded\"}"
+                     *     }
+                     */
+                    "text/event-stream": components["schemas"]["ServerSentEvent"];
                 };
             };
             /** @description A field has a value that is not allowed */
@@ -17558,6 +22071,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "the model nothing does not exist",
+                     *         "type": "invalid_request_error",
+                     *         "param": "model",
+                     *         "code": "model_not_found"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAIError"];
                 };
             };
@@ -17567,6 +22090,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "the model nothing does not exist",
+                     *         "type": "invalid_request_error",
+                     *         "param": "model",
+                     *         "code": "model_not_found"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAIError"];
                 };
             };
@@ -17576,6 +22109,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "the model nothing does not exist",
+                     *         "type": "invalid_request_error",
+                     *         "param": "model",
+                     *         "code": "model_not_found"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAIError"];
                 };
             };
@@ -17585,6 +22128,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "the model nothing does not exist",
+                     *         "type": "invalid_request_error",
+                     *         "param": "model",
+                     *         "code": "model_not_found"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAIError"];
                 };
             };
@@ -17594,6 +22147,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "the model nothing does not exist",
+                     *         "type": "invalid_request_error",
+                     *         "param": "model",
+                     *         "code": "model_not_found"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAIError"];
                 };
             };
@@ -17603,6 +22166,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "the model nothing does not exist",
+                     *         "type": "invalid_request_error",
+                     *         "param": "model",
+                     *         "code": "model_not_found"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAIError"];
                 };
             };
@@ -17612,6 +22185,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "the model nothing does not exist",
+                     *         "type": "invalid_request_error",
+                     *         "param": "model",
+                     *         "code": "model_not_found"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAIError"];
                 };
             };
@@ -17621,6 +22204,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "the model nothing does not exist",
+                     *         "type": "invalid_request_error",
+                     *         "param": "model",
+                     *         "code": "model_not_found"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAIError"];
                 };
             };
@@ -17630,6 +22223,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "the model nothing does not exist",
+                     *         "type": "invalid_request_error",
+                     *         "param": "model",
+                     *         "code": "model_not_found"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAIError"];
                 };
             };
@@ -17654,8 +22257,39 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "created": 1,
+                     *       "data": [
+                     *         {
+                     *           "b64_json": "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg==",
+                     *           "url": "https://limner.example/api/v1/objects/eyJrIjoidyJ9.c2lnbmF0dXJl"
+                     *         }
+                     *       ],
+                     *       "background": "opaque",
+                     *       "output_format": "png",
+                     *       "size": "512x512",
+                     *       "quality": "text",
+                     *       "usage": {
+                     *         "total_tokens": 1,
+                     *         "input_tokens": 1,
+                     *         "output_tokens": 1,
+                     *         "input_tokens_details": {
+                     *           "text_tokens": 1,
+                     *           "image_tokens": 1
+                     *         }
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAIImagesResponse"];
-                    "text/event-stream": string;
+                    /**
+                     * @example {
+                     *       "id": "3",
+                     *       "event": "succeeded",
+                     *       "data": "{\"jobId\":\"job_01kb3x9q2r7m5v8c4d6f0g1h2j3n\",\"state\":\"succeeded\"}"
+                     *     }
+                     */
+                    "text/event-stream": components["schemas"]["ServerSentEvent"];
                 };
             };
             /** @description A field has a value that is not allowed */
@@ -17664,6 +22298,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "the model nothing does not exist",
+                     *         "type": "invalid_request_error",
+                     *         "param": "model",
+                     *         "code": "model_not_found"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAIError"];
                 };
             };
@@ -17673,6 +22317,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "the model nothing does not exist",
+                     *         "type": "invalid_request_error",
+                     *         "param": "model",
+                     *         "code": "model_not_found"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAIError"];
                 };
             };
@@ -17682,6 +22336,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "the model nothing does not exist",
+                     *         "type": "invalid_request_error",
+                     *         "param": "model",
+                     *         "code": "model_not_found"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAIError"];
                 };
             };
@@ -17691,6 +22355,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "the model nothing does not exist",
+                     *         "type": "invalid_request_error",
+                     *         "param": "model",
+                     *         "code": "model_not_found"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAIError"];
                 };
             };
@@ -17700,6 +22374,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "the model nothing does not exist",
+                     *         "type": "invalid_request_error",
+                     *         "param": "model",
+                     *         "code": "model_not_found"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAIError"];
                 };
             };
@@ -17709,6 +22393,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "the model nothing does not exist",
+                     *         "type": "invalid_request_error",
+                     *         "param": "model",
+                     *         "code": "model_not_found"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAIError"];
                 };
             };
@@ -17718,6 +22412,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "the model nothing does not exist",
+                     *         "type": "invalid_request_error",
+                     *         "param": "model",
+                     *         "code": "model_not_found"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAIError"];
                 };
             };
@@ -17727,6 +22431,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "the model nothing does not exist",
+                     *         "type": "invalid_request_error",
+                     *         "param": "model",
+                     *         "code": "model_not_found"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAIError"];
                 };
             };
@@ -17736,6 +22450,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "the model nothing does not exist",
+                     *         "type": "invalid_request_error",
+                     *         "param": "model",
+                     *         "code": "model_not_found"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAIError"];
                 };
             };
@@ -17756,6 +22480,26 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "object": "list",
+                     *       "data": [
+                     *         {
+                     *           "id": "storybook",
+                     *           "object": "model",
+                     *           "created": 1,
+                     *           "owned_by": "text",
+                     *           "name": "first",
+                     *           "ready": true,
+                     *           "root": "storybook",
+                     *           "type": "image"
+                     *         }
+                     *       ],
+                     *       "models": [
+                     *         "text"
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["DialectModelList"];
                 };
             };
@@ -17765,6 +22509,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "the model nothing does not exist",
+                     *         "type": "invalid_request_error",
+                     *         "param": "model",
+                     *         "code": "model_not_found"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAIError"];
                 };
             };
@@ -17774,6 +22528,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "the model nothing does not exist",
+                     *         "type": "invalid_request_error",
+                     *         "param": "model",
+                     *         "code": "model_not_found"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAIError"];
                 };
             };
@@ -17783,6 +22547,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "the model nothing does not exist",
+                     *         "type": "invalid_request_error",
+                     *         "param": "model",
+                     *         "code": "model_not_found"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAIError"];
                 };
             };
@@ -17792,6 +22566,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "the model nothing does not exist",
+                     *         "type": "invalid_request_error",
+                     *         "param": "model",
+                     *         "code": "model_not_found"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAIError"];
                 };
             };
@@ -17801,6 +22585,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "the model nothing does not exist",
+                     *         "type": "invalid_request_error",
+                     *         "param": "model",
+                     *         "code": "model_not_found"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAIError"];
                 };
             };
@@ -17823,6 +22617,18 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "storybook",
+                     *       "object": "model",
+                     *       "created": 1,
+                     *       "owned_by": "text",
+                     *       "name": "first",
+                     *       "ready": true,
+                     *       "root": "storybook",
+                     *       "type": "image"
+                     *     }
+                     */
                     "application/json": components["schemas"]["DialectModel"];
                 };
             };
@@ -17832,6 +22638,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "the model nothing does not exist",
+                     *         "type": "invalid_request_error",
+                     *         "param": "model",
+                     *         "code": "model_not_found"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAIError"];
                 };
             };
@@ -17841,6 +22657,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "the model nothing does not exist",
+                     *         "type": "invalid_request_error",
+                     *         "param": "model",
+                     *         "code": "model_not_found"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAIError"];
                 };
             };
@@ -17850,6 +22676,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "the model nothing does not exist",
+                     *         "type": "invalid_request_error",
+                     *         "param": "model",
+                     *         "code": "model_not_found"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAIError"];
                 };
             };
@@ -17859,6 +22695,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "the model nothing does not exist",
+                     *         "type": "invalid_request_error",
+                     *         "param": "model",
+                     *         "code": "model_not_found"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAIError"];
                 };
             };
@@ -17868,6 +22714,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "the model nothing does not exist",
+                     *         "type": "invalid_request_error",
+                     *         "param": "model",
+                     *         "code": "model_not_found"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAIError"];
                 };
             };
@@ -17884,6 +22740,19 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "instances": [
+                 *         {
+                 *           "prompt": "a red castle in the mountains in the snow"
+                 *         }
+                 *       ],
+                 *       "parameters": {
+                 *         "steps": 20,
+                 *         "seed": 5
+                 *       }
+                 *     }
+                 */
                 "application/json": components["schemas"]["KServePredict"];
             };
         };
@@ -17894,6 +22763,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "predictions": [
+                     *         {
+                     *           "bytesBase64Encoded": "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg==",
+                     *           "mimeType": "image/png",
+                     *           "seed": 5
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["KServePredictions"];
                 };
             };
@@ -17903,6 +22783,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": "Model with name nothing does not exist."
+                     *     }
+                     */
                     "application/json": components["schemas"]["KServeError"];
                 };
             };
@@ -17912,6 +22797,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": "Model with name nothing does not exist."
+                     *     }
+                     */
                     "application/json": components["schemas"]["KServeError"];
                 };
             };
@@ -17921,6 +22811,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": "Model with name nothing does not exist."
+                     *     }
+                     */
                     "application/json": components["schemas"]["KServeError"];
                 };
             };
@@ -17930,6 +22825,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": "Model with name nothing does not exist."
+                     *     }
+                     */
                     "application/json": components["schemas"]["KServeError"];
                 };
             };
@@ -17939,6 +22839,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": "Model with name nothing does not exist."
+                     *     }
+                     */
                     "application/json": components["schemas"]["KServeError"];
                 };
             };
@@ -17948,6 +22853,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": "Model with name nothing does not exist."
+                     *     }
+                     */
                     "application/json": components["schemas"]["KServeError"];
                 };
             };
@@ -17957,6 +22867,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": "Model with name nothing does not exist."
+                     *     }
+                     */
                     "application/json": components["schemas"]["KServeError"];
                 };
             };
@@ -17966,6 +22881,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": "Model with name nothing does not exist."
+                     *     }
+                     */
                     "application/json": components["schemas"]["KServeError"];
                 };
             };
@@ -17986,6 +22906,15 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "name": "first",
+                     *       "version": "0.1.0",
+                     *       "extensions": [
+                     *         "text"
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["KServeServer"];
                 };
             };
@@ -17995,6 +22924,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": "Model with name nothing does not exist."
+                     *     }
+                     */
                     "application/json": components["schemas"]["KServeError"];
                 };
             };
@@ -18015,6 +22949,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "live": true
+                     *     }
+                     */
                     "application/json": components["schemas"]["KServeLive"];
                 };
             };
@@ -18024,6 +22963,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": "Model with name nothing does not exist."
+                     *     }
+                     */
                     "application/json": components["schemas"]["KServeError"];
                 };
             };
@@ -18044,6 +22988,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "ready": true
+                     *     }
+                     */
                     "application/json": components["schemas"]["KServeReady"];
                 };
             };
@@ -18053,6 +23002,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": "Model with name nothing does not exist."
+                     *     }
+                     */
                     "application/json": components["schemas"]["KServeError"];
                 };
             };
@@ -18062,6 +23016,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "ready": true
+                     *     }
+                     */
                     "application/json": components["schemas"]["KServeReady"];
                 };
             };
@@ -18082,6 +23041,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "models": [
+                     *         "text"
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["KServeModels"];
                 };
             };
@@ -18091,6 +23057,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": "Model with name nothing does not exist."
+                     *     }
+                     */
                     "application/json": components["schemas"]["KServeError"];
                 };
             };
@@ -18100,6 +23071,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": "Model with name nothing does not exist."
+                     *     }
+                     */
                     "application/json": components["schemas"]["KServeError"];
                 };
             };
@@ -18109,6 +23085,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": "Model with name nothing does not exist."
+                     *     }
+                     */
                     "application/json": components["schemas"]["KServeError"];
                 };
             };
@@ -18118,6 +23099,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": "Model with name nothing does not exist."
+                     *     }
+                     */
                     "application/json": components["schemas"]["KServeError"];
                 };
             };
@@ -18127,6 +23113,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": "Model with name nothing does not exist."
+                     *     }
+                     */
                     "application/json": components["schemas"]["KServeError"];
                 };
             };
@@ -18136,6 +23127,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": "Model with name nothing does not exist."
+                     *     }
+                     */
                     "application/json": components["schemas"]["KServeError"];
                 };
             };
@@ -18145,6 +23141,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": "Model with name nothing does not exist."
+                     *     }
+                     */
                     "application/json": components["schemas"]["KServeError"];
                 };
             };
@@ -18154,6 +23155,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": "Model with name nothing does not exist."
+                     *     }
+                     */
                     "application/json": components["schemas"]["KServeError"];
                 };
             };
@@ -18176,6 +23182,33 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "name": "first",
+                     *       "versions": [
+                     *         "text"
+                     *       ],
+                     *       "platform": "linux-x64",
+                     *       "inputs": [
+                     *         {
+                     *           "name": "first",
+                     *           "datatype": "BYTES",
+                     *           "shape": [
+                     *             1
+                     *           ]
+                     *         }
+                     *       ],
+                     *       "outputs": [
+                     *         {
+                     *           "name": "first",
+                     *           "datatype": "BYTES",
+                     *           "shape": [
+                     *             1
+                     *           ]
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["KServeModel"];
                 };
             };
@@ -18185,6 +23218,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": "Model with name nothing does not exist."
+                     *     }
+                     */
                     "application/json": components["schemas"]["KServeError"];
                 };
             };
@@ -18194,6 +23232,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": "Model with name nothing does not exist."
+                     *     }
+                     */
                     "application/json": components["schemas"]["KServeError"];
                 };
             };
@@ -18203,6 +23246,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": "Model with name nothing does not exist."
+                     *     }
+                     */
                     "application/json": components["schemas"]["KServeError"];
                 };
             };
@@ -18212,6 +23260,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": "Model with name nothing does not exist."
+                     *     }
+                     */
                     "application/json": components["schemas"]["KServeError"];
                 };
             };
@@ -18221,6 +23274,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": "Model with name nothing does not exist."
+                     *     }
+                     */
                     "application/json": components["schemas"]["KServeError"];
                 };
             };
@@ -18230,6 +23288,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": "Model with name nothing does not exist."
+                     *     }
+                     */
                     "application/json": components["schemas"]["KServeError"];
                 };
             };
@@ -18239,6 +23302,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": "Model with name nothing does not exist."
+                     *     }
+                     */
                     "application/json": components["schemas"]["KServeError"];
                 };
             };
@@ -18248,6 +23316,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": "Model with name nothing does not exist."
+                     *     }
+                     */
                     "application/json": components["schemas"]["KServeError"];
                 };
             };
@@ -18270,6 +23343,12 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "name": "first",
+                     *       "ready": true
+                     *     }
+                     */
                     "application/json": components["schemas"]["KServeModelReady"];
                 };
             };
@@ -18279,6 +23358,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": "Model with name nothing does not exist."
+                     *     }
+                     */
                     "application/json": components["schemas"]["KServeError"];
                 };
             };
@@ -18288,6 +23372,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": "Model with name nothing does not exist."
+                     *     }
+                     */
                     "application/json": components["schemas"]["KServeError"];
                 };
             };
@@ -18297,6 +23386,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": "Model with name nothing does not exist."
+                     *     }
+                     */
                     "application/json": components["schemas"]["KServeError"];
                 };
             };
@@ -18306,6 +23400,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": "Model with name nothing does not exist."
+                     *     }
+                     */
                     "application/json": components["schemas"]["KServeError"];
                 };
             };
@@ -18315,6 +23414,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": "Model with name nothing does not exist."
+                     *     }
+                     */
                     "application/json": components["schemas"]["KServeError"];
                 };
             };
@@ -18324,6 +23428,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": "Model with name nothing does not exist."
+                     *     }
+                     */
                     "application/json": components["schemas"]["KServeError"];
                 };
             };
@@ -18333,6 +23442,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": "Model with name nothing does not exist."
+                     *     }
+                     */
                     "application/json": components["schemas"]["KServeError"];
                 };
             };
@@ -18342,6 +23456,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": "Model with name nothing does not exist."
+                     *     }
+                     */
                     "application/json": components["schemas"]["KServeError"];
                 };
             };
@@ -18358,6 +23477,32 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "inputs": [
+                 *         {
+                 *           "name": "prompt",
+                 *           "shape": [
+                 *             1
+                 *           ],
+                 *           "datatype": "BYTES",
+                 *           "data": [
+                 *             "a red castle in the mountains in the snow"
+                 *           ]
+                 *         },
+                 *         {
+                 *           "name": "steps",
+                 *           "shape": [
+                 *             1
+                 *           ],
+                 *           "datatype": "INT32",
+                 *           "data": [
+                 *             20
+                 *           ]
+                 *         }
+                 *       ]
+                 *     }
+                 */
                 "application/json": components["schemas"]["KServeInfer"];
             };
         };
@@ -18368,6 +23513,26 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "model_name": "storybook",
+                     *       "model_version": "text",
+                     *       "id": "a1b2c3d4",
+                     *       "outputs": [
+                     *         {
+                     *           "name": "first",
+                     *           "shape": [
+                     *             0
+                     *           ],
+                     *           "datatype": "BYTES",
+                     *           "data": [
+                     *             "text"
+                     *           ],
+                     *           "parameters": {}
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["KServeInferred"];
                 };
             };
@@ -18377,6 +23542,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": "Model with name nothing does not exist."
+                     *     }
+                     */
                     "application/json": components["schemas"]["KServeError"];
                 };
             };
@@ -18386,6 +23556,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": "Model with name nothing does not exist."
+                     *     }
+                     */
                     "application/json": components["schemas"]["KServeError"];
                 };
             };
@@ -18395,6 +23570,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": "Model with name nothing does not exist."
+                     *     }
+                     */
                     "application/json": components["schemas"]["KServeError"];
                 };
             };
@@ -18404,6 +23584,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": "Model with name nothing does not exist."
+                     *     }
+                     */
                     "application/json": components["schemas"]["KServeError"];
                 };
             };
@@ -18413,6 +23598,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": "Model with name nothing does not exist."
+                     *     }
+                     */
                     "application/json": components["schemas"]["KServeError"];
                 };
             };
@@ -18422,6 +23612,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": "Model with name nothing does not exist."
+                     *     }
+                     */
                     "application/json": components["schemas"]["KServeError"];
                 };
             };
@@ -18431,6 +23626,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": "Model with name nothing does not exist."
+                     *     }
+                     */
                     "application/json": components["schemas"]["KServeError"];
                 };
             };
@@ -18440,6 +23640,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": "Model with name nothing does not exist."
+                     *     }
+                     */
                     "application/json": components["schemas"]["KServeError"];
                 };
             };
@@ -18454,6 +23659,15 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "input": {
+                 *         "prompt": "a red castle in the mountains in the snow",
+                 *         "num_inference_steps": 20,
+                 *         "seed": 5
+                 *       }
+                 *     }
+                 */
                 "application/json": components["schemas"]["CogRequest"];
             };
         };
@@ -18464,6 +23678,33 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "job_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *       "model": "storybook",
+                     *       "version": "0.1.0",
+                     *       "input": {},
+                     *       "output": [
+                     *         "text"
+                     *       ],
+                     *       "error": "text",
+                     *       "status": "starting",
+                     *       "logs": "text",
+                     *       "metrics": {
+                     *         "predict_time": 1
+                     *       },
+                     *       "data_removed": true,
+                     *       "source": "api",
+                     *       "created_at": "2026-11-21T12:00:00.000Z",
+                     *       "started_at": "text",
+                     *       "completed_at": "text",
+                     *       "urls": {
+                     *         "get": "text",
+                     *         "cancel": "text",
+                     *         "stream": "text"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogPrediction"];
                 };
             };
@@ -18473,6 +23714,33 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "job_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *       "model": "storybook",
+                     *       "version": "0.1.0",
+                     *       "input": {},
+                     *       "output": [
+                     *         "text"
+                     *       ],
+                     *       "error": "text",
+                     *       "status": "starting",
+                     *       "logs": "text",
+                     *       "metrics": {
+                     *         "predict_time": 1
+                     *       },
+                     *       "data_removed": true,
+                     *       "source": "api",
+                     *       "created_at": "2026-11-21T12:00:00.000Z",
+                     *       "started_at": "text",
+                     *       "completed_at": "text",
+                     *       "urls": {
+                     *         "get": "text",
+                     *         "cancel": "text",
+                     *         "stream": "text"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogPrediction"];
                 };
             };
@@ -18482,6 +23750,33 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "job_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *       "model": "storybook",
+                     *       "version": "0.1.0",
+                     *       "input": {},
+                     *       "output": [
+                     *         "text"
+                     *       ],
+                     *       "error": "text",
+                     *       "status": "starting",
+                     *       "logs": "text",
+                     *       "metrics": {
+                     *         "predict_time": 1
+                     *       },
+                     *       "data_removed": true,
+                     *       "source": "api",
+                     *       "created_at": "2026-11-21T12:00:00.000Z",
+                     *       "started_at": "text",
+                     *       "completed_at": "text",
+                     *       "urls": {
+                     *         "get": "text",
+                     *         "cancel": "text",
+                     *         "stream": "text"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogPrediction"];
                 };
             };
@@ -18491,6 +23786,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -18500,6 +23802,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -18509,6 +23818,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -18518,6 +23834,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -18527,6 +23850,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -18536,6 +23866,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -18545,6 +23882,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -18554,6 +23898,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -18563,6 +23914,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -18572,6 +23930,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -18581,6 +23946,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -18603,6 +23975,33 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "job_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *       "model": "storybook",
+                     *       "version": "0.1.0",
+                     *       "input": {},
+                     *       "output": [
+                     *         "text"
+                     *       ],
+                     *       "error": "text",
+                     *       "status": "starting",
+                     *       "logs": "text",
+                     *       "metrics": {
+                     *         "predict_time": 1
+                     *       },
+                     *       "data_removed": true,
+                     *       "source": "api",
+                     *       "created_at": "2026-11-21T12:00:00.000Z",
+                     *       "started_at": "text",
+                     *       "completed_at": "text",
+                     *       "urls": {
+                     *         "get": "text",
+                     *         "cancel": "text",
+                     *         "stream": "text"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogPrediction"];
                 };
             };
@@ -18612,6 +24011,33 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "job_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *       "model": "storybook",
+                     *       "version": "0.1.0",
+                     *       "input": {},
+                     *       "output": [
+                     *         "text"
+                     *       ],
+                     *       "error": "text",
+                     *       "status": "starting",
+                     *       "logs": "text",
+                     *       "metrics": {
+                     *         "predict_time": 1
+                     *       },
+                     *       "data_removed": true,
+                     *       "source": "api",
+                     *       "created_at": "2026-11-21T12:00:00.000Z",
+                     *       "started_at": "text",
+                     *       "completed_at": "text",
+                     *       "urls": {
+                     *         "get": "text",
+                     *         "cancel": "text",
+                     *         "stream": "text"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogPrediction"];
                 };
             };
@@ -18621,6 +24047,33 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "job_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *       "model": "storybook",
+                     *       "version": "0.1.0",
+                     *       "input": {},
+                     *       "output": [
+                     *         "text"
+                     *       ],
+                     *       "error": "text",
+                     *       "status": "starting",
+                     *       "logs": "text",
+                     *       "metrics": {
+                     *         "predict_time": 1
+                     *       },
+                     *       "data_removed": true,
+                     *       "source": "api",
+                     *       "created_at": "2026-11-21T12:00:00.000Z",
+                     *       "started_at": "text",
+                     *       "completed_at": "text",
+                     *       "urls": {
+                     *         "get": "text",
+                     *         "cancel": "text",
+                     *         "stream": "text"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogPrediction"];
                 };
             };
@@ -18630,6 +24083,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -18639,6 +24099,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -18648,6 +24115,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -18657,6 +24131,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -18666,6 +24147,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -18675,6 +24163,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -18684,6 +24179,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -18693,6 +24195,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -18702,6 +24211,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -18711,6 +24227,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -18720,6 +24243,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -18736,6 +24266,15 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "input": {
+                 *         "prompt": "a red castle in the mountains in the snow",
+                 *         "num_inference_steps": 20,
+                 *         "seed": 5
+                 *       }
+                 *     }
+                 */
                 "application/json": components["schemas"]["CogRequest"];
             };
         };
@@ -18746,6 +24285,33 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "job_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *       "model": "storybook",
+                     *       "version": "0.1.0",
+                     *       "input": {},
+                     *       "output": [
+                     *         "text"
+                     *       ],
+                     *       "error": "text",
+                     *       "status": "starting",
+                     *       "logs": "text",
+                     *       "metrics": {
+                     *         "predict_time": 1
+                     *       },
+                     *       "data_removed": true,
+                     *       "source": "api",
+                     *       "created_at": "2026-11-21T12:00:00.000Z",
+                     *       "started_at": "text",
+                     *       "completed_at": "text",
+                     *       "urls": {
+                     *         "get": "text",
+                     *         "cancel": "text",
+                     *         "stream": "text"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogPrediction"];
                 };
             };
@@ -18755,6 +24321,33 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "job_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *       "model": "storybook",
+                     *       "version": "0.1.0",
+                     *       "input": {},
+                     *       "output": [
+                     *         "text"
+                     *       ],
+                     *       "error": "text",
+                     *       "status": "starting",
+                     *       "logs": "text",
+                     *       "metrics": {
+                     *         "predict_time": 1
+                     *       },
+                     *       "data_removed": true,
+                     *       "source": "api",
+                     *       "created_at": "2026-11-21T12:00:00.000Z",
+                     *       "started_at": "text",
+                     *       "completed_at": "text",
+                     *       "urls": {
+                     *         "get": "text",
+                     *         "cancel": "text",
+                     *         "stream": "text"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogPrediction"];
                 };
             };
@@ -18764,6 +24357,33 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "job_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *       "model": "storybook",
+                     *       "version": "0.1.0",
+                     *       "input": {},
+                     *       "output": [
+                     *         "text"
+                     *       ],
+                     *       "error": "text",
+                     *       "status": "starting",
+                     *       "logs": "text",
+                     *       "metrics": {
+                     *         "predict_time": 1
+                     *       },
+                     *       "data_removed": true,
+                     *       "source": "api",
+                     *       "created_at": "2026-11-21T12:00:00.000Z",
+                     *       "started_at": "text",
+                     *       "completed_at": "text",
+                     *       "urls": {
+                     *         "get": "text",
+                     *         "cancel": "text",
+                     *         "stream": "text"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogPrediction"];
                 };
             };
@@ -18773,6 +24393,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -18782,6 +24409,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -18791,6 +24425,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -18800,6 +24441,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -18809,6 +24457,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -18818,6 +24473,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -18827,6 +24489,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -18836,6 +24505,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -18845,6 +24521,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -18854,6 +24537,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -18863,6 +24553,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -18885,6 +24582,33 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "job_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *       "model": "storybook",
+                     *       "version": "0.1.0",
+                     *       "input": {},
+                     *       "output": [
+                     *         "text"
+                     *       ],
+                     *       "error": "text",
+                     *       "status": "starting",
+                     *       "logs": "text",
+                     *       "metrics": {
+                     *         "predict_time": 1
+                     *       },
+                     *       "data_removed": true,
+                     *       "source": "api",
+                     *       "created_at": "2026-11-21T12:00:00.000Z",
+                     *       "started_at": "text",
+                     *       "completed_at": "text",
+                     *       "urls": {
+                     *         "get": "text",
+                     *         "cancel": "text",
+                     *         "stream": "text"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogPrediction"];
                 };
             };
@@ -18894,6 +24618,33 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "job_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *       "model": "storybook",
+                     *       "version": "0.1.0",
+                     *       "input": {},
+                     *       "output": [
+                     *         "text"
+                     *       ],
+                     *       "error": "text",
+                     *       "status": "starting",
+                     *       "logs": "text",
+                     *       "metrics": {
+                     *         "predict_time": 1
+                     *       },
+                     *       "data_removed": true,
+                     *       "source": "api",
+                     *       "created_at": "2026-11-21T12:00:00.000Z",
+                     *       "started_at": "text",
+                     *       "completed_at": "text",
+                     *       "urls": {
+                     *         "get": "text",
+                     *         "cancel": "text",
+                     *         "stream": "text"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogPrediction"];
                 };
             };
@@ -18903,6 +24654,33 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "job_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *       "model": "storybook",
+                     *       "version": "0.1.0",
+                     *       "input": {},
+                     *       "output": [
+                     *         "text"
+                     *       ],
+                     *       "error": "text",
+                     *       "status": "starting",
+                     *       "logs": "text",
+                     *       "metrics": {
+                     *         "predict_time": 1
+                     *       },
+                     *       "data_removed": true,
+                     *       "source": "api",
+                     *       "created_at": "2026-11-21T12:00:00.000Z",
+                     *       "started_at": "text",
+                     *       "completed_at": "text",
+                     *       "urls": {
+                     *         "get": "text",
+                     *         "cancel": "text",
+                     *         "stream": "text"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogPrediction"];
                 };
             };
@@ -18912,6 +24690,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -18921,6 +24706,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -18930,6 +24722,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -18939,6 +24738,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -18948,6 +24754,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -18957,6 +24770,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -18966,6 +24786,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -18975,6 +24802,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -18984,6 +24818,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -18993,6 +24834,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -19002,6 +24850,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -19022,6 +24877,14 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "status": "READY",
+                     *       "setup": {
+                     *         "status": "succeeded"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogHealth"];
                 };
             };
@@ -19054,6 +24917,15 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "input": {
+                 *         "prompt": "a red castle in the mountains in the snow",
+                 *         "num_inference_steps": 20,
+                 *         "seed": 5
+                 *       }
+                 *     }
+                 */
                 "application/json": components["schemas"]["CogRequest"];
             };
         };
@@ -19064,6 +24936,33 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "job_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *       "model": "storybook",
+                     *       "version": "0.1.0",
+                     *       "input": {},
+                     *       "output": [
+                     *         "text"
+                     *       ],
+                     *       "error": "text",
+                     *       "status": "starting",
+                     *       "logs": "text",
+                     *       "metrics": {
+                     *         "predict_time": 1
+                     *       },
+                     *       "data_removed": true,
+                     *       "source": "api",
+                     *       "created_at": "2026-11-21T12:00:00.000Z",
+                     *       "started_at": "text",
+                     *       "completed_at": "text",
+                     *       "urls": {
+                     *         "get": "text",
+                     *         "cancel": "text",
+                     *         "stream": "text"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogPrediction"];
                 };
             };
@@ -19073,6 +24972,33 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "job_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *       "model": "storybook",
+                     *       "version": "0.1.0",
+                     *       "input": {},
+                     *       "output": [
+                     *         "text"
+                     *       ],
+                     *       "error": "text",
+                     *       "status": "starting",
+                     *       "logs": "text",
+                     *       "metrics": {
+                     *         "predict_time": 1
+                     *       },
+                     *       "data_removed": true,
+                     *       "source": "api",
+                     *       "created_at": "2026-11-21T12:00:00.000Z",
+                     *       "started_at": "text",
+                     *       "completed_at": "text",
+                     *       "urls": {
+                     *         "get": "text",
+                     *         "cancel": "text",
+                     *         "stream": "text"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogPrediction"];
                 };
             };
@@ -19082,6 +25008,33 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "job_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *       "model": "storybook",
+                     *       "version": "0.1.0",
+                     *       "input": {},
+                     *       "output": [
+                     *         "text"
+                     *       ],
+                     *       "error": "text",
+                     *       "status": "starting",
+                     *       "logs": "text",
+                     *       "metrics": {
+                     *         "predict_time": 1
+                     *       },
+                     *       "data_removed": true,
+                     *       "source": "api",
+                     *       "created_at": "2026-11-21T12:00:00.000Z",
+                     *       "started_at": "text",
+                     *       "completed_at": "text",
+                     *       "urls": {
+                     *         "get": "text",
+                     *         "cancel": "text",
+                     *         "stream": "text"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogPrediction"];
                 };
             };
@@ -19091,6 +25044,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -19100,6 +25060,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -19109,6 +25076,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -19118,6 +25092,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -19127,6 +25108,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -19136,6 +25124,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -19145,6 +25140,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -19154,6 +25156,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -19163,6 +25172,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -19172,6 +25188,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -19181,6 +25204,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -19203,6 +25233,33 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "job_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *       "model": "storybook",
+                     *       "version": "0.1.0",
+                     *       "input": {},
+                     *       "output": [
+                     *         "text"
+                     *       ],
+                     *       "error": "text",
+                     *       "status": "starting",
+                     *       "logs": "text",
+                     *       "metrics": {
+                     *         "predict_time": 1
+                     *       },
+                     *       "data_removed": true,
+                     *       "source": "api",
+                     *       "created_at": "2026-11-21T12:00:00.000Z",
+                     *       "started_at": "text",
+                     *       "completed_at": "text",
+                     *       "urls": {
+                     *         "get": "text",
+                     *         "cancel": "text",
+                     *         "stream": "text"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogPrediction"];
                 };
             };
@@ -19212,6 +25269,33 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "job_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *       "model": "storybook",
+                     *       "version": "0.1.0",
+                     *       "input": {},
+                     *       "output": [
+                     *         "text"
+                     *       ],
+                     *       "error": "text",
+                     *       "status": "starting",
+                     *       "logs": "text",
+                     *       "metrics": {
+                     *         "predict_time": 1
+                     *       },
+                     *       "data_removed": true,
+                     *       "source": "api",
+                     *       "created_at": "2026-11-21T12:00:00.000Z",
+                     *       "started_at": "text",
+                     *       "completed_at": "text",
+                     *       "urls": {
+                     *         "get": "text",
+                     *         "cancel": "text",
+                     *         "stream": "text"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogPrediction"];
                 };
             };
@@ -19221,6 +25305,33 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "job_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *       "model": "storybook",
+                     *       "version": "0.1.0",
+                     *       "input": {},
+                     *       "output": [
+                     *         "text"
+                     *       ],
+                     *       "error": "text",
+                     *       "status": "starting",
+                     *       "logs": "text",
+                     *       "metrics": {
+                     *         "predict_time": 1
+                     *       },
+                     *       "data_removed": true,
+                     *       "source": "api",
+                     *       "created_at": "2026-11-21T12:00:00.000Z",
+                     *       "started_at": "text",
+                     *       "completed_at": "text",
+                     *       "urls": {
+                     *         "get": "text",
+                     *         "cancel": "text",
+                     *         "stream": "text"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogPrediction"];
                 };
             };
@@ -19230,6 +25341,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -19239,6 +25357,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -19248,6 +25373,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -19257,6 +25389,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -19266,6 +25405,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -19275,6 +25421,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -19284,6 +25437,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -19293,6 +25453,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -19302,6 +25469,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -19311,6 +25485,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -19320,6 +25501,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -19342,6 +25530,33 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "job_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *       "model": "storybook",
+                     *       "version": "0.1.0",
+                     *       "input": {},
+                     *       "output": [
+                     *         "text"
+                     *       ],
+                     *       "error": "text",
+                     *       "status": "starting",
+                     *       "logs": "text",
+                     *       "metrics": {
+                     *         "predict_time": 1
+                     *       },
+                     *       "data_removed": true,
+                     *       "source": "api",
+                     *       "created_at": "2026-11-21T12:00:00.000Z",
+                     *       "started_at": "text",
+                     *       "completed_at": "text",
+                     *       "urls": {
+                     *         "get": "text",
+                     *         "cancel": "text",
+                     *         "stream": "text"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogPrediction"];
                 };
             };
@@ -19351,6 +25566,33 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "job_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *       "model": "storybook",
+                     *       "version": "0.1.0",
+                     *       "input": {},
+                     *       "output": [
+                     *         "text"
+                     *       ],
+                     *       "error": "text",
+                     *       "status": "starting",
+                     *       "logs": "text",
+                     *       "metrics": {
+                     *         "predict_time": 1
+                     *       },
+                     *       "data_removed": true,
+                     *       "source": "api",
+                     *       "created_at": "2026-11-21T12:00:00.000Z",
+                     *       "started_at": "text",
+                     *       "completed_at": "text",
+                     *       "urls": {
+                     *         "get": "text",
+                     *         "cancel": "text",
+                     *         "stream": "text"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogPrediction"];
                 };
             };
@@ -19360,6 +25602,33 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "job_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *       "model": "storybook",
+                     *       "version": "0.1.0",
+                     *       "input": {},
+                     *       "output": [
+                     *         "text"
+                     *       ],
+                     *       "error": "text",
+                     *       "status": "starting",
+                     *       "logs": "text",
+                     *       "metrics": {
+                     *         "predict_time": 1
+                     *       },
+                     *       "data_removed": true,
+                     *       "source": "api",
+                     *       "created_at": "2026-11-21T12:00:00.000Z",
+                     *       "started_at": "text",
+                     *       "completed_at": "text",
+                     *       "urls": {
+                     *         "get": "text",
+                     *         "cancel": "text",
+                     *         "stream": "text"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogPrediction"];
                 };
             };
@@ -19369,6 +25638,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -19378,6 +25654,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -19387,6 +25670,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -19396,6 +25686,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -19405,6 +25702,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -19414,6 +25718,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -19423,6 +25734,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -19432,6 +25750,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -19441,6 +25766,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -19450,6 +25782,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -19459,6 +25798,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -19476,6 +25822,15 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "input": {
+                 *         "prompt": "a red castle in the mountains in the snow",
+                 *         "num_inference_steps": 20,
+                 *         "seed": 5
+                 *       }
+                 *     }
+                 */
                 "application/json": components["schemas"]["CogRequest"];
             };
         };
@@ -19486,6 +25841,33 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "job_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *       "model": "storybook",
+                     *       "version": "0.1.0",
+                     *       "input": {},
+                     *       "output": [
+                     *         "text"
+                     *       ],
+                     *       "error": "text",
+                     *       "status": "starting",
+                     *       "logs": "text",
+                     *       "metrics": {
+                     *         "predict_time": 1
+                     *       },
+                     *       "data_removed": true,
+                     *       "source": "api",
+                     *       "created_at": "2026-11-21T12:00:00.000Z",
+                     *       "started_at": "text",
+                     *       "completed_at": "text",
+                     *       "urls": {
+                     *         "get": "text",
+                     *         "cancel": "text",
+                     *         "stream": "text"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogPrediction"];
                 };
             };
@@ -19495,6 +25877,33 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "job_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *       "model": "storybook",
+                     *       "version": "0.1.0",
+                     *       "input": {},
+                     *       "output": [
+                     *         "text"
+                     *       ],
+                     *       "error": "text",
+                     *       "status": "starting",
+                     *       "logs": "text",
+                     *       "metrics": {
+                     *         "predict_time": 1
+                     *       },
+                     *       "data_removed": true,
+                     *       "source": "api",
+                     *       "created_at": "2026-11-21T12:00:00.000Z",
+                     *       "started_at": "text",
+                     *       "completed_at": "text",
+                     *       "urls": {
+                     *         "get": "text",
+                     *         "cancel": "text",
+                     *         "stream": "text"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogPrediction"];
                 };
             };
@@ -19504,6 +25913,33 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "job_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *       "model": "storybook",
+                     *       "version": "0.1.0",
+                     *       "input": {},
+                     *       "output": [
+                     *         "text"
+                     *       ],
+                     *       "error": "text",
+                     *       "status": "starting",
+                     *       "logs": "text",
+                     *       "metrics": {
+                     *         "predict_time": 1
+                     *       },
+                     *       "data_removed": true,
+                     *       "source": "api",
+                     *       "created_at": "2026-11-21T12:00:00.000Z",
+                     *       "started_at": "text",
+                     *       "completed_at": "text",
+                     *       "urls": {
+                     *         "get": "text",
+                     *         "cancel": "text",
+                     *         "stream": "text"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogPrediction"];
                 };
             };
@@ -19513,6 +25949,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -19522,6 +25965,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -19531,6 +25981,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -19540,6 +25997,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -19549,6 +26013,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -19558,6 +26029,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -19567,6 +26045,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -19576,6 +26061,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -19585,6 +26077,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -19594,6 +26093,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -19603,6 +26109,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "/input/prompt: Invalid input: expected string, received undefined",
+                     *       "title": "validation_failed",
+                     *       "status": 422
+                     *     }
+                     */
                     "application/json": components["schemas"]["CogError"];
                 };
             };
@@ -19617,6 +26130,17 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "prompt": "a red castle in the mountains in the snow",
+                 *       "steps": 20,
+                 *       "cfg_scale": 4,
+                 *       "width": 512,
+                 *       "height": 512,
+                 *       "sampler_name": "DDIM",
+                 *       "seed": 5
+                 *     }
+                 */
                 "application/json": components["schemas"]["A1111Txt2Img"];
             };
         };
@@ -19627,6 +26151,15 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "images": [
+                     *         "text"
+                     *       ],
+                     *       "parameters": {},
+                     *       "info": "text"
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Images"];
                 };
             };
@@ -19636,6 +26169,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -19645,6 +26192,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -19654,6 +26215,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -19663,6 +26238,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -19672,6 +26261,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -19681,6 +26284,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -19690,6 +26307,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -19699,6 +26330,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -19708,6 +26353,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -19722,6 +26381,16 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "prompt": "a red castle in the mountains in the snow",
+                 *       "init_images": [
+                 *         "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="
+                 *       ],
+                 *       "denoising_strength": 0.6,
+                 *       "steps": 20
+                 *     }
+                 */
                 "application/json": components["schemas"]["A1111Img2Img"];
             };
         };
@@ -19732,6 +26401,15 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "images": [
+                     *         "text"
+                     *       ],
+                     *       "parameters": {},
+                     *       "info": "text"
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Images"];
                 };
             };
@@ -19741,6 +26419,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -19750,6 +26442,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -19759,6 +26465,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -19768,6 +26488,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -19777,6 +26511,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -19786,6 +26534,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -19795,6 +26557,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -19804,6 +26580,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -19813,6 +26603,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -19835,6 +26639,26 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "progress": 1,
+                     *       "eta_relative": 1,
+                     *       "state": {
+                     *         "skipped": true,
+                     *         "interrupted": true,
+                     *         "stopping_generation": true,
+                     *         "job": "job_01kb3x9q2r7m5v8c4d6f0g1h2j3n",
+                     *         "job_count": 1,
+                     *         "job_timestamp": "text",
+                     *         "job_no": 1,
+                     *         "sampling_step": 1,
+                     *         "sampling_steps": 1
+                     *       },
+                     *       "current_image": "text",
+                     *       "textinfo": "text",
+                     *       "current_task": "text"
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Progress"];
                 };
             };
@@ -19844,6 +26668,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -19853,6 +26691,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -19862,6 +26714,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -19871,6 +26737,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -19880,6 +26760,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -19889,6 +26783,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -19898,6 +26806,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -19907,6 +26829,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -19916,6 +26852,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -19936,6 +26886,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /** @example {} */
                     "application/json": components["schemas"]["A1111Empty"];
                 };
             };
@@ -19945,6 +26896,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -19954,6 +26919,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -19963,6 +26942,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -19972,6 +26965,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -19981,6 +26988,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -19990,6 +27011,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -19999,6 +27034,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20008,6 +27057,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20017,6 +27080,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20037,6 +27114,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /** @example {} */
                     "application/json": components["schemas"]["A1111Empty"];
                 };
             };
@@ -20046,6 +27124,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20055,6 +27147,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20064,6 +27170,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20073,6 +27193,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20082,6 +27216,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20091,6 +27239,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20100,6 +27262,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20109,6 +27285,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20118,6 +27308,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20132,6 +27336,11 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "image": "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="
+                 *     }
+                 */
                 "application/json": components["schemas"]["A1111PngInfoRequest"];
             };
         };
@@ -20142,6 +27351,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "info": "text",
+                     *       "items": {},
+                     *       "parameters": {}
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111PngInfo"];
                 };
             };
@@ -20151,6 +27367,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20160,6 +27390,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20169,6 +27413,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20178,6 +27436,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20187,6 +27459,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20196,6 +27482,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20205,6 +27505,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20214,6 +27528,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20223,6 +27551,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20243,6 +27585,18 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example [
+                     *       {
+                     *         "title": "text",
+                     *         "model_name": "storybook",
+                     *         "hash": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                     *         "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                     *         "filename": "text",
+                     *         "config": "text"
+                     *       }
+                     *     ]
+                     */
                     "application/json": components["schemas"]["A1111Model"][];
                 };
             };
@@ -20252,6 +27606,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20261,6 +27629,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20270,6 +27652,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20279,6 +27675,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20288,6 +27698,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20297,6 +27721,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20306,6 +27744,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20315,6 +27767,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20324,6 +27790,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20344,6 +27824,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example [
+                     *       {
+                     *         "name": "first",
+                     *         "aliases": [
+                     *           "text"
+                     *         ],
+                     *         "options": {}
+                     *       }
+                     *     ]
+                     */
                     "application/json": components["schemas"]["A1111Sampler"][];
                 };
             };
@@ -20353,6 +27844,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20362,6 +27867,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20371,6 +27890,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20380,6 +27913,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20389,6 +27936,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20398,6 +27959,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20407,6 +27982,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20416,6 +28005,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20425,6 +28028,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20445,6 +28062,19 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example [
+                     *       {
+                     *         "name": "first",
+                     *         "label": "text",
+                     *         "aliases": [
+                     *           "text"
+                     *         ],
+                     *         "default_rho": 1,
+                     *         "need_inner_model": true
+                     *       }
+                     *     ]
+                     */
                     "application/json": components["schemas"]["A1111Scheduler"][];
                 };
             };
@@ -20454,6 +28084,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20463,6 +28107,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20472,6 +28130,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20481,6 +28153,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20490,6 +28176,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20499,6 +28199,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20508,6 +28222,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20517,6 +28245,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20526,6 +28268,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20546,6 +28302,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example [
+                     *       {
+                     *         "name": "first",
+                     *         "model_name": "storybook",
+                     *         "model_path": "text",
+                     *         "model_url": "text",
+                     *         "scale": 1
+                     *       }
+                     *     ]
+                     */
                     "application/json": components["schemas"]["A1111Upscaler"][];
                 };
             };
@@ -20555,6 +28322,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20564,6 +28345,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20573,6 +28368,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20582,6 +28391,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20591,6 +28414,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20600,6 +28437,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20609,6 +28460,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20618,6 +28483,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20627,6 +28506,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20647,6 +28540,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example [
+                     *       {
+                     *         "name": "first"
+                     *       }
+                     *     ]
+                     */
                     "application/json": {
                         name: string;
                     }[];
@@ -20658,6 +28558,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20667,6 +28581,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20676,6 +28604,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20685,6 +28627,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20694,6 +28650,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20703,6 +28673,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20712,6 +28696,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20721,6 +28719,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20730,6 +28742,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20750,6 +28776,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example [
+                     *       {
+                     *         "name": "first"
+                     *       }
+                     *     ]
+                     */
                     "application/json": {
                         name: string;
                     }[];
@@ -20761,6 +28794,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20770,6 +28817,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20779,6 +28840,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20788,6 +28863,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20797,6 +28886,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20806,6 +28909,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20815,6 +28932,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20824,6 +28955,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20833,6 +28978,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20853,6 +29012,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example [
+                     *       {
+                     *         "name": "first"
+                     *       }
+                     *     ]
+                     */
                     "application/json": {
                         name: string;
                     }[];
@@ -20864,6 +29030,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20873,6 +29053,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20882,6 +29076,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20891,6 +29099,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20900,6 +29122,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20909,6 +29145,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20918,6 +29168,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20927,6 +29191,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20936,6 +29214,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20956,6 +29248,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example [
+                     *       {
+                     *         "name": "first"
+                     *       }
+                     *     ]
+                     */
                     "application/json": {
                         name: string;
                     }[];
@@ -20967,6 +29266,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20976,6 +29289,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20985,6 +29312,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -20994,6 +29335,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21003,6 +29358,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21012,6 +29381,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21021,6 +29404,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21030,6 +29427,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21039,6 +29450,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21059,6 +29484,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example [
+                     *       {
+                     *         "name": "first"
+                     *       }
+                     *     ]
+                     */
                     "application/json": {
                         name: string;
                     }[];
@@ -21070,6 +29502,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21079,6 +29525,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21088,6 +29548,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21097,6 +29571,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21106,6 +29594,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21115,6 +29617,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21124,6 +29640,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21133,6 +29663,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21142,6 +29686,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21162,6 +29720,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example [
+                     *       {
+                     *         "name": "first"
+                     *       }
+                     *     ]
+                     */
                     "application/json": {
                         name: string;
                     }[];
@@ -21173,6 +29738,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21182,6 +29761,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21191,6 +29784,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21200,6 +29807,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21209,6 +29830,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21218,6 +29853,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21227,6 +29876,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21236,6 +29899,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21245,6 +29922,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21265,6 +29956,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example [
+                     *       {
+                     *         "name": "first"
+                     *       }
+                     *     ]
+                     */
                     "application/json": {
                         name: string;
                     }[];
@@ -21276,6 +29974,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21285,6 +29997,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21294,6 +30020,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21303,6 +30043,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21312,6 +30066,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21321,6 +30089,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21330,6 +30112,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21339,6 +30135,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21348,6 +30158,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21368,6 +30192,12 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "loaded": {},
+                     *       "skipped": {}
+                     *     }
+                     */
                     "application/json": {
                         loaded: Record<string, never>;
                         skipped: Record<string, never>;
@@ -21380,6 +30210,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21389,6 +30233,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21398,6 +30256,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21407,6 +30279,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21416,6 +30302,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21425,6 +30325,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21434,6 +30348,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21443,6 +30371,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21452,6 +30394,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21472,6 +30428,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "txt2img": [
+                     *         "text"
+                     *       ],
+                     *       "img2img": [
+                     *         "text"
+                     *       ]
+                     *     }
+                     */
                     "application/json": {
                         txt2img: string[];
                         img2img: string[];
@@ -21484,6 +30450,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21493,6 +30473,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21502,6 +30496,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21511,6 +30519,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21520,6 +30542,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21529,6 +30565,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21538,6 +30588,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21547,6 +30611,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21556,6 +30634,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21576,6 +30668,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "ram": {
+                     *         "error": "text"
+                     *       },
+                     *       "cuda": {
+                     *         "error": "text"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Memory"];
                 };
             };
@@ -21585,6 +30687,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21594,6 +30710,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21603,6 +30733,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21612,6 +30756,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21621,6 +30779,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21630,6 +30802,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21639,6 +30825,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21648,6 +30848,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21657,6 +30871,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21677,6 +30905,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "api": true,
+                     *       "api_auth": "text",
+                     *       "nowebui": true
+                     *     }
+                     */
                     "application/json": {
                         api: boolean;
                         api_auth: string | null;
@@ -21690,6 +30925,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21699,6 +30948,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21708,6 +30971,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21717,6 +30994,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21726,6 +31017,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21735,6 +31040,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21744,6 +31063,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21753,6 +31086,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21762,6 +31109,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21782,6 +31143,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "sd_model_checkpoint": "storybook"
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Options"];
                 };
             };
@@ -21791,6 +31157,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21800,6 +31180,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21809,6 +31203,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21818,6 +31226,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21827,6 +31249,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21836,6 +31272,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21845,6 +31295,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21854,6 +31318,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21863,6 +31341,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21877,6 +31369,11 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "sd_model_checkpoint": "storybook"
+                 *     }
+                 */
                 "application/json": components["schemas"]["A1111Options"];
             };
         };
@@ -21887,6 +31384,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /** @example null */
                     "application/json": null;
                 };
             };
@@ -21896,6 +31394,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21905,6 +31417,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21914,6 +31440,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21923,6 +31463,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21932,6 +31486,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21941,6 +31509,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21950,6 +31532,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21959,6 +31555,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21968,6 +31578,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -21988,6 +31612,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /** @example null */
                     "application/json": null;
                 };
             };
@@ -21997,6 +31622,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -22006,6 +31645,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -22015,6 +31668,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -22024,6 +31691,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -22033,6 +31714,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -22042,6 +31737,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -22051,6 +31760,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -22060,6 +31783,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -22069,6 +31806,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -22083,6 +31834,11 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "id_task": "task(01kb3x9q)"
+                 *     }
+                 */
                 "application/json": components["schemas"]["A1111TaskQuestion"];
             };
         };
@@ -22093,6 +31849,19 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "active": true,
+                     *       "queued": true,
+                     *       "paused": true,
+                     *       "completed": true,
+                     *       "progress": 1,
+                     *       "eta": 1,
+                     *       "live_preview": "text",
+                     *       "id_live_preview": 1,
+                     *       "textinfo": "text"
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111TaskProgress"];
                 };
             };
@@ -22102,6 +31871,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -22111,6 +31894,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -22120,6 +31917,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -22129,6 +31940,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -22138,6 +31963,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -22147,6 +31986,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -22156,6 +32009,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -22165,6 +32032,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -22174,6 +32055,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -22194,6 +32089,14 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "size": 1,
+                     *       "tasks": [
+                     *         "text"
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111PendingTasks"];
                 };
             };
@@ -22203,6 +32106,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -22212,6 +32129,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -22221,6 +32152,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -22230,6 +32175,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -22239,6 +32198,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -22248,6 +32221,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -22257,6 +32244,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -22266,6 +32267,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };
@@ -22275,6 +32290,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["A1111Error"];
                 };
             };

@@ -107,6 +107,7 @@ def after_call(context, case, response):
         collect(body)
     except Exception:
         body = None
+    things.keep_drawing()
     if response.status_code < 300:
         things.done(operation_id(case.operation))
     positive = case.meta is not None and case.meta.generation.mode.is_positive

@@ -111,7 +111,11 @@ const judge = (admin: { code: number; calls: Call[] }, narrow: { code: number; c
 };
 
 const main = async (): Promise<number> => {
-	const environment = pythonVenv('limner-schemathesis', fileURLToPath(new URL('./requirements.txt', import.meta.url)), 'import schemathesis');
+	const environment = pythonVenv(
+		'limner-schemathesis',
+		fileURLToPath(new URL('./requirements.txt', import.meta.url)),
+		'import schemathesis',
+	);
 	if ('problem' in environment) {
 		console.error(`limner: ${environment.problem}`);
 		return 1;

@@ -67,6 +67,7 @@ class Things:
         self.token: tuple[float, str] = (0, "")
         self.current: dict[str, Person] = {}
         self.issued: set[str] = set()
+        self.calls = 0
 
     @property
     def is_admin(self) -> bool:
@@ -221,6 +222,14 @@ class Things:
     def worker(self) -> str:
         return self.world["workers"][0]
 
+    def keep_drawing(self) -> None:
+        """Puts the machine that draws back into service now and then, as whoever runs it would."""
+        with self.lock:
+            self.calls += 1
+            due = self.calls % 50 == 0
+        if due:
+            self.call("POST", f"/supervisor/workers/{self.worker()}/resume")
+
     def spare_worker(self) -> str:
         """Not the one that draws the pictures."""
         return self.world["workers"][1]
@@ -273,7 +282,9 @@ def real(things: Things, value, key: str = ""):
             return {"asset": things.once("asset", things.asset)}
         if "bytesBase64Encoded" in value:
             return {"bytesBase64Encoded": PNG_BASE64}
-        return {name: real(things, inner, name) for name, inner in value.items()}
+        # What looks after machines runs on the spare one: failures put a machine out of service.
+        spare = {"nodeId": things.spare_worker()} if value.get("taskType") in CARE else {}
+        return {**{name: real(things, inner, name) for name, inner in value.items()}, **spare}
     if key == "dependsOn" and isinstance(value, list):
         return [things.finished()] if value else []
     if key in ("init_images",) and isinstance(value, list):
@@ -293,6 +304,7 @@ def real(things: Things, value, key: str = ""):
     return value
 
 
+CARE = ("RESEARCH", "INGEST", "DISCOVERY", "HEARTBEAT")
 TEXTS = {
     "model": lambda t: MODEL,
     "version": lambda t: MODEL,
@@ -300,8 +312,8 @@ TEXTS = {
     "sd_model_checkpoint": lambda t: MODEL,
     "nodeId": lambda t: t.spare_worker(),
     "preferNode": lambda t: t.worker(),
-    "from": lambda t: t.worker(),
-    "to": lambda t: t.spare_worker(),
+    "from": lambda t: t.spare_worker(),
+    "to": lambda t: t.world["workers"][2],
     "expiresAt": lambda t: soon(3),
     "startsAt": lambda t: soon(1),
     "endsAt": lambda t: soon(2),

@@ -4,78 +4,17 @@
  */
 import { SCOPES } from '@limner/shared';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { createApp } from '../../src/app.ts';
-import { openapiDocument } from '../../src/routes/openapi/document.ts';
 import { call, KEY } from '../http/harness.ts';
 import { ask } from '../tenancy/harness.ts';
+import { fill, readOperations, send, type Operation } from './operations.ts';
 import { newFullTenant, RECIPES, SEEN_ELSEWHERE, SEEN_ELSEWHERE_PREFIXES, type Recipe, type Tenant } from './recipes.ts';
 
-interface Operation {
-	id: string;
-	method: string;
-	path: string;
-	scope: string | undefined;
-	/** Needs a node's certificate instead of a key. */
-	certificate: boolean;
-	params: string[];
-	json: boolean;
-	statuses: string[];
-}
-
-interface RawOperation {
-	operationId?: string;
-	security?: Record<string, string[]>[];
-	parameters?: { name: string; in: string }[];
-	requestBody?: { content: Record<string, unknown> };
-	responses: Record<string, unknown>;
-}
-
-const read = (): Operation[] => {
-	const document = openapiDocument(createApp()) as unknown as { paths: Record<string, Record<string, RawOperation>> };
-	return Object.entries(document.paths).flatMap(([path, item]) =>
-		Object.entries(item).map(([method, raw]) => ({
-			id: raw.operationId ?? '',
-			method: method.toUpperCase(),
-			path,
-			scope: raw.security?.flatMap((each) => each['ApiKey'] ?? [])[0],
-			certificate: raw.security?.some((each) => 'NodeCertificate' in each) ?? false,
-			params: (raw.parameters ?? []).filter((each) => each.in === 'path').map((each) => each.name),
-			json:
-				raw.requestBody !== undefined && 'application/json' in raw.requestBody.content && Object.keys(raw.requestBody.content).length === 1,
-			statuses: Object.keys(raw.responses),
-		})),
-	);
-};
-
-const OPERATIONS = read();
+const OPERATIONS = readOperations();
 const SECURED = OPERATIONS.filter(({ scope }) => scope !== undefined);
 const isDialect = ({ path }: Operation): boolean => !path.startsWith('/api/v1/');
 const cells = new Map<string, Set<string>>();
 const mark = ({ id }: Operation, cell: string): void => {
 	cells.set(id, (cells.get(id) ?? new Set()).add(cell));
-};
-
-const fill = (path: string, params: Record<string, string> = {}): string =>
-	path.replaceAll(/\{(\w+)\}/g, (_all, name: string) => encodeURIComponent(params[name] ?? 'x'));
-
-interface Answer {
-	status: number;
-	body: string;
-}
-const send = async ({ method, path }: Operation, key: string | null, recipe: Recipe = {}): Promise<Answer> => {
-	const response = await call(`${fill(path, recipe.params)}${recipe.query ?? ''}`, {
-		method,
-		key,
-		headers: { 'cf-connecting-ip': `10.9.${Math.floor(Math.random() * 250)}.${Math.floor(Math.random() * 250)}`, ...recipe.headers },
-		...(recipe.json === undefined ? {} : { json: recipe.json }),
-		...(recipe.body === undefined ? {} : { body: recipe.body as BodyInit }),
-	});
-	// A stream that is answered has no end.
-	if (response.headers.get('content-type')?.includes('event-stream') === true) {
-		await response.body?.cancel();
-		return { status: response.status, body: '' };
-	}
-	return { status: response.status, body: await response.text() };
 };
 
 let tenant: Tenant;

@@ -20,6 +20,8 @@ export interface Schema {
 	items?: Schema;
 	oneOf?: Schema[];
 	anyOf?: Schema[];
+	/** What a schema that extends another one adds to it. */
+	allOf?: Schema[];
 	minimum?: number;
 	maximum?: number;
 	exclusiveMinimum?: number;
@@ -112,7 +114,7 @@ export class Examples {
 
 	#ofType(schema: Schema, place: Place): unknown {
 		const type = [schema.type].flat().find((each) => each !== 'null');
-		if (schema.properties !== undefined || type === 'object') return this.#object(schema, place);
+		if (schema.properties !== undefined || schema.allOf !== undefined || type === 'object') return this.#object(schema, place);
 		if (type === 'array') {
 			const left = place.depth > MAX_DEPTH && (schema.minItems ?? 0) === 0;
 			return left ? [] : [this.#value(schema.items ?? {}, place)];
@@ -126,7 +128,11 @@ export class Examples {
 				schema.required?.includes(name) === true || (place.request ? field.example !== undefined : place.depth < MAX_DEPTH),
 		);
 		const own = fields.map(([name, field]) => [name, this.#value(field, { ...place, name, depth: place.depth + 1 })] as const);
-		return Object.fromEntries(own);
+		return Object.assign({}, ...this.#parts(schema, place), Object.fromEntries(own)) as object;
+	}
+
+	#parts(schema: Schema, place: Place): unknown[] {
+		return (schema.allOf ?? []).map((part) => this.#value(part, place));
 	}
 }
 
