@@ -490,6 +490,21 @@ describe('order', () => {
 		expect(bench.state.lanes.busy.size).toBe(0);
 	});
 
+	it('does not look at nodes that did not answer until their time is over', () => {
+		const bench = new Bench();
+		for (let i = 0; i < 3; i++) bench.join(bench.identity());
+		const job = bench.submit();
+		for (let i = 0; i < 3; i++) {
+			bench.grant();
+			bench.pass(3100);
+		}
+		// All three are left alone for half a minute; the first of them is asked again then.
+		expect(bench.state.aside.size).toBeGreaterThan(0);
+		expect(bench.grants()).toEqual([]);
+		bench.pass(25_000);
+		expect(bench.grant().job.id).toBe(job.id);
+	});
+
 	it('shares between workspaces by weight, whoever came first', () => {
 		const bench = new Bench();
 		for (let i = 0; i < 20; i++) bench.submit({}, { ws: 'acme' });

@@ -5,6 +5,7 @@
  */
 import { CLOSE, TIMING } from '@limner/shared';
 import { jobIsOver, purgeSettled } from './ending.ts';
+import { takeUp } from './free.ts';
 import { armTask, failAttempt, makeRegrantable, orphan, tellCancel, taskDueAt } from './grants.ts';
 import { expireJob } from './jobs.ts';
 import type { Ctx, Job, PoolNode, Task } from './model.ts';
@@ -94,6 +95,14 @@ const onRecheck = (ctx: Ctx): void => {
 	ctx.match = true;
 };
 
+/** A node was silent or did not answer: look at it again, and cut it when it stays silent. */
+const onAside = (ctx: Ctx, nodeId: string): void => {
+	const node = ctx.state.nodes.get(nodeId);
+	if (node === undefined || cutIfSilent(ctx, node)) return;
+	takeUp(ctx.state, node);
+	ctx.match = true;
+};
+
 const fire = (ctx: Ctx, key: string): void => {
 	const name = key.slice(2);
 	switch (key.slice(0, 2)) {
@@ -108,6 +117,9 @@ const fire = (ctx: Ctx, key: string): void => {
 			break;
 		case 'c:':
 			onConn(ctx, name);
+			break;
+		case 'a:':
+			onAside(ctx, name);
 			break;
 		case 'o:':
 			onOutbox(ctx, name);

@@ -17,6 +17,8 @@ const STATUS_LOOKS = 64;
 const ETA_LOOKS = 32;
 const LARGE_POOL = 100;
 const TALLY_MS = 500;
+/** Each node of a large pool makes its numbers so much older. */
+const TALLY_MS_A_NODE = 0.5;
 const TALLIES_MAX = 500;
 
 /** Where on a node a task would run. */
@@ -47,7 +49,7 @@ const tally = (state: PoolState, now: number, job: Job, task: Task): Tally => {
 	if (state.nodes.size < LARGE_POOL) return askAll(state, now, job, task);
 	const need = needKey(job, task);
 	const known = state.tallies.get(need);
-	if (known !== undefined && known.at + TALLY_MS > now) return known.tally;
+	if (known !== undefined && known.at + Math.max(TALLY_MS, TALLY_MS_A_NODE * state.nodes.size) > now) return known.tally;
 	const fresh = askAll(state, now, job, task);
 	if (state.tallies.size >= TALLIES_MAX) state.tallies.clear();
 	state.tallies.set(need, { at: now, tally: fresh });

@@ -35,12 +35,24 @@ export const addFree = (state: PoolState, slot: Slot): boolean => {
 
 export const removeFree = (state: PoolState, slot: Slot): void => {
 	state.service.delete(slot);
-	if (state.free.delete(slot)) unlistSlot(state, slot);
+	if (!state.free.delete(slot)) return;
+	if (!state.aside.delete(slot)) unlistSlot(state, slot);
+};
+
+/** A free slot whose node is out of reach for a moment: no decision has to look at it until it is taken up again. */
+export const setAside = (state: PoolState, slot: Slot): void => {
+	state.aside.add(slot);
+	unlistSlot(state, slot);
+};
+
+/** Takes the slots of a node up again that were set aside. */
+export const takeUp = (state: PoolState, node: PoolNode): void => {
+	for (const slot of node.slots.values()) if (state.aside.delete(slot)) listSlot(state, slot);
 };
 
 /** Runs a change of a node's models with its slots out of the index. */
 export const whileUnlisted = (state: PoolState, node: PoolNode, change: () => void): void => {
-	const slots = [...node.slots.values()].filter((slot) => state.free.has(slot));
+	const slots = [...node.slots.values()].filter((slot) => state.free.has(slot) && !state.aside.has(slot));
 	for (const slot of slots) unlistSlot(state, slot);
 	change();
 	for (const slot of slots) listSlot(state, slot);

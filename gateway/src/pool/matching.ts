@@ -4,6 +4,7 @@
  */
 import { NODE_LIMITS, batchKey } from '@limner/shared';
 import { grant } from './grants.ts';
+import { setAside } from './free.ts';
 import { freeSlots, hold, nextTurn, park, type Lane, type Turn } from './lanes.ts';
 import { typeOf, type Ctx, type PoolState, type QueueItem, type Slot } from './model.ts';
 import { inOrder } from './ordered.ts';
@@ -66,7 +67,11 @@ const take = (ctx: Ctx, turn: Turn): void => {
 		hold(state, turn.lane);
 		return;
 	}
-	const { slot, recheckAt } = bestSlot(state, now, job, task);
+	const { slot, recheckAt, resting } = bestSlot(state, now, job, task);
+	for (const { slot: tired, until } of resting) {
+		setAside(state, tired);
+		arm(state.timers, `a:${tired.node.id}`, until);
+	}
 	if (slot !== null) {
 		grant(ctx, job, task, slot, matesFor(ctx, turn, slot));
 		return;

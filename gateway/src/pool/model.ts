@@ -332,6 +332,8 @@ export interface PoolState {
 	prefetchedAt: Map<string, number>;
 	prefetchLookAt: number;
 	free: Set<Slot>;
+	/** Free slots that no decision looks at for a moment, because their node is silent or did not answer. */
+	aside: Set<Slot>;
 	/** Waiting tasks and free slots, arranged so that the next grant is found at once. */
 	lanes: Lanes;
 	/** Refusals of large pools, by need, for a moment. */

@@ -15,6 +15,8 @@ export interface Refusal {
 	temporary: boolean;
 	/** Nothing tells the pool when it has passed, so look again then. */
 	recheckAt?: number;
+	/** It holds for the whole node and every task: until then its free slots need not be looked at. */
+	rests?: true;
 }
 
 /** Of many free slots the best of this many, longest free first, is good enough and keeps a decision short. */
@@ -90,8 +92,9 @@ const modelRefusal = (node: PoolNode, job: Job): Refusal | null => {
 const linkRefusal = (state: PoolState, now: number, node: PoolNode): Refusal | null => {
 	if (node.conn === null) return { reason: 'offline', temporary: false };
 	if (!heardSince(state, node, now - TIMING.candidateSeenMs))
-		return { reason: 'silent for some seconds', temporary: true, recheckAt: now + RECHECK_MS };
-	if (node.excludedUntil > now) return { reason: 'did not answer its last task', temporary: true, recheckAt: node.excludedUntil };
+		return { reason: 'silent for some seconds', temporary: true, recheckAt: now + RECHECK_MS, rests: true };
+	if (node.excludedUntil > now)
+		return { reason: 'did not answer its last task', temporary: true, recheckAt: node.excludedUntil, rests: true };
 	return null;
 };
 
@@ -156,6 +159,8 @@ export const needKey = (job: Job, task: Task): string => {
 export interface Choice {
 	slot: Slot | null;
 	recheckAt: number | undefined;
+	/** Free slots of nodes that are out of reach for a moment, and until when. */
+	resting: { slot: Slot; until: number }[];
 }
 
 const earlier = (a: number | undefined, b: number | undefined): number | undefined =>
@@ -168,11 +173,13 @@ export const bestSlot = (state: PoolState, now: number, job: Job, task: Task): C
 	let best: Slot | null = null;
 	let bestMs = Number.POSITIVE_INFINITY;
 	let recheckAt: number | undefined;
+	const resting: Choice['resting'] = [];
 	let usable = 0;
 	for (const slot of freeSlots(state, job.ws, job.spec.model, job.spec.task)) {
 		const refusal = slotRefusal(state, now, slot, job, task);
 		if (refusal !== null) {
-			recheckAt = earlier(recheckAt, refusal.recheckAt);
+			if (refusal.rests === true) resting.push({ slot, until: refusal.recheckAt ?? now });
+			else recheckAt = earlier(recheckAt, refusal.recheckAt);
 			continue;
 		}
 		const stoppingMs = Math.max(0, (slot.stopping?.until ?? now) - now);
@@ -186,11 +193,11 @@ export const bestSlot = (state: PoolState, now: number, job: Job, task: Task): C
 		}
 		if (++usable === CANDIDATES_MAX) break;
 	}
-	return { slot: best, recheckAt };
+	return { slot: best, recheckAt, resting };
 };
 
 /** The node for a task that needs no device: the one that is least busy. */
-export const bestService = (state: PoolState, now: number, job: Job, task: Task): Choice => {
+export const bestService = (state: PoolState, now: number, job: Job, task: Task): Omit<Choice, 'resting'> => {
 	let best: Slot | null = null;
 	let recheckAt: number | undefined;
 	for (const slot of state.service) {

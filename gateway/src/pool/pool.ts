@@ -52,6 +52,8 @@ import { modelHistory } from './workstats.ts';
 
 /** The alarm never stands closer than this, so that a deadline that keeps moving cannot spin. */
 const ALARM_FLOOR_MS = 1000;
+/** Nor does the short timer spin. */
+const POKE_FLOOR_MS = 20;
 const VIEWS_MAX = 200;
 /** A Workspace that has not answered for this long is told again: one batch at a time, so a lost one would block the rest. */
 const SETTLE_CALL_MS = 30_000;
@@ -290,7 +292,10 @@ export class Pool extends DurableObject<Env> implements PoolRpc {
 			if (send.kind === 'settle') this.ctx.waitUntil(this.#settle(send.ws, send.batch));
 			else this.#wire.send(send, now);
 		}
-		this.#armPoke(result.pokeAt, now);
+		// The alarm may stand a second late; while the object is in memory anyway, what is due sooner is done in time.
+		const soon = result.wakeAt !== undefined && result.wakeAt < now + ALARM_FLOOR_MS ? result.wakeAt : Number.POSITIVE_INFINITY;
+		const pokeAt = Math.min(soon, result.pokeAt ?? Number.POSITIVE_INFINITY);
+		this.#armPoke(Number.isFinite(pokeAt) ? Math.max(pokeAt, now + POKE_FLOOR_MS) : undefined, now);
 	}
 
 	/** Each `setAlarm` costs a row: only when it has to stand earlier than it does. */

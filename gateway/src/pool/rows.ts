@@ -271,6 +271,7 @@ export const createState = (readings: Readings): PoolState => ({
 	prefetchedAt: new Map(),
 	prefetchLookAt: 0,
 	free: new Set(),
+	aside: new Set(),
 	lanes: createLanes(),
 	tallies: new Map(),
 	idleLookAt: 0,

@@ -99,12 +99,13 @@ const poolText = (system: System, style: Style): unknown => {
 	// All nodes offer one model, so all free slots stand in one pen.
 	const pen = [...pool.lanes.pens.values()].find(({ slots }) => slots.size > 0);
 	const free = [...(pen?.slots ?? [])].map((slot) => style.names.get(slot.node.id));
+	const aside = [...pool.aside].map((slot) => style.names.get(slot.node.id)).toSorted();
 	const parked = [...pool.lanes.parked].map(({ key }) => key).toSorted();
 	const timers = [...pool.timers.armed.keys()]
 		.filter((key) => key !== 'sweep')
-		.map((key) => (key.startsWith('n:') ? `n:${style.names.get(key.slice(2))}` : key))
+		.map((key) => (/^[na]:/.test(key) ? `${key.slice(0, 2)}${style.names.get(key.slice(2))}` : key))
 		.toSorted();
-	return [jobs, outbox, free, parked, timers, system.pokeAt !== null, system.alarmAt !== null];
+	return [jobs, outbox, free, aside, parked, timers, system.pokeAt !== null, system.alarmAt !== null];
 };
 
 const textIn = (system: System, order: readonly ModelNode[], away: Style['away']): string => {

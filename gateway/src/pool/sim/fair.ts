@@ -53,7 +53,8 @@ const checkIdleSlots = (state: PoolState, now: number): void => {
 	if (state.free.size === 0 || state.backlog === 0 || state.timers.armed.has('recheck')) return;
 	for (const { job, task } of queuedTasks(state)) {
 		for (const slot of state.free) {
-			if (!worksFor(slot.node, job.ws) || slotRefusal(state, now, slot, job, task) !== null) continue;
+			// What is set aside is looked at again when its timer fires.
+			if (state.aside.has(slot) || !worksFor(slot.node, job.ws) || slotRefusal(state, now, slot, job, task) !== null) continue;
 			throw new Error(`invariant: ${job.id}/${task.index} waits while ${slot.node.id}/${slot.info.id} is free for it`);
 		}
 	}

@@ -115,7 +115,12 @@ const checkSlots = (state: PoolState): void => {
 		for (const slot of node.slots.values()) {
 			const free = node.conn !== null && node.mode === 'active' && slot.grant === null;
 			for (const { name, operations } of node.models)
-				for (const operation of operations) must(free === isListed(state, slot, name, operation), () => `slot ${slot.info.id} of ${name}`);
+				for (const operation of operations)
+					must((free && !state.aside.has(slot)) === isListed(state, slot, name, operation), () => `slot ${slot.info.id} of ${name}`);
+			must(
+				!state.aside.has(slot) || (free && state.timers.armed.has(`a:${node.id}`)),
+				() => `${node.id}/${slot.info.id} is set aside for ever`,
+			);
 			must(free === state.free.has(slot), () => `slot ${node.id}/${slot.info.id} free=${free}`);
 		}
 	}

@@ -14,6 +14,7 @@ import type { Clock } from './random.ts';
 import { Timings } from './timings.ts';
 
 const ALARM_FLOOR_MS = 1000;
+const POKE_FLOOR_MS = 20;
 /** Checking everything after every step is quadratic: worlds larger than this are checked whole only now and then. */
 const SMALL_WORLD = 200;
 /** In a large world a step pays for looking at so many jobs and nodes, besides those that it changed. */
@@ -94,7 +95,9 @@ export class Shell {
 			return undefined;
 		}
 		for (const send of result.sends) this.#ports.send(send);
-		this.#armPoke(result.pokeAt);
+		const soon = result.wakeAt !== undefined && result.wakeAt < this.now + ALARM_FLOOR_MS ? result.wakeAt : Number.POSITIVE_INFINITY;
+		const pokeAt = Math.min(soon, result.pokeAt ?? Number.POSITIVE_INFINITY);
+		this.#armPoke(Number.isFinite(pokeAt) ? Math.max(pokeAt, this.now + POKE_FLOOR_MS) : undefined);
 		return result.reply;
 	}
 
