@@ -99,7 +99,7 @@ const poolText = (system: System, style: Style): unknown => {
 	// All nodes offer one model, so all free slots stand in one pen.
 	const pen = [...pool.lanes.pens.values()].find(({ slots }) => slots.size > 0);
 	const free = [...(pen?.slots ?? [])].map((slot) => style.names.get(slot.node.id));
-	const aside = [...pool.aside].map((slot) => style.names.get(slot.node.id)).toSorted();
+	const aside = [...pool.aside].map((slot) => style.names.get(slot.node.id) ?? '').toSorted((a, b) => (a < b ? -1 : 1));
 	const parked = [...pool.lanes.parked].map(({ key }) => key).toSorted();
 	const timers = [...pool.timers.armed.keys()]
 		.filter((key) => key !== 'sweep')

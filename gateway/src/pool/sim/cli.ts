@@ -105,7 +105,7 @@ const summary = (result: RunResult): string => {
 	const { world, seed } = result;
 	const actions = world.fates.happened.filter(({ name }) => !name.includes(':')).length;
 	const faults = world.fates.happened.length - actions;
-	return `seed ${seed}: ${world.shell.steps} steps, ${world.grants} grants, ${faults} faults, ${world.shell.evictions} evictions; jobs ${words(statesOf(result))}`;
+	return `seed ${seed}: ${world.shell.steps} steps, ${world.watch.grants} grants, ${faults} faults, ${world.shell.evictions} evictions; jobs ${words(statesOf(result))}`;
 };
 
 const report = (plan: Plan, result: RunResult): void => {
@@ -129,7 +129,7 @@ const run = (plan: Plan): number => {
 	for (let i = 0; plan.soak || i < plan.seeds; i++) {
 		const result = play({ ...plan.world, seed: plan.from + i });
 		steps += result.world.shell.steps;
-		grants += result.world.grants;
+		grants += result.world.watch.grants;
 		for (const [state, count] of Object.entries(statesOf(result))) states[state] = (states[state] ?? 0) + count;
 		if (!plan.quiet) console.log(summary(result));
 		if (plan.seeds === 1 && !plan.soak) for (const line of result.world.shell.timings.lines()) console.log(`  ${line}`);

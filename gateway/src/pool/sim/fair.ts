@@ -3,7 +3,8 @@
  * than start-time fair queueing allows. And no slot stands idle while a task that it could take waits.
  * @module
  */
-import type { PoolState, Send } from '../model.ts';
+import { isChore } from '@limner/shared';
+import { typeOf, type PoolState, type Send } from '../model.ts';
 import { nodeRefusal, slotRefusal, worksFor } from '../placement.ts';
 import { inOrder } from '../ordered.ts';
 import { queuedTasks, taskCost } from '../queue.ts';
@@ -27,6 +28,7 @@ export class FairWatch {
 
 	#grant(state: PoolState, send: Extract<Send, { kind: 'task' }>, now: number): void {
 		const { job } = send;
+		if (isChore(typeOf(job))) return;
 		this.#passed.delete(job.ws);
 		const node = state.nodes.get(state.connNode.get(send.connId) ?? '');
 		if (node === undefined) return;

@@ -19,6 +19,8 @@ export const FAULTS = {
 	failures: 'engines fail, uploads are refused',
 	deadlines: 'some jobs have a deadline that may not be met',
 	modes: 'owners pause, drain, resume, resize and terminate nodes',
+	operators: 'operators initialise and shut down the pool, move nodes to other shards, fail slots by hand',
+	source: 'the source of models cannot be reached',
 } as const;
 export type FaultName = keyof typeof FAULTS;
 export const ALL_FAULTS: ReadonlySet<FaultName> = new Set(Object.keys(FAULTS) as FaultName[]);

@@ -37,6 +37,9 @@ export const modelOf = (name: string): ModelInfo => ({
 	defaults: { steps: 4, guidance: 2, scheduler: 'ddim' },
 });
 
+/** A model that says where it came from, so that other nodes can fetch it. */
+export const sourcedModel = (name: string): ModelInfo => ({ ...modelOf(name), source: `sim/${name}` });
+
 export const slotsOf = (count: number, maxBatch = 1): SlotInfo[] =>
 	Array.from({ length: count }, (_, i) => ({ id: `s${i}`, device: { kind: 'mock', name: 'mock' }, engine: 'mock', maxBatch }));
 

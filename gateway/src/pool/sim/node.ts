@@ -2,12 +2,12 @@
  * A simulated node: works, fails, dies, freezes, goes deaf, comes back, and repeats its uploads until somebody answers.
  * @module
  */
-import type { GatewayFrame, GrantRef, ProgressItem } from '@limner/shared';
+import { isChore, type GatewayFrame, type GrantRef, type ProgressItem, type TaskType } from '@limner/shared';
 import type { CompleteOutcome } from '../../rpc.ts';
 import type { Job, NodeIdentity, Send, WorkFrame } from '../model.ts';
-import { taskKey } from '../model.ts';
+import { taskKey, typeOf } from '../model.ts';
 import type { Fates } from './fates.ts';
-import { slotsOf } from './fixtures.ts';
+import { slotsOf, sourcedModel } from './fixtures.ts';
 import type { Clock } from './random.ts';
 
 export interface Ports {
@@ -16,6 +16,8 @@ export interface Ports {
 	connect(node: SimNode): void;
 	/** Says something over a connection; may be lost, doubled or late. */
 	say(node: SimNode, connId: string, frame: WorkFrame): void;
+	/** Whether models cannot be fetched now. */
+	sourceAway(): boolean;
 	/** One upload; `lost` = no answer came. */
 	upload(node: SimNode, ref: GrantRef, attempt: string): CompleteOutcome | 'refused' | 'lost';
 }
@@ -25,6 +27,9 @@ interface Work extends GrantRef {
 	startedAt: number;
 	/** Names this very run of the task. */
 	name: string;
+	/** What is done when it is no picture. */
+	type: TaskType;
+	model: string;
 }
 
 /** What of the world a node has. */
@@ -97,7 +102,7 @@ export class SimNode {
 		const { clock, fates } = this.#ports;
 		const ref = { jobId: job.id, index, epoch };
 		const name = this.#name('work');
-		const work = { ...ref, slotId, startedAt: clock.now, name };
+		const work = { ...ref, slotId, startedAt: clock.now, name, type: typeOf(job), model: job.spec.model };
 		this.running.set(placeOf(work), work);
 		this.#say({ t: 'ack', ...ref, slotId });
 		this.#workOn(work, fates.between(name, 100, 6000), 0, job.spec.steps);
@@ -113,7 +118,8 @@ export class SimNode {
 				return;
 			}
 			this.running.delete(placeOf(work));
-			if (this.#ports.fates.fault('failures', `${work.name} fails`, 0.12)) this.#fail(work);
+			if (isChore(work.type) && this.#ports.sourceAway()) this.#missSource(work);
+			else if (this.#ports.fates.fault('failures', `${work.name} fails`, 0.12)) this.#fail(work);
 			else this.#finish(work);
 		});
 	}
@@ -123,7 +129,35 @@ export class SimNode {
 		this.#say({ t: 'failed', ...bare(work), slotId: work.slotId, class: cls, message: `simulated ${cls}` });
 	}
 
+	#missSource(work: Work): void {
+		const why = { class: 'engine', message: 'the source does not answer', need: 'model-source' } as const;
+		this.#say({ t: 'failed', ...bare(work), slotId: work.slotId, ...why });
+	}
+
+	/** Pulls and moves change what the node offers. The first node keeps everything, so that every job can end. */
+	#changeModels(work: Work): void {
+		if (work.type !== 'INGEST' && work.type !== 'MIGRATION') return;
+		if (work.index === 0) this.#have(work.model);
+		else if (this.traits.label !== 'n0') this.traits.models = this.traits.models.filter((name) => name !== work.model);
+		this.#say({ t: 'telemetry', models: this.traits.models.map(sourcedModel) });
+	}
+
+	#have(model: string): void {
+		if (!this.traits.models.includes(model)) this.traits.models = [...this.traits.models, model];
+	}
+
+	/** A hint, nothing more: it is taken when nothing is in the way. */
+	#prefetch(model: string): void {
+		const name = this.#name('prefetch');
+		this.#after(this.#ports.fates.between(name, 1000, 8000), () => {
+			if (this.frozenAt !== null || this.#ports.sourceAway()) return;
+			this.#have(model);
+			this.#say({ t: 'telemetry', models: this.traits.models.map(sourcedModel) });
+		});
+	}
+
 	#finish(work: Work): void {
+		this.#changeModels(work);
 		const totalMs = this.#ports.clock.now - work.startedAt;
 		this.outbox.set(taskKey(work.jobId, work.index), bare(work));
 		this.#say({ t: 'generated', ...bare(work), slotId: work.slotId, loadMs: 0, denoiseMs: totalMs, totalMs });
@@ -150,6 +184,7 @@ export class SimNode {
 			this.traits.slots = frame.slots;
 			this.#say({ t: 'telemetry', slots: slotsOf(frame.slots, this.traits.maxBatch) });
 		}
+		if (frame.t === 'prefetch') this.#prefetch(frame.model);
 		if (frame.t === 'welcome') for (const ref of frame.drop) this.#stop(ref, false);
 	}
 

@@ -2,7 +2,8 @@
  * One run of a world from storm to rest, judged, and its shrinking to a short script.
  * @module
  */
-import { isTerminal } from '@limner/shared';
+import { isTerminal, makesReport } from '@limner/shared';
+import * as fc from 'fast-check';
 import type { Happening } from './fates.ts';
 import { START, World, type WorldOptions } from './world.ts';
 
@@ -23,15 +24,18 @@ const must = (holds: boolean, text: () => string): void => {
 };
 
 const auditJobs = (world: World): void => {
-	for (const [id, { job }] of world.submitted) {
+	for (const [id, { job }] of world.callers.submitted) {
 		const row = world.cloud.rows.get(id);
 		must(row !== undefined && isTerminal('job', row.state), () => `${id} never ended`);
 		if (row === undefined) continue;
 		must(row.usage?.images === row.images.length, () => `${id} charges ${row.usage?.images} pictures and has ${row.images.length}`);
-		must(row.state !== 'succeeded' || row.images.length === job.spec.n, () => `${id} succeeded with a picture missing`);
-		must(!world.canceled.has(id) || row.state === 'canceled', () => `${id} was canceled and is ${row.state}`);
+		const results = makesReport(job.spec.taskType ?? 'GENERAL')
+			? row.hist.filter(({ type }) => type === 'result').length
+			: row.images.length;
+		must(row.state !== 'succeeded' || results === job.spec.n, () => `${id} succeeded with a picture or report missing`);
+		must(!world.callers.canceled.has(id) || row.state === 'canceled', () => `${id} was canceled and is ${row.state}`);
 		for (const image of row.images) {
-			const accepted = world.accepted.get(`${id}/${image.index}`) ?? image.key;
+			const accepted = world.watch.accepted.get(`${id}/${image.index}`) ?? image.key;
 			must(accepted === image.key, () => `${id}/${image.index} is ${image.key}, its node was told ${accepted}`);
 			must(world.cloud.objects.has(image.key), () => `the object of ${id}/${image.index} is gone`);
 		}
@@ -41,12 +45,19 @@ const auditJobs = (world: World): void => {
 /** What must be true once everything has come to rest. */
 export const audit = (world: World): void => {
 	auditJobs(world);
-	for (const place of world.accepted.keys()) {
+	for (const place of world.watch.accepted.keys()) {
 		const [id, index] = place.split('/');
 		const images = world.cloud.rows.get(id ?? '')?.images ?? [];
 		must(
 			images.some((image) => image.index === Number(index)),
 			() => `${place} was accepted and lost`,
+		);
+	}
+	for (const [place, key] of world.watch.reports) {
+		const hist = world.cloud.rows.get(place.split('/')[0] ?? '')?.hist ?? [];
+		must(
+			hist.some((entry) => entry['key'] === key),
+			() => `the report of ${place} was accepted and lost`,
 		);
 	}
 	const charged = [...world.cloud.charged.values()].reduce((sum, each) => sum + each, 0);
@@ -89,34 +100,52 @@ export interface Shrunk {
 	tried: number;
 }
 
+/** Of the time for shrinking, what large parts are left out in. */
+const COARSE_SHARE = 0.7;
+
 /**
- * Delta debugging: leaves out ever smaller parts of what happened, as long as the same violation comes.
+ * Leaves out things that happened, as long as the same violation comes. Chance goes by name, so what is left happens as it
+ * did before. Large parts go first, by delta debugging; then fast-check takes out what it can, one thing after another: it
+ * begins at one end, which alone would take long where much happened.
  * @param budgetMs wall-clock milliseconds after which the shortest script so far is taken
  */
 export const shrink = (options: WorldOptions, failed: RunResult, budgetMs: number): Shrunk => {
-	const until = Date.now() + budgetMs;
-	const wanted = failed.violation;
 	let best = { script: [...failed.world.fates.happened], violation: failed.violation ?? '' };
 	let tried = 0;
-	const attempt = (names: string[]): boolean => {
+	const fails = (names: readonly string[]): boolean => {
 		tried++;
 		const result = play({ ...options, script: new Set(names) });
-		if (!sameKind(result.violation, wanted)) return false;
-		best = { script: result.world.fates.happened, violation: result.violation ?? '' };
+		if (!sameKind(result.violation, failed.violation)) return false;
+		if (result.world.fates.happened.length <= best.script.length)
+			best = { script: result.world.fates.happened, violation: result.violation ?? '' };
 		return true;
 	};
-	let parts = 2;
-	while (Date.now() < until && parts <= Math.max(2, best.script.length)) {
-		const names = best.script.map((each) => each.name);
-		const size = Math.ceil(names.length / parts);
-		let smaller = false;
-		for (let from = 0; from < names.length && !smaller && Date.now() < until; from += size)
-			smaller = attempt([...names.slice(0, from), ...names.slice(from + size)]);
-		if (smaller) parts = Math.max(2, parts - 1);
-		else if (size === 1) break;
-		else parts = Math.min(names.length, parts * 2);
-	}
+	const names = (): string[] => [...new Set(best.script.map(({ name }) => name))];
+	leaveOutParts(names, fails, Date.now() + budgetMs * COARSE_SHARE);
+	const left = names();
+	// It begins with what is known to fail, and only shrinks from there.
+	const examples: [string[]][] = [[left]];
+	const plan = { numRuns: 1, examples, interruptAfterTimeLimit: budgetMs * (1 - COARSE_SHARE), markInterruptAsFailure: false };
+	fc.check(
+		fc.property(fc.subarray(left), (some) => !fails(some)),
+		plan,
+	);
 	return { ...best, tried };
+};
+
+/** Delta debugging down to single things. */
+const leaveOutParts = (now: () => string[], fails: (names: readonly string[]) => boolean, until: number): void => {
+	let names = now();
+	let size = Math.ceil(names.length / 2);
+	while (size >= 1 && Date.now() < until) {
+		let smaller = false;
+		for (let from = 0; from < names.length && Date.now() < until; from += smaller ? 0 : size) {
+			smaller = fails([...names.slice(0, from), ...names.slice(from + size)]);
+			if (smaller) names = now();
+		}
+		if (size === 1) return;
+		size = Math.ceil(size / 2);
+	}
 };
 
 /** A script as lines of text. */

@@ -5,7 +5,7 @@
 import { performance } from 'node:perf_hooks';
 import { step } from '../core.ts';
 import type { EventMap, EventType, PoolState, ReplyOf, Send, StepResult } from '../model.ts';
-import { packJob, packNode, rebuild, unpackJob, type JobRowData, type NodeRowData, type Survivors } from '../rows.ts';
+import { packJob, packNode, rebuild, unpackJob, type JobRowData, type NodeRowData, type PoolRowData, type Survivors } from '../rows.ts';
 import type { Job } from '../model.ts';
 import { FairWatch } from './fair.ts';
 import type { Fates } from './fates.ts';
@@ -44,6 +44,7 @@ export class Shell {
 	readonly timings = new Timings();
 	readonly rows = new Map<string, JobRowData>();
 	readonly #nodeRows = new Map<string, NodeRowData>();
+	readonly #poolRows = new Map<string, PoolRowData>();
 	readonly #ports: ShellPorts;
 	readonly #fair: FairWatch;
 	/** Steps since everything was checked. */
@@ -67,7 +68,11 @@ export class Shell {
 	}
 
 	#rebuilt(survivors: Survivors): PoolState {
-		const rows = structuredClone({ jobs: [...this.rows.values()], nodes: [...this.#nodeRows.values()] });
+		const rows = structuredClone({
+			jobs: [...this.rows.values()],
+			nodes: [...this.#nodeRows.values()],
+			pools: [...this.#poolRows.values()],
+		});
 		return rebuild(rows, survivors, this.now, { pingAt: (connId) => this.#ports.pingAt(connId) });
 	}
 
@@ -86,6 +91,7 @@ export class Shell {
 		for (const job of result.writes.jobs) this.rows.set(job.id, packJob(job));
 		for (const id of result.writes.deleted) this.rows.delete(id);
 		for (const node of result.writes.nodes) this.#nodeRows.set(node.id, packNode(node));
+		for (const ws of result.writes.pools) this.#poolRows.set(ws, { ws, data: JSON.stringify(this.state.pools.get(ws)) });
 		this.#check(result, now);
 		this.#arm(result.wakeAt);
 		this.#ports.committed(result);

@@ -62,6 +62,29 @@ const setMode = (world: World, node: SimNode, name: string): void => {
 	}
 };
 
+/** What operators do to all nodes of a workspace, or to one. */
+const operate = (world: World, node: SimNode, name: string): void => {
+	const { nodeId, ws } = node.identity;
+	const { fates, shell, clock } = world;
+	const who = 'user:sim';
+	const size = 1 + Math.floor(fates.roll(`${name} size`) * 16);
+	const initialise = (what: string): void => void shell.run(`initialise ${what}`, 'initialize', { ws, size, who });
+	switch (fates.pick(`${name} does`, ['initialise', 'shutdown', 'move', 'fail'])) {
+		case 'initialise':
+			initialise(name);
+			break;
+		case 'shutdown':
+			shell.run(`shut down ${name}`, 'shutdown', { ws, now: fates.roll(`${name} now`) < 0.5, who });
+			clock.after(fates.between(`${name} again`, 1000, 15_000), () => initialise(`${name} again`));
+			break;
+		case 'move':
+			shell.run(`move ${name}`, 'move', { ws, nodeId, shard: 1 });
+			break;
+		default:
+			shell.run(`fail ${name}`, 'failAgent', { ws, agentId: `${nodeId}/s0`, reason: 'it draws nonsense', who });
+	}
+};
+
 type Act = (world: World, node: SimNode, name: string) => void;
 
 const ACTS: Partial<Record<FaultName, Act>> = {
@@ -82,6 +105,10 @@ const ACTS: Partial<Record<FaultName, Act>> = {
 		world.shell.jump(Math.round(world.fates.between(`${name} by`, -JUMP_MAX_MS, JUMP_MAX_MS)));
 	},
 	modes: setMode,
+	operators: operate,
+	source: (world, _, name) => {
+		world.sourceAwayUntil = world.clock.now + world.fates.between(`${name} away for`, 3000, 60_000);
+	},
 };
 
 /** Plans the storm. A name tells what happens to whom, so that a script reads well. */

@@ -2,19 +2,20 @@
  * The simulator: the production core under virtual time, with nodes, Workspaces, callers and faults around it.
  * @module
  */
-import { CLOSE, TIMING, isTerminal, newNodeId, resultKey, type GrantRef } from '@limner/shared';
+import { CLOSE, makesReport, resultKey, type GrantRef, type TaskType } from '@limner/shared';
 import type { CompleteInput, CompleteOutcome, PoolJob, Settlement } from '../../rpc.ts';
-import { toReconcile } from '../../workspace/sweep.ts';
-import { taskKey, type Job, type Send, type StepResult, type WorkFrame } from '../model.ts';
+import { typeOf, type Send, type WorkFrame } from '../model.ts';
 import type { Survivors } from '../rows.ts';
+import { Callers } from './callers.ts';
 import { Cloud } from './cloud.ts';
 import { Fates, type FaultName } from './fates.ts';
-import { helloOf, modelOf, slotsOf } from './fixtures.ts';
+import { helloOf, slotsOf, sourcedModel } from './fixtures.ts';
 import { SimNode, type Ports } from './node.ts';
 import { Clock } from './random.ts';
 import { Shell } from './shell.ts';
 import { planStorm } from './storm.ts';
-import { MODELS, bytesOf, planJobs, workspacesFor, type PlannedJob } from './workload.ts';
+import { Watch } from './watch.ts';
+import { MODELS, nodeIdOf, nodeWsOf } from './workload.ts';
 
 export interface WorldOptions {
 	seed: number;
@@ -29,24 +30,21 @@ export interface WorldOptions {
 }
 
 export const START = 1_800_000_000_000;
-/** A duplicate this late finds the job settled and its row gone. */
-const VERY_LATE_MS = 400_000;
-
+const TASK_TYPES: readonly TaskType[] = ['RESEARCH', 'INGEST', 'DISCOVERY', 'MIGRATION', 'HEARTBEAT'];
 export class World {
 	readonly clock = new Clock(START);
 	readonly fates: Fates;
 	readonly cloud = new Cloud();
 	readonly shell: Shell;
 	readonly nodes: SimNode[] = [];
-	readonly submitted = new Map<string, PlannedJob>();
-	readonly canceled = new Set<string>();
-	grants = 0;
-	/** Grants of several pictures at a time. */
-	batches = 0;
+	readonly callers: Callers;
+	readonly watch: Watch;
+	/** Hints to fetch a model, and nodes that were sent to another shard. */
+	hints = 0;
+	moves = 0;
 	readonly conns = new Map<string, SimNode>();
-	/** Keys that the pool has taken as results. */
-	readonly accepted = new Map<string, string>();
-	readonly #epochs = new Map<string, number>();
+	/** Models cannot be fetched until this virtual time. */
+	sourceAwayUntil = 0;
 	readonly #serials = new Map<string, number>();
 	readonly #lastArrival = new Map<string, number>();
 
@@ -57,7 +55,7 @@ export class World {
 				clock: this.clock,
 				fates: this.fates,
 				send: (send) => this.#send(send),
-				committed: (result) => this.#committed(result),
+				committed: (result) => this.watch.committed(result),
 				survivors: (hibernate) => this.#survivors(hibernate),
 				pingAt: (connId) => {
 					const node = this.conns.get(connId);
@@ -66,27 +64,29 @@ export class World {
 			},
 			Math.min(1, 1000 / (options.nodes + options.tasks)) ** 1.3,
 		);
+		this.callers = new Callers(this);
+		this.watch = new Watch(this);
 		this.#addNodes(options);
-		for (const planned of planJobs(this.fates, options)) this.clock.after(planned.atMs, () => this.#submit(planned));
+		this.callers.plan(options);
 		planStorm(this, options);
 	}
 
 	#addNodes(options: WorldOptions): void {
 		const { clock, fates } = this;
-		const workspaces = workspacesFor(options.nodes);
 		const ports: Ports = {
 			clock,
 			fates,
 			connect: (node) => this.#connect(node),
 			say: (node, connId, frame) => this.#toPool(node, connId, frame),
+			sourceAway: () => clock.now < this.sourceAwayUntil,
 			upload: (node, ref, attempt) => this.#upload(node, ref, attempt),
 		};
 		for (let i = 0; i < options.nodes; i++) {
 			const label = `n${i}`;
 			// The first node can do everything for everybody, so that every job can end.
 			const trust = i === 0 || fates.roll(`${label} shared`) < 0.7 ? ('shared' as const) : ('own' as const);
-			const ws = fates.pick(`${label} ws`, workspaces);
-			const identity = { nodeId: newNodeId(START + i, bytesOf(fates, label)), ws, trust, name: label };
+			const ws = nodeWsOf(fates, i, options.nodes);
+			const identity = { nodeId: nodeIdOf(fates, i), ws, trust, name: label };
 			const models = i === 0 || fates.roll(`${label} models`) < 0.5 ? [...MODELS] : [MODELS[0]];
 			const slots = 1 + Math.floor(fates.roll(`${label} slots`) * 3);
 			const maxBatch = fates.pick(`${label} batch`, [1, 1, 2, 4]);
@@ -121,39 +121,24 @@ export class World {
 		return `${kind} ${next}`;
 	}
 
-	#committed(result: StepResult): void {
-		for (const send of result.sends) {
-			if (send.kind !== 'task') continue;
-			if (send.batch !== undefined) this.batches++;
-			for (const each of [send, ...(send.batch ?? [])]) this.#granted(each);
-		}
-	}
-
-	#granted({ job, index, epoch }: { job: Job; index: number; epoch: number }): void {
-		const key = taskKey(job.id, index);
-		if (this.canceled.has(job.id)) throw new Error(`invariant: ${key} was canceled and is granted`);
-		if (!this.cloud.isOpen(job.id)) throw new Error(`invariant: ${key} is granted after its job was settled`);
-		if (this.accepted.has(key)) throw new Error(`invariant: ${key} has its picture and is granted again`);
-		if (epoch !== (this.#epochs.get(key) ?? 0) + 1) throw new Error(`invariant: ${key} jumps to epoch ${epoch}`);
-		for (const id of job.spec.dependsOn ?? []) {
-			const live = this.shell.state.jobs.get(id);
-			const open = live === undefined ? this.cloud.isOpen(id) && !this.shell.knows(id) : !isTerminal('job', live.state);
-			if (open) throw new Error(`invariant: ${key} is granted before ${id}, which it depends on, has ended`);
-		}
-		this.#epochs.set(key, epoch);
-		this.grants++;
-	}
-
 	// ---- what the pool sends ----
 
 	#send(send: Send): void {
 		if (send.kind === 'settle') this.#settle(send.ws, send.batch);
-		if (send.kind === 'close') {
-			const node = this.conns.get(send.connId);
-			if (send.code === CLOSE.banned && node !== undefined) node.banned = true;
-			this.drop(send.connId);
-		}
-		if (send.kind !== 'task' && send.kind !== 'frame') return;
+		if (send.kind === 'close' || send.kind === 'move') this.#end(send);
+		if (send.kind === 'task' || send.kind === 'frame') this.#sendFrame(send);
+	}
+
+	/** A node that is sent to another shard comes back some time later. */
+	#end(send: Extract<Send, { kind: 'close' | 'move' }>): void {
+		const node = this.conns.get(send.connId);
+		if (send.kind === 'move') this.moves++;
+		else if (send.code === CLOSE.banned && node !== undefined) node.banned = true;
+		this.drop(send.connId);
+	}
+
+	#sendFrame(send: Extract<Send, { kind: 'task' | 'frame' }>): void {
+		if (send.kind === 'frame' && send.frame.t === 'prefetch') this.hints++;
 		const name = this.serial(`${send.connId} down`);
 		const node = this.conns.get(send.connId);
 		if (node === undefined || this.fates.fault('loss', `${name} ${send.kind === 'frame' ? send.frame.t : 'task'}`, 0.01)) return;
@@ -226,7 +211,9 @@ export class World {
 			const frame = helloOf(node.identity, connId, {
 				bootId: String(node.boot),
 				slots: slotsOf(node.traits.slots, node.traits.maxBatch),
-				models: node.traits.models.map(modelOf),
+				models: node.traits.models.map(sourcedModel),
+				taskTypes: [...TASK_TYPES],
+				diskFreeBytes: 1e12,
 				running,
 				finished: [...node.outbox.values()],
 			});
@@ -248,7 +235,7 @@ export class World {
 
 	#upload(node: SimNode, ref: GrantRef, attempt: string): CompleteOutcome | 'refused' | 'lost' {
 		const { fates, cloud, shell } = this;
-		const job = this.submitted.get(ref.jobId)?.job;
+		const job = this.callers.submitted.get(ref.jobId)?.job;
 		if (job === undefined) throw new Error(`nobody submitted ${ref.jobId}`);
 		if (fates.fault('rpc', `${attempt} broken off`, 0.02)) return 'lost';
 		const { nodeId } = node.identity;
@@ -256,6 +243,7 @@ export class World {
 			shell.run(`refused ${attempt}`, 'refused', { ...ref, ws: job.ws, nodeId, reason: 'simulated: not a picture' });
 			return 'refused';
 		}
+		if (makesReport(typeOf(job))) return this.#report(node, job, ref, attempt);
 		const sha256 = String(ref.epoch).padStart(64, 'e');
 		const key = resultKey(job.ws, ref.jobId, ref.index, ref.epoch, sha256, 'png');
 		const created = cloud.put(key);
@@ -264,9 +252,26 @@ export class World {
 		const full = { ...image, width: 128, height: 128, seed: 1, at: shell.now };
 		const outcome = this.#complete({ ws: job.ws, jobId: ref.jobId, index: ref.index, epoch: ref.epoch, nodeId, image: full }, attempt);
 		if (outcome === undefined) return 'lost';
-		if (outcome === 'accepted') this.#noteAccepted(ref, key);
+		if (outcome === 'accepted') this.watch.accept(ref, key);
 		cloud.clean(full, ref.jobId, outcome, created);
 		// The answer may be lost on its way: the node comes again.
+		return fates.fault('rpc', `${attempt} answer lost`, 0.05) ? 'lost' : outcome;
+	}
+
+	/** A report goes up like a picture; the pool keeps it in the history. */
+	#report(node: SimNode, job: PoolJob, ref: GrantRef, attempt: string): CompleteOutcome | 'lost' {
+		const { fates, shell } = this;
+		const { nodeId } = node.identity;
+		const { jobId, index, epoch } = ref;
+		const sha256 = String(epoch).padStart(64, 'e');
+		const key = resultKey(job.ws, jobId, index, epoch, sha256, 'json');
+		const report = { index, key, epoch, nodeId, sha256, at: shell.now, data: { epoch } };
+		const reply = shell.run(`report ${attempt}`, 'report', { input: { ws: job.ws, jobId, index, epoch, nodeId, report } });
+		if (reply === undefined) return 'lost';
+		const over = reply === 'unknown' ? shell.settledJob(jobId) : undefined;
+		const outcome =
+			reply === 'unknown' ? (over?.tasks[index]?.report === key ? 'accepted' : this.cloud.isOpen(jobId) ? 'retry' : 'stale') : reply;
+		if (outcome === 'accepted') this.watch.acceptReport(ref, key);
 		return fates.fault('rpc', `${attempt} answer lost`, 0.05) ? 'lost' : outcome;
 	}
 
@@ -278,90 +283,5 @@ export class World {
 		const over = this.shell.settledJob(jobId);
 		if (over === undefined || over.tasks.length === 0) return this.cloud.ask(image, jobId);
 		return over.tasks[index]?.image?.key === image.key ? 'accepted' : 'stale';
-	}
-
-	#noteAccepted(ref: GrantRef, key: string): void {
-		const place = taskKey(ref.jobId, ref.index);
-		const before = this.accepted.get(place);
-		if (before !== undefined && before !== key) throw new Error(`invariant: ${place} has two results: ${before} and ${key}`);
-		if (ref.epoch !== this.#epochs.get(place))
-			throw new Error(`invariant: ${place}: the result of epoch ${ref.epoch} was accepted after a later grant`);
-		this.accepted.set(place, key);
-	}
-
-	// ---- callers ----
-
-	#submit(planned: PlannedJob): void {
-		const { job, label, cancelAfterMs, prioritize } = planned;
-		const { fates, clock } = this;
-		const wants = `${job.spec.n} × ${job.spec.model} for ${job.ws}, priority ${job.spec.priority}`;
-		if (!fates.action(`submit ${label}`, wants)) return;
-		job.createdAt = this.shell.now;
-		job.spec.deadlineAt = this.shell.now + planned.deadlineMs;
-		if (fates.fault('deadlines', label, 0.1))
-			job.spec.deadlineAt = Math.round(this.shell.now + fates.between(`due ${label}`, 1000, 20_000));
-		this.#connectGraph(planned);
-		this.submitted.set(job.id, planned);
-		this.cloud.submit(job);
-		if (cancelAfterMs !== undefined) clock.after(cancelAfterMs, () => this.#cancel(planned));
-		if (prioritize !== undefined) clock.after(prioritize.afterMs, () => this.#prioritize(planned, prioritize.to));
-		this.#handOver(planned);
-		this.#sweepLater(job, label);
-	}
-
-	/** Only what was submitted before can be depended on: a Workspace refuses the rest. */
-	#connectGraph({ job, label, dependsOn }: PlannedJob): void {
-		const known = dependsOn.filter((id) => this.submitted.has(id) && this.submitted.get(id)?.job.ws === job.ws);
-		if (known.length === 0) return;
-		job.spec.dependsOn = known;
-		if (this.fates.roll(`${label} runs anyway`) < 0.3) job.spec.onDependencyFailure = 'run';
-		if (this.fates.roll(`${label} takes the picture`) < 0.5) job.spec.initImage = { job: known[0] ?? '', index: 0 };
-	}
-
-	#handOver({ job, label }: PlannedJob): void {
-		const { fates, clock, shell } = this;
-		// What the Workspace knows at this moment goes with it; the shard may have forgotten it.
-		if (job.spec.dependsOn !== undefined) job.deps = job.spec.dependsOn.flatMap((id) => this.cloud.known(id));
-		const name = this.serial(`hand-over ${label}`);
-		const notAfter = shell.now + TIMING.enqueueNotAfterMs;
-		const deliver = (ms: number, what: string): void =>
-			clock.after(ms, () => {
-				shell.run(what, 'enqueue', { job: structuredClone(job), notAfter });
-			});
-		if (!fates.fault('rpc', `${name} not reached`, 0.03))
-			deliver(fates.fault('reordering', `${name} late`, 0.1) ? fates.between(`${name} delay`, 0, 8000) : 1, name);
-		if (fates.fault('duplication', name, 0.05)) deliver(fates.between(`${name} again`, 0, 8000), `${name} again`);
-		if (fates.fault('duplication', `${name} very late`, 0.02)) deliver(VERY_LATE_MS, `${name} very late`);
-	}
-
-	/** The Workspace asks about jobs that stay open, and hands over again what the shard does not know. */
-	#sweepLater(job: PoolJob, label: string): void {
-		this.clock.after(TIMING.reconcileOpenMs + 1000, () => {
-			if (!this.cloud.isOpen(job.id)) return;
-			const asked = toReconcile([[job.id, job.createdAt]], this.shell.now);
-			const planned = this.submitted.get(job.id);
-			if (planned !== undefined && asked.length > 0 && !this.shell.knows(job.id)) this.#handOver(planned);
-			this.#sweepLater(job, label);
-		});
-	}
-
-	#prioritize({ job, label }: PlannedJob, priority: number): void {
-		if (!this.fates.action(`prioritize ${label}`, String(priority))) return;
-		const reply = this.shell.run(`prioritize ${label}`, 'prioritize', { ws: job.ws, jobId: job.id, priority, who: 'key:k' });
-		if (reply?.ok !== true) return;
-		const now = this.shell.state.jobs.get(job.id)?.spec.priority;
-		// The pool may have died right after it answered: what was answered must have been written.
-		if (now !== priority) throw new Error(`invariant: ${job.id} was told priority ${priority} and has ${now}`);
-	}
-
-	#cancel({ job, label }: PlannedJob): void {
-		if (!this.fates.action(`cancel ${label}`, job.ws)) return;
-		const reply = this.shell.run(`cancel ${label}`, 'cancel', {
-			ws: job.ws,
-			jobId: job.id,
-			who: 'key:k',
-			subtree: this.fates.roll(`cancel ${label} subtree`) < 0.3,
-		});
-		if (reply?.ok === true && reply.state === 'canceled') this.canceled.add(job.id);
 	}
 }
