@@ -50,6 +50,8 @@ export interface ChoreParts {
 
 /** Waits for work that cannot be stopped at once, but no longer than anybody wants it. */
 const unlessAborted = async <T>(work: Promise<T>, signal: AbortSignal): Promise<T> => {
+	// Nobody may be left to hear of it, and a rejection that nobody hears ends the process.
+	work.catch(() => undefined);
 	signal.throwIfAborted();
 	const aborted = Promise.withResolvers<never>();
 	const stop = (): void => aborted.reject(new Error('cancelled'));
@@ -58,7 +60,6 @@ const unlessAborted = async <T>(work: Promise<T>, signal: AbortSignal): Promise<
 		return await Promise.race([work, aborted.promise]);
 	} finally {
 		signal.removeEventListener('abort', stop);
-		work.catch(() => undefined);
 	}
 };
 

@@ -13,6 +13,7 @@ import { deserialize, serialize } from 'node:v8';
 import { resultKey, type GatewayFrame, type GrantRef } from '@limner/shared';
 import type { CompleteInput, CompleteOutcome, JobRow, PoolJob, Settlement } from '../../rpc.ts';
 import { step } from '../core.ts';
+import { nextFlushAt } from '../ending.ts';
 import {
 	taskKey,
 	type EventMap,
@@ -247,7 +248,9 @@ export const pool = <T extends EventType>(system: System, type: T, event: EventM
 		return undefined;
 	}
 	for (const send of result.sends) deliver(system, send);
-	if (result.pokeAt !== undefined) system.pokeAt = Math.min(result.pokeAt, system.pokeAt ?? Number.POSITIVE_INFINITY);
+	// When rows of nodes are written for what they have done is left out: nobody decides by it.
+	const pokeAt = nextFlushAt(system.pool);
+	if (pokeAt !== undefined) system.pokeAt = Math.min(pokeAt, system.pokeAt ?? Number.POSITIVE_INFINITY);
 	return result.reply;
 };
 
