@@ -16,6 +16,8 @@ const TRACES = join(ROOT, 'tests/mutation/traces');
 const SEEDS = '30';
 const LIMIT_MS = 180_000;
 const TRACE_LINES = 60;
+/** What is fast; the simulator's own tests would only be the simulator again. */
+const UNIT = ['core', 'care', 'dependencies', 'history', 'operations', 'priority'].map((name) => `gateway/src/pool/${name}.test.ts`);
 
 interface Finding {
 	by: string;
@@ -60,7 +62,7 @@ const failureOf = (folder: string, command: string, args: string[]): string | un
 	return done.status === null ? `did not end within ${LIMIT_MS / 1000} seconds\n${text}` : text;
 };
 
-const vitest = (folder: string, project: string, path: string): string | undefined =>
+const vitest = (folder: string, project: string, ...paths: string[]): string | undefined =>
 	failureOf(folder, process.execPath, [
 		join(ROOT, 'node_modules/vitest/vitest.mjs'),
 		'run',
@@ -70,7 +72,7 @@ const vitest = (folder: string, project: string, path: string): string | undefin
 		project,
 		'--bail',
 		'1',
-		path,
+		...paths,
 	]);
 
 /** From the first failure on: what passed before says nothing. */
@@ -93,7 +95,7 @@ const find = (folder: string, bug: Bug): Finding | undefined => {
 		'4',
 	]);
 	if (sim !== undefined) return { by: 'simulator', trace: sim };
-	const unit = vitest(folder, 'gateway', 'gateway/src/pool/core.test.ts');
+	const unit = vitest(folder, 'gateway', ...UNIT);
 	if (unit !== undefined) return { by: 'unit tests', trace: unit };
 	const workerd = bug.workerd === undefined ? undefined : vitest(folder, 'workerd', bug.workerd);
 	return workerd === undefined ? undefined : { by: 'workerd tests', trace: workerd };
@@ -122,7 +124,7 @@ const checkSound = (folder: string, bugs: readonly Bug[]): void => {
 	const workerd = bugs.find((bug) => bug.workerd !== undefined)?.workerd;
 	const broken =
 		failureOf(folder, process.execPath, [join(folder, 'gateway/src/pool/sim/cli.ts'), '--quiet', '--seeds', SEEDS, '--shrink', '4']) ??
-		vitest(folder, 'gateway', 'gateway/src/pool/core.test.ts') ??
+		vitest(folder, 'gateway', ...UNIT) ??
 		(workerd === undefined ? undefined : vitest(folder, 'workerd', workerd));
 	if (broken !== undefined) throw new Error(`the sources fail without any bug planted:\n${interesting(broken)}`);
 };

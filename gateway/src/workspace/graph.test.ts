@@ -41,12 +41,15 @@ const context = (over: Partial<GraphContext> = {}): GraphContext => ({
 	...over,
 });
 const decide = (jobs: WorkflowSubmitJob[], over: Partial<GraphContext> = {}, input: Partial<WorkflowSubmitInput> = {}): GraphDecision =>
-	decideWorkflow({ keyId: 'k', jobs, traceId: 't', ...input } as WorkflowSubmitInput, context(over), () => undefined);
+	decideWorkflow({ keyId: 'k', jobs, traceId: 't', ...input }, context(over), () => undefined);
 const errorsOf = (decision: GraphDecision): unknown[] => (decision.kind === 'refused' ? (decision.refusal.errors ?? []) : []);
 const insertedBy = (decision: GraphDecision): StoredJob[] => {
 	if (decision.kind !== 'insert') throw new Error(JSON.stringify(decision));
 	return decision.jobs;
 };
+
+/** A job behind one that stands so deep. */
+const placedBehind = (depth: number) => placeJob(spec({ dependsOn: ['a'] }), finder(row('a', { spec: spec({ depth }) })));
 
 describe('a single job that depends on others', () => {
 	it('is left alone when it depends on nothing', () => {
@@ -72,9 +75,8 @@ describe('a single job that depends on others', () => {
 	});
 
 	it('refuses a chain that is longer than it may be', () => {
-		const at = (depth: number) => placeJob(spec({ dependsOn: ['a'] }), finder(row('a', { spec: spec({ depth }) })));
-		expect(at(WORKFLOW_LIMITS.depthMax - 1).ok).toBe(true);
-		expect(at(WORKFLOW_LIMITS.depthMax)).toMatchObject({ ok: false, errors: [{ code: 'too_deep' }] });
+		expect(placedBehind(WORKFLOW_LIMITS.depthMax - 1).ok).toBe(true);
+		expect(placedBehind(WORKFLOW_LIMITS.depthMax)).toMatchObject({ ok: false, errors: [{ code: 'too_deep' }] });
 	});
 
 	it('is handed over with what the workspace knows of its dependencies, and without what it forgot', () => {
@@ -82,6 +84,9 @@ describe('a single job that depends on others', () => {
 		expect(known).toEqual([{ id: 'a', state: 'failed', images: [] }]);
 	});
 });
+
+/** Jobs one behind the other. */
+const chain = (length: number): WorkflowSubmitJob[] => Array.from({ length }, (_, i) => member(`k${i}`, i === 0 ? [] : [`k${i - 1}`]));
 
 describe('a workflow', () => {
 	it('becomes jobs that name each other by id, in which the first one carries the whole', () => {
@@ -148,7 +153,6 @@ describe('a workflow', () => {
 	});
 
 	it('may be as deep as the limit, and not one deeper', () => {
-		const chain = (length: number): WorkflowSubmitJob[] => Array.from({ length }, (_, i) => member(`k${i}`, i === 0 ? [] : [`k${i - 1}`]));
 		expect(decide(chain(WORKFLOW_LIMITS.depthMax)).kind).toBe('insert');
 		expect(errorsOf(decide(chain(WORKFLOW_LIMITS.depthMax + 1)))).toEqual([expect.objectContaining({ code: 'too_deep' })]);
 	});
@@ -168,7 +172,7 @@ describe('a workflow', () => {
 		const idem = { bodyHash: 'h', job: first };
 		const ask = (bodyHash: string) =>
 			decideWorkflow(
-				{ keyId: 'k', traceId: 't', jobs: [member('a')], idempotency: { key: 'i', bodyHash } } as WorkflowSubmitInput,
+				{ keyId: 'k', traceId: 't', jobs: [member('a')], idempotency: { key: 'i', bodyHash } },
 				context({ idem, openJobs: 100 }),
 				(id) => (id === 'job_a' ? first : undefined),
 			);

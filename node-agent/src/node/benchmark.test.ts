@@ -10,12 +10,12 @@ const run = (denoiseMs: number, totalMs = denoiseMs + 100, loadMs = 0) => ({ den
 describe('a benchmark', () => {
 	it('runs once more than it measures, and once at least', () => {
 		expect(runsWanted(spec)).toBe(4);
-		expect(runsWanted({ ...spec, params: {} } as JobSpec)).toBe(2);
-		expect(runsWanted({ ...spec, params: undefined } as unknown as JobSpec)).toBe(2);
+		expect(runsWanted({ ...spec, params: {} })).toBe(2);
+		expect(runsWanted({ ...spec, params: undefined })).toBe(2);
 	});
 
 	it('takes the time of the steps from the engine, and else what is not loading', () => {
-		expect(runOf({ ...meta, timings: { denoiseMs: 70 } } as ResultMeta, 20, 100)).toEqual({ loadMs: 20, denoiseMs: 70, totalMs: 100 });
+		expect(runOf({ ...meta, timings: { denoiseMs: 70 } }, 20, 100)).toEqual({ loadMs: 20, denoiseMs: 70, totalMs: 100 });
 		expect(runOf(meta, 20, 100)).toEqual({ loadMs: 20, denoiseMs: 80, totalMs: 100 });
 		expect(runOf(meta, 120, 100).denoiseMs).toBe(0);
 	});
@@ -36,7 +36,7 @@ describe('a benchmark', () => {
 	});
 
 	it('says numbers even when nothing was measured', () => {
-		const report = benchmarkReport({ ...spec, steps: 0 } as JobSpec, meta, []);
+		const report = benchmarkReport({ ...spec, steps: 0 }, meta, []);
 		expect([report['sPerStep'], report['totalMs'], report['loadMs']]).toEqual([0, 0, 0]);
 	});
 });

@@ -8,6 +8,9 @@ const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text);
 const shaOf = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 const read = (bytes: Uint8Array, sha: string | null = shaOf(bytes)) => readReport(claims, sha, bytes, 1000);
 
+/** A report of so many bytes. */
+const filled = (size: number): Uint8Array => bytesOf(`{"a":"${'x'.repeat(size - 8)}"}`);
+
 describe('the upload of a report', () => {
 	it('names the place, the epoch and the bytes of what it takes', () => {
 		const bytes = bytesOf('{"free":1,"models":[]}');
@@ -36,7 +39,6 @@ describe('the upload of a report', () => {
 	});
 
 	it('takes as many bytes as the limit says, and not one more', () => {
-		const filled = (size: number): Uint8Array => bytesOf(`{"a":"${'x'.repeat(size - 8)}"}`);
 		expect(filled(TASK_LIMITS.reportBytes)).toHaveLength(TASK_LIMITS.reportBytes);
 		expect(read(filled(TASK_LIMITS.reportBytes)).ok).toBe(true);
 		expect(read(filled(TASK_LIMITS.reportBytes + 1))).toMatchObject({ ok: false, detail: expect.stringContaining('at most') });
