@@ -17,7 +17,9 @@ const SEEDS = '30';
 const LIMIT_MS = 180_000;
 const TRACE_LINES = 60;
 /** What is fast; the simulator's own tests would only be the simulator again. */
-const UNIT = ['core', 'care', 'dependencies', 'history', 'operations', 'priority'].map((name) => `gateway/src/pool/${name}.test.ts`);
+const UNIT = ['core', 'care', 'dependencies', 'failure', 'history', 'loss', 'operations', 'order', 'priority'].map(
+	(name) => `gateway/src/pool/${name}.test.ts`,
+);
 
 interface Finding {
 	by: string;

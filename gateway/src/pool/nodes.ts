@@ -2,17 +2,7 @@
  * Nodes: connections, hello with reconciliation, modes, failure policy.
  * @module
  */
-import {
-	CHORE_SLOT,
-	CLOSE,
-	PROTOCOL_VERSION,
-	TIMING,
-	isChore,
-	type GatewayFrame,
-	type GrantRef,
-	type ModelInfo,
-	type SlotInfo,
-} from '@limner/shared';
+import { CLOSE, PROTOCOL_VERSION, TIMING, type GatewayFrame, type GrantRef, type ModelInfo, type SlotInfo } from '@limner/shared';
 import { occupy, removeFree, whileUnlisted } from './free.ts';
 import { armTask, orphan, refreshNode, refreshSlot, releaseSlot, tellCancel } from './grants.ts';
 import { wakeSpecial } from './lanes.ts';
@@ -29,6 +19,7 @@ import {
 	type Slot,
 	type Task,
 } from './model.ts';
+import { createNode, createSlot, offerService } from './new-node.ts';
 import { lastSeen } from './placement.ts';
 import { arm, disarm } from './timers.ts';
 import { markDirty } from './workstats.ts';
@@ -40,54 +31,6 @@ export const sendTo = (ctx: Ctx, connId: string, frame: GatewayFrame): void => {
 export const closeConn = (ctx: Ctx, connId: string, code: number, reason: string): void => {
 	ctx.sends.push({ kind: 'close', connId, code, reason });
 };
-
-export const createSlot = (node: PoolNode, info: SlotInfo): Slot => ({ node, info, grant: null, batch: new Set(), stopping: null });
-
-/** Gives a node the place for tasks that need no device, when it says that it does some. */
-export const offerService = (node: PoolNode): void => {
-	if (node.service !== null || !node.taskTypes.some(isChore)) return;
-	node.service = createSlot(node, { id: CHORE_SLOT, device: { kind: 'cpu', name: 'agent' }, engine: 'agent', maxBatch: 1 });
-};
-
-/** A node that nothing is known of but its certificate. */
-export const createNode = (identity: NodeIdentity): PoolNode => ({
-	id: identity.nodeId,
-	name: identity.name,
-	ws: identity.ws,
-	trust: identity.trust,
-	labels: identity.labels ?? [],
-	keyVersion: identity.keyVersion ?? 1,
-	telemetry: [],
-	isolation: [],
-	mode: identity.pending === true ? 'paused' : 'active',
-	modeReason: identity.pending === true ? 'It waits for the approval of an operator.' : null,
-	agentVersion: '',
-	platform: '',
-	models: [],
-	diskFreeBytes: null,
-	memoryBytes: null,
-	completed: 0,
-	failed: 0,
-	recentErrors: [],
-	taskTypes: [],
-	service: null,
-	wantedSlots: null,
-	movedTo: null,
-	work: {},
-	slotStats: {},
-	canaries: {},
-	speed: {},
-	lastSeenAt: null,
-	conn: null,
-	slots: new Map(),
-	grants: new Set(),
-	excludedUntil: 0,
-	statusText: '',
-	statusAt: 0,
-	savedAt: 0,
-	historyAt: 0,
-	dirty: false,
-});
 
 /** A socket was accepted; it has to say hello in time. */
 export const onConnect = (ctx: Ctx, { connId }: EventMap['connect']): void => {

@@ -42,7 +42,8 @@ import type {
 } from '../rpc.ts';
 import { step } from './core.ts';
 import type { EventMap, EventType, Job, PoolState, ReplyOf, StepResult } from './model.ts';
-import { packJob, packNode, rebuild, unpackJob } from './rows.ts';
+import { rebuild } from './rows.ts';
+import { packJob, packNode, unpackJob } from './pack.ts';
 import { attachmentOf, closeQuietly, helloIsGenuine, identityOf, readCertificate, type NodeAttachment } from './sockets.ts';
 import { Store } from './store.ts';
 import { liveJob, metricsOf, modelsFor, nodeView, overviewOf, poolTasks } from './views.ts';

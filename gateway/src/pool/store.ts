@@ -3,7 +3,7 @@
  * @module
  */
 import { MIGRATIONS_TABLE, MigrationError, migrate, migrationHash, type Migration } from '../lib/migrations.ts';
-import type { JobRowData, NodeRowData, PoolRowData } from './rows.ts';
+import type { JobRowData, NodeRowData, PoolRowData } from './pack.ts';
 
 /** Append only: a migration that ran is never edited, its hash is recorded. */
 export const POOL_MIGRATIONS: readonly Migration[] = [

@@ -25,7 +25,8 @@ import {
 	type StepResult,
 	type WorkFrame,
 } from '../model.ts';
-import { packJob, packNode, rebuild, unpackJob, type JobRowData, type NodeRowData, type Survivors } from '../rows.ts';
+import { rebuild, type Survivors } from '../rows.ts';
+import { packJob, packNode, unpackJob, type JobRowData, type NodeRowData } from '../pack.ts';
 import { Cloud } from '../sim/cloud.ts';
 import { helloOf, specOf } from '../sim/fixtures.ts';
 import { checkInvariants } from '../sim/invariants.ts';

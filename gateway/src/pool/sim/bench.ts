@@ -5,7 +5,8 @@
 import { newJobId, newNodeId, resultKey, type GatewayFrame, type JobSpec } from '@limner/shared';
 import { step } from '../core.ts';
 import type { EventMap, EventType, HelloFrame, NodeIdentity, PoolState, ReplyOf, Send, StepResult, WorkFrame } from '../model.ts';
-import { packJob, packNode, rebuild, type JobRowData, type NodeRowData, type Survivors } from '../rows.ts';
+import { rebuild, type Survivors } from '../rows.ts';
+import { packJob, packNode, type JobRowData, type NodeRowData } from '../pack.ts';
 import type { PoolJob } from '../../rpc.ts';
 import { helloOf, specOf } from './fixtures.ts';
 import { createRandom } from './random.ts';

@@ -18,7 +18,7 @@ import {
 	type TaskRun,
 } from '../model.ts';
 import { checkLanes, checkQueues, must } from './queue-invariants.ts';
-import { packJob, type JobRowData } from '../rows.ts';
+import { packJob, type JobRowData } from '../pack.ts';
 
 const checkIdle = (task: Task, key: string, slot: Slot | undefined, waits: boolean): void => {
 	must(task.run === null, () => `${key} is ${task.state} and still has a run`);

@@ -5,7 +5,8 @@
 import { performance } from 'node:perf_hooks';
 import { step } from '../core.ts';
 import type { EventMap, EventType, PoolState, ReplyOf, Send, StepResult } from '../model.ts';
-import { packJob, packNode, rebuild, unpackJob, type JobRowData, type NodeRowData, type PoolRowData, type Survivors } from '../rows.ts';
+import { rebuild, type Survivors } from '../rows.ts';
+import { packJob, packNode, unpackJob, type JobRowData, type NodeRowData, type PoolRowData } from '../pack.ts';
 import type { Job } from '../model.ts';
 import { FairWatch } from './fair.ts';
 import type { Fates } from './fates.ts';

@@ -1,0 +1,51 @@
+/**
+ * The state of a pool that knows nothing.
+ * @module
+ */
+import { createLanes } from './lanes.ts';
+import type { PoolState, Readings } from './model.ts';
+import { createTimers } from './timers.ts';
+
+/** An empty pool. */
+export const createState = (readings: Readings): PoolState => ({
+	jobs: new Map(),
+	settled: new Map(),
+	nodes: new Map(),
+	pending: new Map(),
+	connNode: new Map(),
+	queues: new Map(),
+	backlog: 0,
+	chores: new Map(),
+	service: new Set(),
+	dependents: new Map(),
+	source: null,
+	pools: new Map(),
+	prefetchedAt: new Map(),
+	prefetchLookAt: 0,
+	free: new Set(),
+	aside: new Set(),
+	lanes: createLanes(),
+	tallies: new Map(),
+	idleLookAt: 0,
+	fair: { v: 0, f: new Map() },
+	outbox: new Map(),
+	watched: new Map(),
+	timers: createTimers(),
+	flushes: createTimers(),
+	saves: createTimers(),
+	pokeAt: Number.POSITIVE_INFINITY,
+	dispatchMs: [],
+	counters: {
+		granted: 0,
+		completed: 0,
+		failed: 0,
+		requeued: 0,
+		staleResults: 0,
+		unknownFrames: 0,
+		badFrames: 0,
+		handoffs: 0,
+		handoffsMet: 0,
+		prefetches: 0,
+	},
+	readings,
+});
