@@ -44,8 +44,8 @@ export const BUGS: readonly Bug[] = [
 		name: 'create-only',
 		what: 'an upload overwrites the object that is there',
 		file: 'gateway/src/storage/put.ts',
-		from: "const CREATE_ONLY = { etagDoesNotMatch: '*' } as const;",
-		to: 'const CREATE_ONLY = {} as const;',
+		from: 'const options = { createOnly: true,',
+		to: 'const options = { createOnly: false,',
 		workerd: 'gateway/test/storage/create-only.test.ts',
 	},
 	{
