@@ -5,6 +5,24 @@ import { modelOf, slotsOf } from './sim/fixtures.ts';
 import { nodeView } from './views.ts';
 
 describe('failure', () => {
+	it('goes back to the node that failed it when the one that it waited for is paused', () => {
+		const bench = new Bench();
+		const other = bench.identity();
+		bench.join(other);
+		bench.submit();
+		bench.ack(bench.grant());
+		bench.join(bench.identity(), { slots: slotsOf(2) });
+		const job = bench.submit();
+		const failed = bench.grant();
+		bench.fail(failed, 'engine');
+		// The other node is busy, and better than the one that failed.
+		bench.pass(5000);
+		expect(bench.grants()).toEqual([]);
+		bench.on('setMode', { ws: 'acme', nodeId: other.nodeId, mode: 'paused', reason: '' });
+		const again = bench.grant();
+		expect([again.job.id, again.epoch, again.connId]).toEqual([job.id, 2, failed.connId]);
+	});
+
 	it('tries elsewhere first, gives up after four attempts and lets siblings finish', () => {
 		const bench = new Bench();
 		const nodes = [bench.identity(), bench.identity()];
