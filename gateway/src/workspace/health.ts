@@ -49,7 +49,8 @@ const count = (activity: WorkspaceActivity, job: JobRow): void => {
 	const { state } = job;
 	if (state === 'succeeded' || state === 'failed' || state === 'canceled' || state === 'expired') activity[state]++;
 	activity.tasks += job.spec.n;
-	activity.tasksDone += job.usage?.images ?? job.images.length;
+	// A task that looks after machines makes no picture, and is done all the same.
+	activity.tasksDone += state === 'succeeded' ? job.spec.n : (job.usage?.images ?? job.images.length);
 	if (state === 'failed' || state === 'expired') activity.tasksFailed += Math.max(0, job.spec.n - job.images.length);
 	countAssignment(activity, job);
 	if (!changedHands(job)) return;
