@@ -184,6 +184,8 @@ export const BatchTask = z.looseObject({
 	seed: z.int(),
 	ticket: z.string(),
 	inputs: z.array(TaskInput),
+	/** As in the frame. */
+	upload: z.literal('direct').optional(),
 	traceId: z.string().optional(),
 	watched: z.boolean().optional(),
 });
@@ -207,6 +209,8 @@ export const Task = z.looseObject({
 	seed: z.int(),
 	/** `PUT /api/v1/results/{ticket}` with the picture's bytes. */
 	ticket: z.string(),
+	/** The picture may be put into the bucket instead: ask `POST /api/v1/results/{ticket}/url`. A node that does not know it just sends the PUT. */
+	upload: z.literal('direct').optional(),
 	inputs: z.array(TaskInput),
 	traceId: z.string().optional(),
 	/** Somebody watches this job: send progress fast, and previews. */

@@ -236,6 +236,8 @@ export const ImageRecord = z.looseObject({
 	meta: z.record(z.string(), z.unknown()).optional(),
 	/** What the content policy remarked on it. */
 	flagged: z.string().optional(),
+	/** The node put it into the bucket itself, so that other objects of the same attempt may lie beside it. */
+	direct: z.boolean().optional(),
 });
 export type ImageRecord = z.infer<typeof ImageRecord>;
 

@@ -376,6 +376,8 @@ export const TIMING = {
 	settleBatchJobs: 64,
 	doneKeepMs: 2 * MINUTE_MS,
 	ticketTtlMs: DAY_MS,
+	/** In which a node may begin to put a picture into the bucket, and again for the PUT itself before the ticket ends. */
+	directUploadMs: 15 * MINUTE_MS,
 	progressMs: 2 * SECOND_MS,
 	watchProgressMs: 250,
 	telemetryMs: 30 * SECOND_MS,

@@ -48,6 +48,7 @@ import { attachmentOf, closeQuietly, helloIsGenuine, identityOf, readCertificate
 import { Store } from './store.ts';
 import { liveJob, metricsOf, modelsFor, nodeView, overviewOf, poolTasks } from './views.ts';
 import { replayOnly } from './watching.ts';
+import { offersDirect } from '../storage/index.ts';
 import { Wire } from './wire.ts';
 import { modelHistory } from './workstats.ts';
 
@@ -78,7 +79,7 @@ export class Pool extends DurableObject<Env> implements PoolRpc {
 		ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair(PING_TEXT, PONG_TEXT));
 		this.#store = new Store(ctx.storage);
 		this.#store.migrate(now);
-		this.#wire = new Wire(ctx, env.LIMNER_SECRET);
+		this.#wire = new Wire(ctx, env.LIMNER_SECRET, offersDirect(env));
 		this.#state = rebuild(this.#store.load(), this.#wire.survivors, now, { pingAt: (connId) => this.#wire.pingAt(connId) });
 		this.#wire.dropOldBridges((jobId) => this.#state.watched.has(jobId));
 		// A past alarm cannot be trusted to fire: an instance that died in it has used it up.

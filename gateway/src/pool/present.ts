@@ -52,7 +52,21 @@ const ticketFor = (secret: string, { job, index, epoch }: Omit<BatchMate, 'watch
 		exp: now + TIMING.ticketTtlMs,
 	});
 
-const mateFrame = (secret: string, mate: BatchMate, lead: Job, nodeId: string, now: number): BatchTask => {
+/** What a frame needs besides the grant. */
+export interface FrameContext {
+	secret: string;
+	/** Whether pictures may be put into the bucket by nodes. */
+	direct: boolean;
+	nodeId: string;
+	/** Milliseconds since the epoch. */
+	now: number;
+}
+
+const uploadOf = ({ direct }: FrameContext, job: Job): { upload?: 'direct' } =>
+	direct && !makesReport(typeOf(job)) ? { upload: 'direct' } : {};
+
+const mateFrame = (context: FrameContext, mate: BatchMate, lead: Job): BatchTask => {
+	const { secret, nodeId, now } = context;
 	const { job, index, epoch, watched } = mate;
 	return {
 		jobId: job.id,
@@ -61,6 +75,7 @@ const mateFrame = (secret: string, mate: BatchMate, lead: Job, nodeId: string, n
 		...(job === lead ? {} : { spec: publicSpec(job.spec) }),
 		seed: taskSeed(job.spec.seed, index),
 		ticket: ticketFor(secret, mate, nodeId, now),
+		...uploadOf(context, job),
 		inputs: inputsOf(secret, job, now),
 		...(job.traceId === null ? {} : { traceId: job.traceId }),
 		...(watched ? { watched: true } : {}),
@@ -68,7 +83,8 @@ const mateFrame = (secret: string, mate: BatchMate, lead: Job, nodeId: string, n
 };
 
 /** Builds the frame of a grant. */
-export const taskFrame = (secret: string, send: Extract<Send, { kind: 'task' }>, nodeId: string, now: number): TaskFrame => {
+export const taskFrame = (context: FrameContext, send: Extract<Send, { kind: 'task' }>): TaskFrame => {
+	const { secret, nodeId, now } = context;
 	const { job, index, epoch, slotId, leaseMs, watched, source, batch } = send;
 	const spec = publicSpec(job.spec);
 	return {
@@ -81,9 +97,10 @@ export const taskFrame = (secret: string, send: Extract<Send, { kind: 'task' }>,
 		spec: source === undefined ? spec : { ...spec, params: { ...spec.params, source } },
 		seed: taskSeed(job.spec.seed, index),
 		ticket: ticketFor(secret, send, nodeId, now),
+		...uploadOf(context, job),
 		inputs: inputsOf(secret, job, now),
 		...(job.traceId === null ? {} : { traceId: job.traceId }),
 		...(watched ? { watched: true } : {}),
-		...(batch === undefined ? {} : { batch: batch.map((mate) => mateFrame(secret, mate, job, nodeId, now)) }),
+		...(batch === undefined ? {} : { batch: batch.map((mate) => mateFrame(context, mate, job)) }),
 	};
 };

@@ -17,11 +17,14 @@ export class Wire {
 	readonly survivors: Survivors;
 	readonly #ctx: DurableObjectState;
 	readonly #secret: string;
+	readonly #direct: boolean;
 	readonly #byId: Map<string, WebSocket>;
 
-	constructor(ctx: DurableObjectState, secret: string) {
+	/** @param direct whether nodes may put pictures into the bucket themselves */
+	constructor(ctx: DurableObjectState, secret: string, direct: boolean) {
 		this.#ctx = ctx;
 		this.#secret = secret;
+		this.#direct = direct;
 		const { byId, survivors } = surviving(ctx.getWebSockets());
 		this.#byId = byId;
 		this.survivors = survivors;
@@ -103,7 +106,7 @@ export class Wire {
 		const ws = this.#byId.get(send.connId);
 		const attachment = ws === undefined ? null : attachmentOf(ws);
 		if (ws === undefined || attachment?.kind !== 'node') return;
-		sendQuietly(ws, JSON.stringify(taskFrame(this.#secret, send, attachment.cert.node, now)));
+		sendQuietly(ws, JSON.stringify(taskFrame({ secret: this.#secret, direct: this.#direct, nodeId: attachment.cert.node, now }, send)));
 	}
 
 	/** A certificate for the other shard; the node connects there with it. */

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { ifRangeAllows, noneMatchHits, readRange } from './conditional.ts';
 import { locateImage } from './locate.ts';
 import { fileNameOf } from './serve.ts';
-import { isUnwanted, leftover, planUpload, readMeta, type UploadHeaders } from './upload.ts';
+import { directSeconds, isUnwanted, leftover, planUpload, readMeta, type UploadHeaders } from './upload.ts';
 
 const claims: ResultTicket = {
 	k: 'result',
@@ -45,6 +45,13 @@ describe('the plan of an upload', () => {
 		['another type', { contentType: 'image/jpeg' }, 'result_refused'],
 	])('refuses %s', (_name, change, code) => {
 		expect(planUpload(claims, { ...headers, ...change })).toMatchObject({ ok: false, code });
+	});
+	it('gives addresses for a quarter of an hour, and none when a PUT could outlive the ticket', () => {
+		const minute = 60_000;
+		expect(directSeconds(24 * 60 * minute, 0)).toBe(900);
+		expect(directSeconds(20 * minute, 0)).toBe(300);
+		expect(directSeconds(15 * minute, 0)).toBe(0);
+		expect(directSeconds(minute, 0)).toBeLessThan(0);
 	});
 	it('takes the largest length', () => {
 		expect(planUpload(claims, { ...headers, contentLength: String(resultMaxBytes(64, 128)) }).ok).toBe(true);

@@ -92,3 +92,31 @@ export const putVerified = async (storage: Storage, target: PutTarget, body: Rea
 	const created = (await object?.finish()) === true;
 	return { kind: 'stored', picture: verdict.picture, created };
 };
+
+/**
+ * Reads an object that somebody else has stored through the verifier.
+ * @throws {StorageError} when the store does not answer; `missing` when there is no such object
+ */
+export const verifyStored = async (
+	storage: Pick<Storage, 'get'>,
+	{ key, bytes, rules }: Pick<PutTarget, 'key' | 'bytes' | 'rules'>,
+): Promise<PutOutcome | 'missing'> => {
+	const object = await storage.get(key);
+	if (object === null) return 'missing';
+	const verifier = createVerifier({ ...rules, bytes });
+	try {
+		for await (const chunk of object.body) {
+			const flaw = await verifier.push(chunk);
+			// Leaving the loop cancels the body: an object that is far too long is not read to its end.
+			if (flaw !== undefined) {
+				await verifier.stop();
+				return { kind: 'refused', flaw };
+			}
+		}
+	} catch (cause) {
+		await verifier.stop();
+		return { kind: 'broken', cause };
+	}
+	const verdict = await verifier.end();
+	return verdict.ok ? { kind: 'stored', picture: verdict.picture, created: false } : { kind: 'refused', flaw: verdict.flaw };
+};

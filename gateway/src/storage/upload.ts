@@ -2,7 +2,7 @@
  * Decisions about the upload of a result. Pure: headers and claims in, plans and answers out.
  * @module
  */
-import { BODY_LIMITS, resultKey, resultMaxBytes, type ImageRecord, type JobState, type ResultTicket } from '@limner/shared';
+import { BODY_LIMITS, resultKey, resultMaxBytes, TIMING, type ImageRecord, type JobState, type ResultTicket } from '@limner/shared';
 import type { CompleteInput, CompleteOutcome } from '../rpc.ts';
 import { CONTENT_TYPES, EXTENSIONS, kindsOf, type BodyRules, type Picture, type PictureKind } from './verify/index.ts';
 
@@ -102,8 +102,24 @@ export const planUpload = (claims: ResultTicket, headers: UploadHeaders): Upload
 	};
 };
 
-/** The record that the Pool gets: size and seed are the ticket's, the rest is what was verified. */
-export const completeInput = (claims: ResultTicket, plan: UploadPlan, picture: Picture, nowMs: number): CompleteInput => {
+/**
+ * Seconds for which an address of a direct upload is good. It ends long enough before the ticket for a PUT that began in time to
+ * end before anybody looks for leftovers. Zero or less: too late for a direct upload.
+ */
+export const directSeconds = (ticketEndsMs: number, nowMs: number): number =>
+	Math.floor(Math.min(TIMING.directUploadMs, ticketEndsMs - TIMING.directUploadMs - nowMs) / 1000);
+
+/**
+ * The record that the Pool gets: size and seed are the ticket's, the rest is what was verified.
+ * @param way how the picture came into the store
+ */
+export const completeInput = (
+	claims: ResultTicket,
+	plan: UploadPlan,
+	picture: Picture,
+	nowMs: number,
+	way: 'worker' | 'direct' = 'worker',
+): CompleteInput => {
 	const image: ImageRecord = {
 		index: claims.i,
 		key: plan.key,
@@ -117,6 +133,7 @@ export const completeInput = (claims: ResultTicket, plan: UploadPlan, picture: P
 		seed: claims.s,
 		at: nowMs,
 		...(Object.keys(plan.meta).length === 0 ? {} : { meta: plan.meta }),
+		...(way === 'direct' ? { direct: true } : {}),
 	};
 	return { ws: claims.ws, jobId: claims.job, index: claims.i, epoch: claims.e, nodeId: claims.node, image };
 };

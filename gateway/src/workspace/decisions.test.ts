@@ -120,6 +120,8 @@ describe('pictures', () => {
 		const made = { rev: 2, at: 2, type: 'image' as const, who: 'node:1', index: 0, epoch: 1 };
 		expect(objectsOf(row({ images: [image(0)], hist: [...hist(1), made] }))).toBe(OBJECTS.named);
 		expect(objectsOf(row({ hist: hist(2) }))).toBe(OBJECTS.prefix);
+		// Put there by a node: it may have put more.
+		expect(objectsOf(row({ images: [{ ...image(0), direct: true }], hist: [...hist(1), made] }))).toBe(OBJECTS.prefix);
 		// Granted and not made: an upload may have been cut off between the bucket and the pool.
 		expect(objectsOf(row({ hist: hist(1) }))).toBe(OBJECTS.prefix);
 		expect(objectsOf(row({ hist: [...hist(1), ...hist(1), made] }))).toBe(OBJECTS.prefix);

@@ -116,6 +116,7 @@ export type ObjectsKind = (typeof OBJECTS)[keyof typeof OBJECTS];
 const count = (row: Pick<JobRow, 'hist'>, type: HistEntry['type']): number => row.hist.filter((entry) => entry.type === type).length;
 
 export const objectsOf = (row: Pick<JobRow, 'images' | 'hist'>): ObjectsKind => {
+	if (row.images.some(({ direct }) => direct === true)) return OBJECTS.prefix;
 	if (row.hist.some((entry) => (entry.epoch ?? 0) > 1) || count(row, 'assigned') > count(row, 'image') + count(row, 'result'))
 		return OBJECTS.prefix;
 	return row.images.length > 0 ? OBJECTS.named : OBJECTS.none;

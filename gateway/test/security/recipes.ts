@@ -194,6 +194,8 @@ export const SEEN_ELSEWHERE: Record<string, string> = {
 	getAsset: 'gateway/test/storage/assets.test.ts',
 	getObject: 'gateway/test/storage/images.test.ts',
 	uploadResult: 'gateway/test/storage/results.test.ts',
+	resultUploadUrl: 'gateway/test/storage/direct.test.ts',
+	resultUploadDone: 'gateway/test/storage/direct.test.ts',
 	enrolNode: 'gateway/test/registry/registry.test.ts',
 	renewNode: 'gateway/test/http/surface.test.ts',
 	rotateNodeKey: 'gateway/test/registry',

@@ -210,6 +210,21 @@ describe('retention', () => {
 		expect((await env.PICTURES.list({ prefix: 'w/prefix/' })).objects).toEqual([]);
 	});
 
+	it('lists the prefix of a job whose node had the bucket to itself', async () => {
+		await makeWorkspace('direct');
+		const id = await mustSubmit('direct');
+		const image = { ...picture('direct', id), direct: true };
+		const orphan = `w/direct/${id}/0/1-${'b'.repeat(32)}.png`;
+		await env.PICTURES.put(orphan, 'put there by the same attempt, and never told');
+		await env.PICTURES.put(image.key, 'bytes');
+		await rpcOf('direct').settleBatch([
+			settlement('direct', id, { images: [image], hist: [entry(1, 'assigned', 0), entry(2, 'image', 0)] }),
+		]);
+		pass(31 * DAY_MS);
+		await runDurableObjectAlarm(stubOf('direct'));
+		expect((await env.PICTURES.list({ prefix: 'w/direct/' })).objects).toEqual([]);
+	});
+
 	it('lists the prefix of a job that ended without all its pictures', async () => {
 		await makeWorkspace('cut');
 		const id = await mustSubmit('cut', { spec: spec({ n: 2 }) });

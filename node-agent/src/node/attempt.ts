@@ -65,6 +65,7 @@ export const outboxRecord = ({ grant, frame }: Attempt, png: Uint8Array, meta: R
 	sha256: createHash('sha256').update(png).digest('hex'),
 	meta: encodeMeta(meta),
 	createdAt: Date.now(),
+	...(frame.upload === undefined ? {} : { upload: frame.upload }),
 	...(frame.traceId === undefined ? {} : { traceId: frame.traceId }),
 });
 

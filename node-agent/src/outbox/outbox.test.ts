@@ -258,3 +258,89 @@ describe('slow and strange circumstances', () => {
 		expect(verdicts).toEqual([{ kind: 'dropped', why: expect.stringMatching(/its file cannot be read/) as string }]);
 	});
 });
+
+/** Sends one picture, and answers what came of each try. */
+const upload = async (url: string): Promise<UploadVerdict[]> => {
+	const outbox = await openOutbox(folder);
+	await outbox.put({ ...record(), upload: 'direct' }, bytes);
+	const verdicts: UploadVerdict[] = [];
+	const onVerdict = (_record: OutboxRecord, verdict: UploadVerdict): number => verdicts.push(verdict);
+	const uploader = new Uploader({ gateway: () => url, outbox, random: () => 0.01, onVerdict });
+	uploader.add((await openOutbox(folder)).list()[0]!);
+	expect(await uploader.idle(10_000)).toBe(true);
+	return verdicts;
+};
+const address = (base: string) => ({ mode: 'direct', url: `${base}/bucket/key?X-Amz-Signature=1`, headers: { 'if-none-match': '*' } });
+
+describe('the way into the bucket', () => {
+	interface Seen {
+		method: string;
+		url: string;
+		body: string;
+		ifNoneMatch: string | undefined;
+	}
+	/** A gateway and a bucket in one; `answer` says what each request gets. */
+	const play = async (answer: (seen: Seen, base: string) => [status: number, body?: unknown]): Promise<{ url: string; seen: Seen[] }> => {
+		const seen: Seen[] = [];
+		let base = '';
+		const server = createServer((request, response) => {
+			let body = '';
+			request.on('data', (chunk) => (body += String(chunk)));
+			request.on('end', () => {
+				const one = { method: request.method ?? '', url: request.url ?? '', body, ifNoneMatch: request.headers['if-none-match'] };
+				seen.push(one);
+				const [status, json = {}] = answer(one, base);
+				response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(json));
+			});
+		});
+		servers.push(server);
+		await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+		base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+		return { url: base, seen };
+	};
+	it('asks for an address, puts the bytes there, and tells', async () => {
+		const { url, seen } = await play((one, base) => (one.url.endsWith('/url') ? [200, address(base)] : [200]));
+		expect(await upload(url)).toEqual([{ kind: 'accepted' }]);
+		const { sha256 } = record();
+		const told = { sha256, bytes: bytes.length, contentType: 'image/png' };
+		expect(seen.map((one) => [one.method, one.url, one.method === 'PUT' ? one.body : JSON.parse(one.body)])).toEqual([
+			['POST', '/api/v1/results/ticket.sig/url', told],
+			['PUT', '/bucket/key?X-Amz-Signature=1', 'picture'],
+			['POST', '/api/v1/results/ticket.sig/done', { ...told, meta: 'e30' }],
+		]);
+		expect(seen[1]?.ifNoneMatch).toBe('*');
+	});
+
+	it('goes on when its bytes are there already, and begins anew when the bucket refuses', async () => {
+		let puts = 0;
+		const { url, seen } = await play((one, base) => {
+			if (one.url.endsWith('/url')) return [200, address(base)];
+			return one.method === 'PUT' ? [puts++ === 0 ? 403 : 412] : [200];
+		});
+		expect((await upload(url)).map(({ kind }) => kind)).toEqual(['retry', 'accepted']);
+		expect(seen.map(({ method }) => method)).toEqual(['POST', 'PUT', 'POST', 'PUT', 'POST']);
+	});
+
+	it('sends to the gateway when that says so, or when the bucket stays out of reach', async () => {
+		const told = await play((one) => (one.url.endsWith('/url') ? [200, { mode: 'worker' }] : [200]));
+		expect(await upload(told.url)).toEqual([{ kind: 'accepted' }]);
+		expect(told.seen.map(({ method, url }) => `${method} ${url}`)).toEqual([
+			'POST /api/v1/results/ticket.sig/url',
+			'PUT /api/v1/results/ticket.sig',
+		]);
+		const cut = await play((one, base) => {
+			if (one.url.endsWith('/url')) return [200, { ...address(base), url: 'http://127.0.0.1:9/bucket/key' }];
+			return [200];
+		});
+		expect((await upload(cut.url)).map(({ kind }) => kind)).toEqual(['retry', 'retry', 'retry', 'accepted']);
+		expect(cut.seen.at(-1)).toMatchObject({ method: 'PUT', body: 'picture' });
+	});
+
+	it('takes the gateway’s word for the end', async () => {
+		const { url } = await play((one, base) => (one.url.endsWith('/url') ? [200, address(base)] : one.method === 'PUT' ? [200] : [409]));
+		expect(await upload(url)).toMatchObject([{ kind: 'dropped' }]);
+		const gone = await play(() => [410, { detail: 'over' }]);
+		expect(await upload(gone.url)).toEqual([{ kind: 'dropped', why: 'over' }]);
+		expect(gone.seen).toHaveLength(1);
+	});
+});

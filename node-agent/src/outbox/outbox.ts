@@ -22,6 +22,8 @@ const OutboxRecord = z.object({
 	/** base64url JSON for the X-Limner-Meta header. */
 	meta: z.string(),
 	createdAt: z.int(),
+	/** The gateway offered to take it straight into its bucket. */
+	upload: z.literal('direct').optional(),
 	traceId: z.string().optional(),
 });
 export type OutboxRecord = z.infer<typeof OutboxRecord>;

@@ -1,12 +1,12 @@
 /**
- * Uploads what is in the outbox: one PUT a picture, repeated with jittered pauses until the gateway has decided.
+ * Uploads what is in the outbox, repeated with jittered pauses until the gateway has decided.
  * @module
  */
 import { TIMING } from '@limner/shared';
-import { callRaw } from '../client/http.ts';
 import { fullJitter } from '../lib/backoff.ts';
 import { errorCode, messageOf } from '../lib/user-error.ts';
 import { outboxKey, type Outbox, type OutboxRecord } from './outbox.ts';
+import { sendPicture, type UploadAnswer } from './send.ts';
 
 export type UploadVerdict =
 	/** The picture is the result. */
@@ -24,12 +24,7 @@ const BACKOFF = { firstMs: 500, capMs: 30_000 } as const;
  * @param status HTTP status; 0 when nothing answered
  * @param ageMs time since the picture was made: after a ticket's life no repeat can succeed
  */
-export const judgeUpload = (
-	answer: { status: number; detail: string; retryAfterS?: number },
-	attempt: number,
-	ageMs: number,
-	random: number,
-): UploadVerdict => {
+export const judgeUpload = (answer: UploadAnswer, attempt: number, ageMs: number, random: number): UploadVerdict => {
 	const { status, detail } = answer;
 	if (status >= 200 && status < 300) return { kind: 'accepted' };
 	if (status === 409 || status === 410) return { kind: 'dropped', why: detail };
@@ -68,43 +63,6 @@ const RETRY_AFTER_CAP_MS = 5 * 60_000;
 /** How long a try may take: longer each time, up to what a slow connection needs. */
 export const uploadTimeoutMs = (bytes: number, attempt: number): number =>
 	Math.min(UPLOAD_TIMEOUT_MS * 2 ** Math.min(attempt, 10), UPLOAD_TIMEOUT_MS + Math.ceil(bytes / SLOWEST_BYTES_PER_MS));
-
-const readAnswer = async (response: Response): Promise<{ status: number; detail: string; retryAfterS?: number }> => {
-	const text = await response.text().catch(() => '');
-	const retryAfterS = Number(response.headers.get('retry-after') ?? Number.NaN);
-	let detail = `${response.status} ${response.statusText}`.trim();
-	try {
-		const body: unknown = JSON.parse(text);
-		if (typeof body === 'object' && body !== null && 'detail' in body && typeof body.detail === 'string') detail = body.detail;
-	} catch {
-		// Not JSON: the status says enough.
-	}
-	return { status: response.status, detail, ...(Number.isFinite(retryAfterS) ? { retryAfterS } : {}) };
-};
-
-const send = async (
-	gateway: string,
-	record: OutboxRecord,
-	bytes: Uint8Array,
-	options: { signal: AbortSignal; timeoutMs: number },
-): Promise<{ status: number; detail: string; retryAfterS?: number }> => {
-	try {
-		const response = await callRaw(gateway, '', `/api/v1/results/${encodeURIComponent(record.ticket)}`, {
-			method: 'PUT',
-			headers: {
-				'content-type': record.contentType,
-				'x-content-sha256': record.sha256,
-				'x-limner-meta': record.meta,
-				...(record.traceId === undefined ? {} : { traceparent: `00-${record.traceId}-${record.sha256.slice(0, 16)}-01` }),
-			},
-			body: bytes as Uint8Array<ArrayBuffer>,
-			signal: AbortSignal.any([options.signal, AbortSignal.timeout(options.timeoutMs)]),
-		});
-		return await readAnswer(response);
-	} catch (error) {
-		return { status: 0, detail: messageOf(error) };
-	}
-};
 
 export class Uploader {
 	readonly #options: UploaderOptions;
@@ -193,7 +151,7 @@ export class Uploader {
 			return this.#settle(key, item, judgeUpload({ status: 0, detail: why }, item.attempt, now() - item.record.createdAt, random()));
 		}
 		const timeoutMs = uploadTimeoutMs(bytes.length, item.attempt);
-		const answer = await send(gateway(), item.record, bytes, { signal: this.#abort.signal, timeoutMs });
+		const answer = await sendPicture(gateway(), item.record, bytes, { signal: this.#abort.signal, timeoutMs, attempt: item.attempt });
 		const verdict = judgeUpload(answer, item.attempt, now() - item.record.createdAt, random());
 		return this.#settle(key, item, verdict);
 	}

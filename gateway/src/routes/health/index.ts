@@ -8,7 +8,7 @@ import type { AppContext } from '../../lib/context.ts';
 import { describeError } from '../../lib/log.ts';
 import { jsonResponse, newApp, problems } from '../../lib/openapi.ts';
 import { idempotent, poolOf } from '../../lib/stubs.ts';
-import { storageOf } from '../../storage/index.ts';
+import { directUpload, storageOf } from '../../storage/index.ts';
 
 const Health = z.object({ status: z.literal('ok'), version: z.string() }).openapi('Health');
 const Ready = z.object({ status: z.literal('ready'), checks: z.object({ pool: z.number(), storage: z.number() }) }).openapi('Ready');
@@ -34,7 +34,11 @@ export const check = async (c: AppContext): Promise<Checks> => {
 				(stub) => stub.known([]),
 			),
 		),
-		timed(() => storageOf(c.env).head('ready')),
+		timed(async () => {
+			// Throws when its settings are wrong; nodes send to the gateway then, and somebody should know.
+			directUpload(c.env);
+			await storageOf(c.env).head('ready');
+		}),
 	]);
 	last = { at: now, checks: { pool, storage } };
 	return last.checks;

@@ -6,7 +6,7 @@ import { createRoute, z } from '@hono/zod-openapi';
 import { isTerminal, LimnerError, shardOfJob, TASK_LIMITS, type ResultTicket } from '@limner/shared';
 import type { AppContext } from '../../lib/context.ts';
 import { describeError } from '../../lib/log.ts';
-import { jsonResponse, named, newApp, problems } from '../../lib/openapi.ts';
+import { jsonRequest, jsonResponse, named, newApp, problems } from '../../lib/openapi.ts';
 import { verifyClaims } from '../../lib/sign.ts';
 import { idempotent, poolOf, workspaceOf, type PoolStub } from '../../lib/stubs.ts';
 import { storageOf } from '../../storage/index.ts';
@@ -14,6 +14,7 @@ import { putVerified, type PutOutcome } from '../../storage/put.ts';
 import { completeInput, isUnwanted, leftover, OUTCOME_PROBLEMS, planUpload, type UploadPlan } from '../../storage/upload.ts';
 import type { CompleteOutcome } from '../../rpc.ts';
 import { judgeResult } from './judge.ts';
+import { addressFor, checkStored, DirectBody, planOf, urlRoute } from './direct.ts';
 import { readReport, REPORT_TYPE } from './report.ts';
 
 export const resultsRoutes = newApp();
@@ -50,7 +51,7 @@ const refuseContent = async (c: AppContext, claims: ResultTicket, detail: string
 	return new LimnerError('result_refused', { detail });
 };
 
-/** Stores the body. Direct uploads would verify `bucket.get(key)` here instead of the request's body. */
+/** Stores the body. */
 const store = async (c: AppContext, plan: UploadPlan): Promise<PutOutcome> => {
 	const { key, bytes, sha256, contentType, rules } = plan;
 	try {
@@ -99,6 +100,38 @@ const takeReport = async (c: AppContext, claims: ResultTicket): Promise<Complete
 };
 
 const pictureBytes = z.any().openapi({ type: 'string', format: 'binary' });
+/** Makes a stored picture the result, or says why it is not. */
+const complete = async (
+	c: AppContext,
+	claims: ResultTicket,
+	plan: UploadPlan,
+	put: PutOutcome,
+	way: 'worker' | 'direct',
+): Promise<{ outcome: 'accepted' }> => {
+	if (put.kind === 'broken') throw new LimnerError('retry_later', { detail: 'the upload broke off; send it again', cause: put.cause });
+	if (put.kind === 'refused') throw await refuseContent(c, claims, put.flaw.detail);
+	const { flagged } = await judgeResult(c, claims, plan, put.created, (detail) => refuseContent(c, claims, detail, true));
+	const made = completeInput(claims, plan, put.picture, Date.now(), way);
+	const input = flagged === undefined ? made : { ...made, image: { ...made.image, flagged } };
+	const outcome = await idempotent(pool(c, claims), (stub) => stub.complete(input));
+	if (outcome === 'accepted') return { outcome };
+	await clean(c, claims, plan.key, outcome, put.created);
+	const [code, detail] = OUTCOME_PROBLEMS[outcome];
+	throw new LimnerError(code, { detail });
+};
+
+/** What a node announces of a direct upload, checked as the headers of an upload are. */
+const directPlan = async (
+	c: AppContext,
+	ticket: string,
+	body: DirectBody,
+): Promise<{ claims: ResultTicket; plan: UploadPlan | 'report' }> => {
+	const claims = readTicket(c, ticket);
+	if (claims.ct === REPORT_TYPE) return { claims, plan: 'report' };
+	const plan = planOf(claims, body);
+	if (!plan.ok) throw await refuseContent(c, claims, plan.detail);
+	return { claims, plan };
+};
 
 resultsRoutes.openapi(
 	createRoute({
@@ -143,16 +176,29 @@ resultsRoutes.openapi(
 			if (plan.code === 'length_required') throw new LimnerError(plan.code, { detail: plan.detail });
 			throw await refuseContent(c, claims, plan.detail);
 		}
-		const put = await store(c, plan);
-		if (put.kind === 'broken') throw new LimnerError('retry_later', { detail: 'the upload broke off; send it again', cause: put.cause });
-		if (put.kind === 'refused') throw await refuseContent(c, claims, put.flaw.detail);
-		const { flagged } = await judgeResult(c, claims, plan, put.created, (detail) => refuseContent(c, claims, detail, true));
-		const made = completeInput(claims, plan, put.picture, Date.now());
-		const input = flagged === undefined ? made : { ...made, image: { ...made.image, flagged } };
-		const outcome = await idempotent(pool(c, claims), (stub) => stub.complete(input));
-		if (outcome === 'accepted') return c.json({ outcome }, 200);
-		await clean(c, claims, plan.key, outcome, put.created);
-		const [code, detail] = OUTCOME_PROBLEMS[outcome];
-		throw new LimnerError(code, { detail });
+		return c.json(await complete(c, claims, plan, await store(c, plan), 'worker'), 200);
+	},
+);
+
+resultsRoutes.openapi(urlRoute, async (c) => {
+	const { claims, plan } = await directPlan(c, c.req.valid('param').ticket, c.req.valid('json'));
+	return c.json(plan === 'report' ? { mode: 'worker' as const } : await addressFor(c, claims, plan), 200);
+});
+
+resultsRoutes.openapi(
+	createRoute({
+		method: 'post',
+		path: '/{ticket}/done',
+		operationId: 'resultUploadDone',
+		tags: ['nodes'],
+		summary: 'The picture of one grant lies in the bucket; makes it the result when it is good',
+		description: 'Repeat `…/url`, the PUT and this until it answers 200, 409, 410 or 422.',
+		request: { params: z.object({ ticket: z.string().min(1).max(2048) }), body: jsonRequest(DirectBody) },
+		responses: { 200: jsonResponse(Outcome, 'The picture is the result'), ...problems(400, 401, 404, 409, 410, 413, 415, 422) },
+	}),
+	async (c) => {
+		const { claims, plan } = await directPlan(c, c.req.valid('param').ticket, c.req.valid('json'));
+		if (plan === 'report') throw new LimnerError('conflict', { detail: 'a report is sent to the gateway, with PUT' });
+		return c.json(await complete(c, claims, plan, await checkStored(c, plan), 'direct'), 200);
 	},
 );

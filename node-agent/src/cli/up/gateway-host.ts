@@ -44,7 +44,7 @@ const makeMiniflare = (options: GatewayHostOptions, log: WriteStream): Miniflare
 			host: '127.0.0.1',
 			port: 0,
 			cf: false,
-			outboundService: outboundHandler(options.bindings['WEBHOOK_ALLOW_PRIVATE'] === 'true'),
+			outboundService: outboundHandler(options.bindings['WEBHOOK_ALLOW_PRIVATE'] === 'true', options.bindings['S3_ENDPOINT']),
 			bindings: { ...bindings, ...options.bindings },
 			modules: [
 				{ type: 'ESModule', path: 'index.js', contents: readFileSync(options.bundleFile, 'utf8') },

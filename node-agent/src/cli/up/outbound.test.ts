@@ -15,7 +15,8 @@ beforeAll(async () => {
 		request.on('end', () => {
 			seen.push(`${request.method} ${request.url} ${String(request.headers['x-a'])} ${Buffer.concat(parts).toString()}`);
 			if (request.url === '/redirect') response.writeHead(302, { location: 'http://127.0.0.1/' });
-			response.end('hello');
+			if (request.url === '/big') response.writeHead(200, { 'content-length': 200_000 }).end(Buffer.alloc(200_000));
+			else response.end('hello');
 		});
 	});
 	await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -47,5 +48,27 @@ describe('the way out of the local gateway', () => {
 		expect(seen).toEqual(['POST /a b text']);
 		const moved = await outboundHandler(true)(new Request(`${base}/redirect`, { method: 'POST', body: '' }));
 		expect(moved.status).toBe(302);
+	});
+
+	it('lets the operator’s storage through whole, and nothing beside it', async () => {
+		const base = `http://127.0.0.1:${port()}`;
+		const handler = outboundHandler(false, `${base}/bucket`);
+		const big = await handler(new Request(`${base}/big`, { method: 'GET', headers: { authorization: 'AWS4', 'x-a': 'c' } }));
+		expect([big.status, big.headers.get('content-length'), (await big.arrayBuffer()).byteLength]).toEqual([200, '200000', 200_000]);
+		const head = await handler(new Request(`${base}/big`, { method: 'HEAD' }));
+		expect([head.status, head.headers.get('content-length')]).toEqual([200, '200000']);
+		seen = [];
+		const body = new ReadableStream({
+			start: (controller) => {
+				controller.enqueue(new TextEncoder().encode('in '));
+				controller.enqueue(new TextEncoder().encode('pieces'));
+				controller.close();
+			},
+		});
+		const put = new Request(`${base}/put`, { method: 'PUT', body, duplex: 'half', headers: { 'content-length': '9' } });
+		expect((await handler(put)).status).toBe(200);
+		expect(seen).toEqual(['PUT /put undefined in pieces']);
+		expect((await handler(new Request(`http://localhost:${port()}/put`))).status).toBe(403);
+		expect((await handler(new Request('http://127.0.0.1:1/put'))).status).toBe(403);
 	});
 });
