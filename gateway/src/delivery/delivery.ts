@@ -21,7 +21,16 @@ import { workspaceOf } from '../lib/stubs.ts';
 import type { Page } from '../rpc.ts';
 import type { AlertState } from './alerts.ts';
 import { Outbox, type DeliveryHost } from './outbox.ts';
-import type { AlertRulesView, AlertView, DeliveryRpc, DeliveryState, DeliveryView, WebhookInput, WebhookView } from './rpc.ts';
+import type {
+	AlertRulesView,
+	AlertView,
+	CallbackInput,
+	DeliveryRpc,
+	DeliveryState,
+	DeliveryView,
+	WebhookInput,
+	WebhookView,
+} from './rpc.ts';
 import { DeliveryStore, deliveryView, type DeliveryRow, type WebhookRow } from './store.ts';
 import { Watch } from './watch.ts';
 import { changedWebhook, newWebhook } from './webhooks.ts';
@@ -143,6 +152,14 @@ export class Delivery extends DurableObject<Cloudflare.Env> implements DeliveryR
 		return { ok: true, delivery: deliveryView(again) };
 	}
 
+	async expectJob(ws: string, input: CallbackInput): Promise<void> {
+		await this.#open(ws);
+		const row = await workspaceOf(this.env, ws).getJob(input.job);
+		if (row === null) return;
+		this.#outbox.expect(input, row);
+		await this.#rearm();
+	}
+
 	async notify(): Promise<void> {
 		if (this.#store !== undefined) await this.#wake(Date.now());
 	}
@@ -224,7 +241,7 @@ export class Delivery extends DurableObject<Cloudflare.Env> implements DeliveryR
 		const times = [
 			...(due === null ? [] : [Math.max(due, now + AGAIN_MS / 100)]),
 			...(this.#watch.wanted ? [Math.max(now, this.#watch.lookedAt) + ALERT_LIMITS.lookMs] : []),
-			...(store.webhooks().length > 0 ? [now + L.pullMs] : []),
+			...(store.webhooks().length > 0 || store.callbacks.waiting ? [now + L.pullMs] : []),
 		];
 		if (times.length > 0) await this.#wake(Math.min(...times));
 	}

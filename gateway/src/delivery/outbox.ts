@@ -2,12 +2,13 @@
  * The outbox of webhooks: events of the ledger become deliveries, and deliveries are tried until they succeed or are dead.
  * @module
  */
-import { DELIVERY_LIMITS as L } from '@limner/shared';
+import { DELIVERY_LIMITS as L, isTerminal } from '@limner/shared';
 import { workspaceOf } from '../lib/stubs.ts';
 import type { JobRow } from '../rpc.ts';
+import { callbackBody, callbackId, isCallback, wantsEnd, wantsStart } from './callbacks.ts';
 import { bodyOf, jobsShown, messagesOf, wants, type Message } from './events.ts';
 import { decideRetry, type Outcome } from './retries.ts';
-import type { Attempt } from './rpc.ts';
+import type { Attempt, CallbackInput } from './rpc.ts';
 import { post } from './send.ts';
 import { signedHeaders, webhookSecret } from './signature.ts';
 import { filtersOf, type DeliveryRow, type DeliveryStore, type WebhookRow } from './store.ts';
@@ -61,6 +62,7 @@ export class Outbox {
 									this.#offer(hook, `msg_${row.seq}_${i}_${j}`, message);
 						}
 					}
+					for (const row of jobs.values()) this.#callBack(row);
 					store.setMeta('seq', String(last));
 				});
 			}
@@ -75,17 +77,60 @@ export class Outbox {
 			.webhooks()
 			.some((hook) => filtersOf(hook).some((filter) => filter === '*' || filter.startsWith('job.')));
 		const jobs = new Map<string, JobRow>();
-		if (!wanted) return jobs;
 		for (const id of ids) {
+			if (!wanted && this.#host.store().callbacks.get(id) === undefined) continue;
 			const row = await workspaceOf(this.#host.env, this.#host.ws()).getJob(id);
 			if (row !== null) jobs.set(id, row);
 		}
 		return jobs;
 	}
 
+	/** Remembers who waits for a job, and queues what there is to say already. */
+	expect(input: CallbackInput, row: JobRow): void {
+		this.#host.storage.transactionSync(() => {
+			if (!this.#host.store().callbacks.add(input, Date.now())) return;
+			if (wantsStart(input.events)) this.#enqueueCallback(input, row, 'start');
+			// The ledger may have told of its end before anybody waited for it here.
+			if (isTerminal('job', row.state)) this.#callBack(row);
+		});
+	}
+
+	/** Queues what is to be said about the end of a job, once. */
+	#callBack(row: JobRow): void {
+		const { callbacks } = this.#host.store();
+		const known = callbacks.get(row.id);
+		if (known === undefined || known.done === 1) return;
+		if (wantsEnd(JSON.parse(known.events) as string[])) this.#enqueueCallback(known, row, 'completed');
+		callbacks.finish(row.id);
+	}
+
+	#enqueueCallback(to: { base: string; path: string }, row: JobRow, event: 'start' | 'completed'): void {
+		const body = callbackBody(this.#host.env.LIMNER_SECRET, to, row, Date.now());
+		this.#put({ webhookId: callbackId(row.id), messageId: `msg_${row.id}_${event}`, type: `prediction.${event}`, body });
+	}
+
+	async #deliverCallbacks(store: DeliveryStore): Promise<void> {
+		const due = [...Map.groupBy(store.callbacks.due(Date.now(), L.laneDeliveries), ({ row }) => row.webhook_id).values()];
+		for (let i = 0; i < due.length; i += L.lanes) await Promise.all(due.slice(i, i + L.lanes).map((letters) => this.#tell(letters)));
+	}
+
+	/** The letters about one job go one after the other. */
+	async #tell(letters: { row: DeliveryRow; url: string }[]): Promise<void> {
+		for (const { row, url } of letters) {
+			const began = Date.now();
+			const headers = { 'webhook-id': row.message_id };
+			const next = this.#note(row, await post({ url, body: row.body, headers, allowPrivate: this.#host.allowPrivate }), began);
+			if (next.state === 'dead') this.#host.warn('a prediction’s webhook was given up', new Error(row.message_id));
+		}
+	}
+
 	/** Sends what is due. Webhooks do not wait for each other; the deliveries of one go one after the other. */
 	async deliver(): Promise<void> {
 		const store = this.#host.store();
+		await Promise.all([this.#deliverWebhooks(store), this.#deliverCallbacks(store)]);
+	}
+
+	async #deliverWebhooks(store: DeliveryStore): Promise<void> {
 		const hooks = store.webhooks().filter((hook) => hook.enabled === 1);
 		for (let i = 0; i < hooks.length; i += L.lanes)
 			await Promise.all(hooks.slice(i, i + L.lanes).map((hook) => this.#lane(store, hook.id)));
@@ -127,9 +172,10 @@ export class Outbox {
 		const attempts = JSON.stringify([...(JSON.parse(row.attempts) as Attempt[]), attempt]);
 		const next: DeliveryRow = { ...row, state: verdict.state, next_at: verdict.nextAt, tries: row.tries + 1, finished_at: over, attempts };
 		const hook = store.webhook(row.webhook_id);
-		if (hook === undefined) return next;
+		if (hook === undefined && !isCallback(row.webhook_id)) return next;
 		this.#host.storage.transactionSync(() => {
 			store.putDelivery(next);
+			if (hook === undefined) return;
 			const mark = verdict.state === 'delivered' ? { last_success_at: now } : { last_failure_at: now };
 			store.putWebhook({ ...hook, ...mark, ...(verdict.disable === undefined ? {} : { enabled: 0, disabled_reason: verdict.disable }) });
 		});
@@ -150,12 +196,16 @@ export class Outbox {
 
 	/** Queues a message for one webhook. */
 	enqueue(hook: WebhookRow, messageId: string, message: Message): DeliveryRow {
+		return this.#put({ webhookId: hook.id, messageId, type: message.type, body: bodyOf(message) });
+	}
+
+	#put({ webhookId, messageId, type, body }: { webhookId: string; messageId: string; type: string; body: string }): DeliveryRow {
 		const now = Date.now();
 		const row: DeliveryRow = {
 			id: this.#host.id('dlv'),
-			webhook_id: hook.id,
+			webhook_id: webhookId,
 			message_id: messageId,
-			type: message.type,
+			type,
 			state: 'pending',
 			next_at: now,
 			round_at: now,
@@ -163,7 +213,7 @@ export class Outbox {
 			created_at: now,
 			finished_at: null,
 			attempts: '[]',
-			body: bodyOf(message),
+			body,
 		};
 		this.#host.store().putDelivery(row);
 		return row;

@@ -82,7 +82,20 @@ export interface AlertRulesView {
 	own: AlertRulesChange;
 }
 
+/** Somebody who wants to hear of one job. */
+export interface CallbackInput {
+	job: string;
+	url: string;
+	/** Where callers reach the gateway. */
+	base: string;
+	/** Prefix of the dialect's paths. */
+	path: string;
+	events: string[];
+}
+
 export interface DeliveryRpc {
+	/** Calls back when the job begins and ends, as its events say. A repeat changes nothing. */
+	expectJob(ws: string, input: CallbackInput): Promise<void>;
 	createWebhook(ws: string, input: WebhookInput): Promise<Result<{ webhook: WebhookView; secret: string }>>;
 	listWebhooks(): Promise<WebhookView[]>;
 	getWebhook(id: string): Promise<WebhookView | null>;

@@ -4,6 +4,7 @@
  */
 import { migrate, type Migration } from '../lib/migrations.ts';
 import type { Alert, AlertSeverity, AlertState } from './alerts.ts';
+import { Callbacks } from './callbacks.ts';
 import type { Attempt, DeliveryState, DeliveryView, WebhookView } from './rpc.ts';
 
 /** Append only. */
@@ -27,6 +28,14 @@ CREATE TABLE alerts (
 	id TEXT PRIMARY KEY, state TEXT NOT NULL, severity TEXT NOT NULL, raised_at INTEGER NOT NULL, data TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX alerts_open ON alerts (id) WHERE state <> 'resolved';`,
+	},
+	{
+		name: '0002-callbacks',
+		sql: `
+CREATE TABLE callbacks (
+	job TEXT PRIMARY KEY, url TEXT NOT NULL, base TEXT NOT NULL, path TEXT NOT NULL, events TEXT NOT NULL, created_at INTEGER NOT NULL,
+	done INTEGER NOT NULL
+) WITHOUT ROWID;`,
 	},
 ];
 
@@ -79,10 +88,12 @@ type Value = string | number | null;
 
 export class DeliveryStore {
 	readonly #sql: SqlStorage;
+	readonly callbacks: Callbacks;
 
 	constructor(storage: DurableObjectStorage, nowMs: number) {
 		migrate(storage, DELIVERY_MIGRATIONS, nowMs);
 		this.#sql = storage.sql;
+		this.callbacks = new Callbacks(storage.sql);
 	}
 
 	#all<T extends Record<string, SqlStorageValue>>(statement: string, ...values: Value[]): T[] {
@@ -202,13 +213,14 @@ export class DeliveryStore {
 	nextDueAt(): number | null {
 		return (
 			this.#all<{ at: number | null }>(
-				`SELECT min(next_at) AS at FROM deliveries WHERE state = 'pending' AND webhook_id IN (SELECT id FROM webhooks WHERE enabled = 1)`,
+				`SELECT min(next_at) AS at FROM deliveries WHERE state = 'pending' AND (webhook_id GLOB 'cb_*' OR webhook_id IN (SELECT id FROM webhooks WHERE enabled = 1))`,
 			)[0]?.at ?? null
 		);
 	}
 
 	prune(deliveriesBefore: number, alertsBefore: number): void {
 		this.#sql.exec("DELETE FROM deliveries WHERE state <> 'pending' AND finished_at < ?", deliveriesBefore);
+		this.callbacks.prune(deliveriesBefore);
 		this.#sql.exec("DELETE FROM alerts WHERE state = 'resolved' AND raised_at < ?", alertsBefore);
 	}
 

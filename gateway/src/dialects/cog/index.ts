@@ -3,12 +3,10 @@
  * @module
  */
 import { createRoute, z, type OpenAPIHono } from '@hono/zod-openapi';
-import { isJobId, isTerminal, LimnerError, REQUEST_LIMITS as L, resolveScheduler, type JobRequest } from '@limner/shared';
+import { isJobId, isTerminal, LimnerError, REQUEST_LIMITS as L, resolveScheduler, urlProblem, type JobRequest } from '@limner/shared';
 import type { AppContext, AppEnv } from '../../lib/context.ts';
-import { describeError } from '../../lib/log.ts';
 import { jsonRequest, jsonResponse, named, newApp, problems, secured } from '../../lib/openapi.ts';
-import { idempotent, workspaceOf } from '../../lib/stubs.ts';
-import { post } from '../../delivery/send.ts';
+import { deliveryOf, idempotent, workspaceOf } from '../../lib/stubs.ts';
 import { currentRow, viewContext } from '../../routes/jobs/service.ts';
 import type { JobRow } from '../../rpc.ts';
 import { answer, securedPictureJson } from '../lib/answer.ts';
@@ -149,27 +147,25 @@ const viewOf = async (c: AppContext, row: JobRow, { base }: Flavour): Promise<Pr
 
 const isTrue = (variable: string): boolean => variable === 'true';
 
-/** Tells a webhook, three times at most. Anything that must not be lost belongs into `/api/v1/webhooks`. */
-const tell = async (c: AppContext, url: string, prediction: Prediction): Promise<void> => {
-	for (const pauseMs of [0, 1000, 4000]) {
-		await new Promise((resolve) => setTimeout(resolve, pauseMs));
-		const letter = { url, body: JSON.stringify(prediction), headers: { 'content-type': 'application/json' } };
-		const outcome = await post({ ...letter, allowPrivate: isTrue(c.env.WEBHOOK_ALLOW_PRIVATE) });
-		if (outcome.error === undefined) return;
-	}
-	c.get('log').warn('a prediction’s webhook did not answer', { predictionId: prediction.id });
+/**
+ * Has the webhook of a request told, durably: it is tried again for a day, over restarts, and never at an address inside a network.
+ * @throws {LimnerError} `validation_failed` for an address that may not be called
+ */
+const checkWebhook = (c: AppContext, { webhook }: Body): void => {
+	const problem = webhook === undefined ? undefined : urlProblem(webhook, isTrue(c.env.WEBHOOK_ALLOW_PRIVATE));
+	if (problem === undefined) return;
+	const detail = `the address is refused: ${problem}`;
+	throw new LimnerError('validation_failed', { detail, errors: [{ pointer: '/webhook', detail }] });
 };
 
-/** Follows a job for its webhook, in the background. */
-const notify = async (c: AppContext, row: JobRow, body: Body, flavour: Flavour): Promise<void> => {
-	const { webhook, webhook_events_filter: filter = [...EVENTS] } = body;
-	if (webhook === undefined) return;
-	if (filter.includes('start')) await tell(c, webhook, await viewOf(c, row, flavour));
-	await waitForJob(c, row, { signal: new AbortController().signal, keepCanceled: true }).catch((error: unknown) => {
-		if (!(error instanceof JobEnded)) throw error;
-	});
-	if (filter.includes('completed') || filter.includes('output'))
-		await tell(c, webhook, await viewOf(c, await currentRow(c, row.id), flavour));
+const expectEnd = async (c: AppContext, row: JobRow, body: Body, flavour: Flavour): Promise<void> => {
+	const { webhook: url, webhook_events_filter: events = [...EVENTS] } = body;
+	if (url === undefined) return;
+	const { base } = viewContext(c, Date.now());
+	await idempotent(
+		() => deliveryOf(c.env, row.ws),
+		(stub) => stub.expectJob(row.ws, { job: row.id, url, base, path: flavour.base, events }),
+	);
 };
 
 /**
@@ -188,13 +184,13 @@ const settled = async (c: AppContext, row: JobRow, seconds: number | undefined, 
 };
 
 const create = async (c: AppContext, body: Body, flavour: Flavour, model: string | undefined, id = body.id): Promise<Response> => {
+	checkWebhook(c, body);
 	const request = await requestOf(c, body.input, model, id);
 	const key = id === undefined ? c.req.header('idempotency-key') : `cog:${id}`;
 	const row = await startJob(c, { request, body: { input: body.input, model: request.model }, idempotencyKey: key });
 	c.header('Limner-Job', row.id);
-	c.executionCtx.waitUntil(
-		notify(c, row, body, flavour).catch((error: unknown) => c.get('log').warn('a webhook was given up', describeError(error))),
-	);
+	// Before any answer: whoever gets one may count on being told.
+	await expectEnd(c, row, body, flavour);
 	const prefer = preferOf(c.req.header('prefer')) ?? (flavour.sync ? { wait: undefined } : 'async');
 	// A job that a webhook waits for must not end with this connection.
 	if (prefer === 'async' || prefer.wait === 0) {
