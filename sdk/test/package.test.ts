@@ -1,32 +1,21 @@
 /** The package as it is published: its shape, and its examples against a running gateway. */
-import { execFileSync, spawn, spawnSync } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import { execFileSync, spawn } from 'node:child_process';
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startTestGateway, type TestGateway } from '../../tests/lib/gateway.ts';
 import { startTestNode, type TestNode } from '../../tests/lib/node.ts';
-import { packSdk } from '../scripts/pack.ts';
+import { bunCommand, installPacked, SDK } from './unpacked.ts';
 
-const SDK = join(dirname(fileURLToPath(import.meta.url)), '..');
 const bin = (name: string, args: string[], cwd: string): string =>
 	execFileSync(join(SDK, 'node_modules/.bin', name), args, { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
-
-const HAS_BUN = spawnSync('bun', ['--version']).status === 0;
 
 let folder: string;
 let tarball: string;
 beforeAll(() => {
 	folder = mkdtempSync(join(tmpdir(), 'limner-sdk-test-'));
-	tarball = packSdk(folder);
-	const modules = join(folder, 'node_modules');
-	mkdirSync(join(modules, '@limner'), { recursive: true });
-	execFileSync('tar', ['-xzf', tarball, '-C', join(modules, '@limner')]);
-	cpSync(join(modules, '@limner/package'), join(modules, '@limner/sdk'), { recursive: true });
-	const parser = createRequire(join(SDK, 'package.json')).resolve('eventsource-parser');
-	symlinkSync(parser.slice(0, parser.lastIndexOf('eventsource-parser') + 'eventsource-parser'.length), join(modules, 'eventsource-parser'));
+	tarball = installPacked(folder);
 	cpSync(join(SDK, 'examples'), join(folder, 'examples'), { recursive: true });
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -102,8 +91,8 @@ describe('examples', () => {
 		expect(steps.length).toBeLessThan(150);
 	});
 
-	it.skipIf(!HAS_BUN)('generate on Bun', async () => {
-		const { output, code } = await exampleOn(['bun'], 'generate', 'a castle', 'bun.png');
+	it('generate on Bun', async () => {
+		const { output, code } = await exampleOn([bunCommand()], 'generate', 'a castle', 'bun.png');
 		expect(code, output).toBe(0);
 		expect(readFileSync(join(folder, 'bun.png'))).toEqual(readFileSync(join(folder, 'castle.png')));
 	});
@@ -113,6 +102,6 @@ describe('examples', () => {
 		expect(code, output).toBe(0);
 		expect(output).toContain('node sdk: online');
 		expect(output).toMatch(/model .+: \d+×\d+, 1 node/);
-		expect(output.match(/^picture img_/gm)).toHaveLength(HAS_BUN ? 3 : 2);
+		expect(output.match(/^picture img_/gm)).toHaveLength(3);
 	});
 });

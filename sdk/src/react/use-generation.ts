@@ -10,7 +10,7 @@ import type { Job, JobImage } from '../types.ts';
 import { useLimner } from './context.ts';
 
 export interface GenerationState {
-	/** idle = nothing started yet; uploading = until the gateway has accepted the job. */
+	/** idle = nothing started yet; submitting = until the gateway has accepted the job. */
 	status: 'idle' | 'submitting' | 'running' | 'succeeded' | 'failed' | 'canceled';
 	progress: Progress | undefined;
 	/** Latest preview of each picture, by its index. */
