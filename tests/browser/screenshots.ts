@@ -4,7 +4,7 @@
  */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Browser, Page } from 'playwright-core';
+import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
 import sharp from 'sharp';
 import { startTestGateway, type TestGateway } from '../lib/gateway.ts';
 import { startTestNode } from '../lib/node.ts';
@@ -25,6 +25,7 @@ const SCREENS = [
 	{ name: 'desktop', options: { viewport: { width: 1280, height: 800 } } },
 	{ name: 'phone', options: { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true } },
 ] as const;
+type Options = BrowserContextOptions;
 const THEMES = ['light', 'dark'] as const;
 
 /** Pictures of the page itself: few colours, so a palette keeps them small. */
@@ -38,6 +39,58 @@ const shoot = async (page: Page, name: string): Promise<void> => {
 
 const open = async (page: Page, name: string): Promise<void> => {
 	await page.getByRole('link', { name, exact: true }).first().click();
+};
+
+/** Workflows that the pages show: a finished grid, and one whose last picture is still to come. */
+interface Flows {
+	grid: string;
+	chain: string;
+}
+
+const submitFlows = async (gateway: TestGateway): Promise<Flows> => {
+	const submit = async (body: unknown): Promise<string> => (await gateway.api<{ id: string }>('POST', '/api/v1/workflows', body)).body.id;
+	const labels = ['grid', 'x:steps', 'y:seed'];
+	const cells = [1, 2, 3].flatMap((seed, j) => [6, 12, 20, 30].map((steps, i) => ({ key: `x${i}-y${j}`, seed, steps })));
+	const grid = await submit({ jobs: cells.map((cell) => ({ ...cell, prompt: PROMPTS[2], labels })) });
+	const chain = await submit({
+		name: 'a cottage through the seasons',
+		jobs: [
+			{ key: 'cottage', prompt: 'a cottage in a meadow at dawn', seed: 5 },
+			{ key: 'winter', prompt: 'a cottage in the snow', seed: 5, initImage: { job: 'cottage' }, strength: 0.7 },
+			{ key: 'night', prompt: 'a cottage at night under a full moon', seed: 5, initImage: { job: 'cottage' }, strength: 0.7 },
+			{
+				key: 'winter-night',
+				prompt: 'a cottage in the snow at night',
+				seed: 5,
+				initImage: { job: 'winter' },
+				strength: 0.7,
+				dependsOn: ['night'],
+			},
+		],
+	});
+	return { grid, chain };
+};
+
+const flowPages = async (page: Page, suffix: string, gateway: TestGateway, { grid, chain }: Flows): Promise<void> => {
+	await page.goto(`${gateway.url}/#/grid/${grid}`);
+	await page.locator('[data-workflow-state="succeeded"]').waitFor({ timeout: 120_000 });
+	await shoot(page, `studio-grid-${suffix}`);
+	await page.goto(`${gateway.url}/#/workflow/${chain}`);
+	await page.locator('[data-workflow-state="succeeded"]').waitFor({ timeout: 120_000 });
+	await shoot(page, `studio-workflow-${suffix}`);
+};
+
+/** What somebody sees who comes for the first time. */
+const arrival = async (browser: Browser, gateway: TestGateway, suffix: string, options: Options): Promise<void> => {
+	const { page } = await openStudio(browser, gateway, { ...options, tour: true });
+	await page.getByRole('button', { name: 'Make my first picture' }).waitFor();
+	await shoot(page, `studio-tour-${suffix}`);
+	await page.keyboard.press('Escape');
+	await open(page, 'Settings');
+	await page.getByRole('button', { name: 'Sign out' }).click();
+	await page.getByText('With an account').click();
+	await shoot(page, `studio-signin-${suffix}`);
+	await page.context().close();
 };
 
 const tour = async (page: Page, suffix: string, gateway: TestGateway): Promise<void> => {
@@ -70,6 +123,8 @@ const tour = async (page: Page, suffix: string, gateway: TestGateway): Promise<v
 };
 
 const run = async (browser: Browser, gateway: TestGateway): Promise<void> => {
+	// First, so that the gallery begins with the single pictures.
+	const flows = await submitFlows(gateway);
 	const jobs = [];
 	for (const [seed, prompt] of PROMPTS.entries()) jobs.push(await gateway.submit({ prompt, seed, n: 3 }));
 	for (const job of jobs) await gateway.jobEnded(job.id, 120_000);
@@ -77,7 +132,9 @@ const run = async (browser: Browser, gateway: TestGateway): Promise<void> => {
 		for (const colorScheme of THEMES) {
 			const { page } = await openStudio(browser, gateway, { ...options, colorScheme });
 			await tour(page, `${name}-${colorScheme}`, gateway);
+			await flowPages(page, `${name}-${colorScheme}`, gateway, flows);
 			await page.context().close();
+			await arrival(browser, gateway, `${name}-${colorScheme}`, { ...options, colorScheme });
 		}
 	}
 };

@@ -138,6 +138,8 @@ export const t = {
 		next: 'Next picture',
 		details: 'Details',
 		loadingMore: 'Loading more …',
+		compare: 'Compare',
+		compareHint: 'Select two pictures to compare them.',
 		morePending: 'more jobs are open.',
 	},
 	pool: {

@@ -25,16 +25,20 @@ export const ago = (then: string | number | Date, now = Date.now()): string => {
 	return new Date(then).toLocaleDateString(undefined, { day: 'numeric', month: 'short', year: 'numeric' });
 };
 
+/** One for all: making a formatter takes longer than ten thousand of its results. */
+const DAY = new Intl.DateTimeFormat(undefined, { weekday: 'long', day: 'numeric', month: 'long', year: 'numeric' });
+
 /** Heading of a day in the gallery: `Today`, `Yesterday`, or the date. */
-export const dayOf = (then: string, now = new Date()): string => {
+export const dayOf = (then: string | number, now = new Date()): string => {
 	const date = new Date(then);
 	const days = Math.round((startOfDay(now) - startOfDay(date)) / DAY_MS);
 	if (days === 0) return 'Today';
 	if (days === 1) return 'Yesterday';
-	return date.toLocaleDateString(undefined, { weekday: 'long', day: 'numeric', month: 'long', year: 'numeric' });
+	return DAY.format(date);
 };
 
-const startOfDay = (date: Date): number => new Date(date.getFullYear(), date.getMonth(), date.getDate()).getTime();
+/** Midnight before a time, in ms. */
+export const startOfDay = (date: Date): number => new Date(date.getFullYear(), date.getMonth(), date.getDate()).getTime();
 
 export const bytes = (count: number): string => {
 	const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];

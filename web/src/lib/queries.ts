@@ -50,6 +50,16 @@ export const useSchedulers = () =>
 	});
 export const useNodes = () =>
 	useQuery({ queryKey: ['nodes'], queryFn: ({ signal }) => client.nodes.list({}, { signal }), refetchInterval: FLEET_MS });
+/** What people call a machine; its id until that is known, or where the key may not see machines. */
+export const useNodeName = (id: string | undefined): string | undefined => {
+	const { data } = useQuery({
+		queryKey: ['nodes'],
+		queryFn: ({ signal }) => client.nodes.list({}, { signal }),
+		enabled: id !== undefined,
+		staleTime: MODELS_MS,
+	});
+	return data?.find((node) => node.id === id)?.name ?? id;
+};
 export const useUsage = () => useQuery({ queryKey: ['usage'], queryFn: ({ signal }) => client.usage({ signal }) });
 
 /** Keeps the list of jobs true while a page is open. */
@@ -87,6 +97,8 @@ export const useImages = () => {
 		initialPageParam: undefined as string | undefined,
 		getNextPageParam: (last) => last.nextCursor ?? undefined,
 		staleTime: Number.POSITIVE_INFINITY,
+		// Comparing thousands of pictures field by field for each new page makes frames long.
+		structuralSharing: false,
 	});
 	useEffect(() => {
 		freshenQuietly();

@@ -31,7 +31,7 @@ export const Field = ({ label, help, value, className, children }: FieldProps) =
 						</button>
 					</Tip>
 				)}
-				<span className="ml-auto text-muted tabular-nums">{value}</span>
+				<span className="ml-auto whitespace-nowrap text-muted tabular-nums">{value}</span>
 			</div>
 			{children(id)}
 		</div>

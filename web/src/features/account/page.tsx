@@ -41,7 +41,7 @@ export const AccountPage = () => {
 				options={(['system', 'light', 'dark'] as const).map((value) => ({ value, label: t.theme[value] }))}
 				onChange={(value) => theme.set(value as Theme)}
 			/>
-			<div className="flex gap-3">
+			<div className="flex flex-wrap gap-3">
 				<Button onClick={leave}>{t.account.signOut}</Button>
 				<Button onClick={() => toured.set(false)}>{t.tour.again}</Button>
 				<a href="/docs" className="inline-flex items-center text-sm text-accent underline">

@@ -32,11 +32,12 @@ const working = ({ progress }: Entry): string => {
 	return `${PHASES[phase] ?? t.job.denoising}${far}${requeues > 0 ? ` · ${t.job.moved}` : ''}`;
 };
 
-/** One line: what happens, how far, how long still. */
-export const statusLine = (entry: Entry): string => {
+/** One line: what happens, how far, on which machine, how long still. */
+export const statusLine = (entry: Entry, node?: string): string => {
 	if (entry.status === 'submitting') return t.job.submitting;
 	if (entry.status === 'canceled') return t.job.canceled;
 	if (entry.status === 'failed') return `${t.job.failed}: ${entry.error ?? ''}`;
 	const eta = entry.progress?.etaMs;
-	return `${entry.status === 'waiting' ? waiting(entry) : working(entry)}${eta === undefined ? '' : ` · ${duration(eta)} ${t.job.left}`}`;
+	const where = entry.status === 'running' && node !== undefined ? ` · ${t.job.on} ${node}` : '';
+	return `${entry.status === 'waiting' ? waiting(entry) : working(entry)}${where}${eta === undefined ? '' : ` · ${duration(eta)} ${t.job.left}`}`;
 };

@@ -193,7 +193,7 @@ const Editor = ({ current, models }: { current: Source; models: readonly Model[]
 				{...{ model, able, prompt, strength }}
 				onPrompt={setPrompt}
 				onStrength={setStrength}
-				marked={mask.done.length > 0}
+				marked={mask.done.length > 0 && mask.done.at(-1)?.kind !== 'clear'}
 				onGo={go}
 			/>
 		</div>

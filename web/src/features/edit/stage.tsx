@@ -1,5 +1,7 @@
+import { Maximize } from 'lucide-react';
 import { useCallback, useEffect, useLayoutEffect, useRef, useState, type PointerEvent, type RefObject } from 'react';
 import { t } from '../../strings.ts';
+import { IconButton } from '../../ui/button.tsx';
 import { fit, pinch, rectangle, toPicture, zoom, type Op, type Point, type View } from './mask.ts';
 import { contextOf, paintOp, repaint } from './paint.ts';
 import type { Source } from './source.ts';
@@ -37,7 +39,10 @@ const usePointers = ({ source, ops, tools, canvas, onDraw }: Props, stage: RefOb
 	useLayoutEffect(fitView, [fitView]);
 	useEffect(() => {
 		const watch = (event: globalThis.KeyboardEvent): void => {
-			if (event.key === ' ') space.current = event.type === 'keydown';
+			if (event.key !== ' ') return;
+			space.current = event.type === 'keydown';
+			// It would scroll the page away from under the hand; a button that has the focus keeps it.
+			if (event.target === document.body || event.target instanceof HTMLDivElement) event.preventDefault();
 		};
 		addEventListener('keydown', watch);
 		addEventListener('keyup', watch);
@@ -136,6 +141,11 @@ export const Stage = (props: Props) => {
 					className="absolute inset-0"
 					style={{ opacity: tools.opacity, imageRendering: view.scale > 3 ? 'pixelated' : 'auto' }}
 				/>
+			</div>
+			<div className="absolute right-2 bottom-2 rounded-lg bg-panel" onPointerDown={(event) => event.stopPropagation()}>
+				<IconButton label={t.edit.tools.fit} onClick={fitView}>
+					<Maximize size={18} />
+				</IconButton>
 			</div>
 		</div>
 	);

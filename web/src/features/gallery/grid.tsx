@@ -18,6 +18,7 @@ const Tile = memo(({ image, selected, starred, onOpen }: TileProps) => (
 		type="button"
 		onClick={(event) => onOpen(image.id, event.shiftKey)}
 		aria-label={image.prompt}
+		data-image={image.id}
 		{...(selected === undefined ? {} : { 'aria-pressed': selected })}
 		className={`relative block aspect-square w-full overflow-hidden rounded-xl border ${selected === true ? 'border-accent ring-2 ring-accent' : 'border-line'}`}
 	>

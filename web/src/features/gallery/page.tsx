@@ -1,20 +1,21 @@
 import type { GalleryImage } from '@limner/sdk';
-import { CheckSquare, Download, Search, Star, Trash2 } from 'lucide-react';
+import { CheckSquare, Columns2, Download, Search, Star, Trash2 } from 'lucide-react';
 import { useDeferredValue, useMemo, useState } from 'react';
 import { useImages } from '../../lib/queries.ts';
 import { useValue } from '../../lib/value.ts';
 import { t } from '../../strings.ts';
 import { Button, IconButton } from '../../ui/button.tsx';
-import { Confirm } from '../../ui/dialog.tsx';
+import { Confirm, Modal } from '../../ui/dialog.tsx';
 import { INPUT } from '../../ui/field.tsx';
 import { sayError } from '../../ui/toast.tsx';
+import { Compare } from '../edit/compare.tsx';
 import { isOpen } from '../jobs/entry.ts';
 import { useEntries } from '../jobs/store.ts';
 import { JobTile } from '../jobs/tile.tsx';
 import { download, remove, stars } from './actions.ts';
 import { Grid } from './grid.tsx';
 import { Lightbox } from './lightbox.tsx';
-import { matches, select } from './rows.ts';
+import { differences, matches, select } from './rows.ts';
 
 interface Selection {
 	on: boolean;
@@ -26,17 +27,27 @@ const NONE: Selection = { on: false, ids: new Set() };
 
 const SelectionBar = ({ chosen, onDone }: { chosen: readonly GalleryImage[]; onDone: () => void }) => {
 	const [asking, setAsking] = useState(false);
+	const [comparing, setComparing] = useState(false);
+	const [one, two] = chosen;
 	return (
-		<div className="flex items-center gap-2">
+		<div className="flex flex-wrap items-center gap-2">
 			<span className="text-sm text-muted" aria-live="polite">
 				{chosen.length} {t.gallery.selected}
 			</span>
+			<Button icon={<Columns2 size={16} />} disabled={chosen.length !== 2} title={t.gallery.compareHint} onClick={() => setComparing(true)}>
+				{t.gallery.compare}
+			</Button>
 			<Button icon={<Download size={16} />} disabled={chosen.length === 0} onClick={() => void download(chosen).catch(sayError)}>
 				{t.gallery.zip}
 			</Button>
 			<Button kind="danger" icon={<Trash2 size={16} />} disabled={chosen.length === 0} onClick={() => setAsking(true)}>
 				{t.gallery.delete}
 			</Button>
+			{one === undefined || two === undefined ? null : (
+				<Modal open={comparing} onOpenChange={setComparing} title={t.gallery.compare} lead={differences(one, two).join(' · ')}>
+					<Compare before={one.url} after={two.url} width={one.width} height={one.height} />
+				</Modal>
+			)}
 			<Confirm
 				open={asking}
 				onOpenChange={setAsking}

@@ -1,6 +1,6 @@
 import type { GalleryImage } from '@limner/sdk';
 import { describe, expect, it } from 'vitest';
-import { layout, matches, select, toRows } from './rows.ts';
+import { differences, layout, matches, select, toRows } from './rows.ts';
 
 const image = (id: string, createdAt: string): GalleryImage =>
 	({ id, createdAt, prompt: 'A Red castle', model: 'storybook', seed: 42, width: 128, height: 64 }) as GalleryImage;
@@ -40,5 +40,11 @@ describe('the gallery', () => {
 		const one = select(ids, new Set(), 'b', undefined, false);
 		expect([...select(ids, one, 'd', 'b', true)]).toEqual(['b', 'c', 'd']);
 		expect([...select(ids, one, 'b', 'b', false)]).toEqual([]);
+	});
+
+	it('tells two pictures apart', () => {
+		const one = image('a', '2026-01-01T00:00:00Z');
+		expect(differences(one, { ...one, id: 'b', seed: 43, height: 128 })).toEqual(['seed: 42 → 43', 'size: 128 × 64 → 128 × 128']);
+		expect(differences(one, { ...one, id: 'b' })).toEqual([]);
 	});
 });

@@ -3,7 +3,7 @@
  * @module
  */
 import type { GalleryImage } from '@limner/sdk';
-import { dayOf } from '../../lib/format.ts';
+import { dayOf, startOfDay } from '../../lib/format.ts';
 
 export type Row = { kind: 'day'; label: string } | { kind: 'images'; images: readonly GalleryImage[] };
 
@@ -19,18 +19,18 @@ export const matches = (image: GalleryImage, query: string): boolean => {
 /** Rows of `columns` pictures below the days on which they were made. */
 export const toRows = (images: readonly GalleryImage[], columns: number, now = new Date()): Row[] => {
 	const rows: Row[] = [];
-	let day: string | undefined;
+	let day: number | undefined;
 	let line: GalleryImage[] = [];
 	const flush = (): void => {
 		if (line.length > 0) rows.push({ kind: 'images', images: line });
 		line = [];
 	};
 	for (const image of images) {
-		const label = dayOf(image.createdAt, now);
-		if (label !== day) {
+		const start = startOfDay(new Date(image.createdAt));
+		if (start !== day) {
 			flush();
-			rows.push({ kind: 'day', label });
-			day = label;
+			rows.push({ kind: 'day', label: dayOf(image.createdAt, now) });
+			day = start;
 		}
 		line.push(image);
 		if (line.length === columns) flush();
@@ -63,4 +63,14 @@ export const select = (
 	else if (next.has(id)) next.delete(id);
 	else next.add(id);
 	return next;
+};
+
+const facts = ({ prompt, model, seed, width, height }: GalleryImage) => ({ prompt, model, seed, size: `${width} × ${height}` });
+
+/** What is not the same of two pictures, in words: `seed 1 → 2`. */
+export const differences = (one: GalleryImage, two: GalleryImage): string[] => {
+	const [a, b] = [facts(one), facts(two)];
+	return (['prompt', 'model', 'seed', 'size'] as const)
+		.filter((name) => a[name] !== b[name])
+		.map((name) => `${name}: ${a[name]} → ${b[name]}`);
 };

@@ -60,7 +60,7 @@ const Actions = ({ workflow, table }: { workflow: Workflow; table: Table }) => {
 
 const Cells = ({ table, caption, onOpen }: { table: Table; caption: string; onOpen: (id: string) => void }) => (
 	<section tabIndex={0} aria-label={caption} className="overflow-x-auto rounded-2xl border border-line bg-panel p-3">
-		<table className="border-separate border-spacing-2" data-testid="xy">
+		<table className="mx-auto border-separate border-spacing-2" data-testid="xy">
 			<caption className="sr-only">{caption}</caption>
 			<thead>
 				<tr>
@@ -75,7 +75,7 @@ const Cells = ({ table, caption, onOpen }: { table: Table; caption: string; onOp
 			<tbody>
 				{table.cells.map((row, j) => (
 					<tr key={j}>
-						<th scope="row" className="sticky left-0 z-10 bg-panel pr-2 text-right text-sm font-medium">
+						<th scope="row" className="sticky left-0 z-10 bg-panel pr-2 text-right text-sm font-medium whitespace-nowrap">
 							{named(table.y, table.rows[j] ?? '')}
 						</th>
 						{row.map((job, i) => (

@@ -1,5 +1,6 @@
 import { RotateCw, X } from 'lucide-react';
 import { statusLine } from '../create/words.ts';
+import { useNodeName } from '../../lib/queries.ts';
 import { t } from '../../strings.ts';
 import { Bar } from '../../ui/bar.tsx';
 import { Button, IconButton } from '../../ui/button.tsx';
@@ -61,6 +62,7 @@ const columns = (n: number): string => (n > 1 ? 'grid-cols-2' : 'grid-cols-1');
 /** Everything of one job: its pictures or their previews, one line of status, and what can be done about it. */
 export const JobTile = ({ entry }: { entry: Entry }) => {
 	const open = isOpen(entry);
+	const node = useNodeName(entry.status === 'running' ? entry.nodeId : undefined);
 	return (
 		<article
 			aria-label={entry.request.prompt}
@@ -77,7 +79,7 @@ export const JobTile = ({ entry }: { entry: Entry }) => {
 			{open ? <Bar value={entry.progress?.fraction ?? 0} label={statusLine(entry)} /> : null}
 			<div className="flex items-center gap-2">
 				<p className={`min-w-0 flex-1 text-sm ${entry.status === 'failed' ? 'text-bad' : 'text-muted'}`}>
-					{entry.status === 'succeeded' ? entry.request.prompt : statusLine(entry)}
+					{entry.status === 'succeeded' ? entry.request.prompt : statusLine(entry, node)}
 				</p>
 				<Actions entry={entry} />
 			</div>

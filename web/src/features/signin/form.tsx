@@ -107,7 +107,7 @@ export const Choice = <T extends string>({ label, value, options, onChange }: Ch
 		{options.map((option) => (
 			<label
 				key={option.value}
-				className="flex-1 cursor-pointer rounded-lg px-3 py-1.5 text-center text-sm has-checked:bg-raised has-checked:font-semibold has-checked:shadow-card has-focus-visible:outline-2 has-focus-visible:outline-accent"
+				className="flex-1 cursor-pointer rounded-lg px-1 py-1.5 text-center whitespace-nowrap text-sm has-checked:bg-raised has-checked:font-semibold has-checked:shadow-card has-focus-visible:outline-2 has-focus-visible:outline-accent"
 			>
 				<input
 					type="radio"

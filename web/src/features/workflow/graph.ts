@@ -5,7 +5,7 @@
 import type { Job, WorkflowJob } from '@limner/sdk';
 
 export const CARD_W = 168;
-export const CARD_H = 232;
+export const CARD_H = 216;
 const GAP_X = 56;
 const GAP_Y = 20;
 /** Jobs below each other; more of the same depth go on beside them. */
