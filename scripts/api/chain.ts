@@ -26,6 +26,7 @@ export interface Link {
 /** A picture that is drawn while the request waits. */
 const DRAWN = { prompt: 'a red castle in the mountains in the snow', width: 64, height: 64, steps: 2, seed: 5 };
 const TICKET = "pm.collectionVariables.set('objectTicket', (pm.collectionVariables.get('imageUrl') ?? '').split('/').pop());";
+const TASK = "pm.collectionVariables.set('taskJob', pm.response.json().id.slice('job_'.length));";
 const PERSON = '{{accessToken}}';
 const EMAIL = '{{email}}';
 const PASSWORD = '{{password}}';
@@ -40,6 +41,8 @@ export const PATHS: Record<string, Record<string, string>> = {
 	supervisor: { id: '{{workerId}}' },
 	pool: { id: '{{agentId}}' },
 	webhooks: { id: '{{webhookId}}', deliveryId: '{{deliveryId}}' },
+	reports: { id: '{{reportId}}' },
+	hooks: { kind: 'email' },
 	alerts: { id: 'alr_00000000000000000000000000' },
 	keys: { id: '{{keyId}}' },
 	workspaces: { id: '{{workspaceId}}', accountId: '{{accountId}}' },
@@ -64,6 +67,7 @@ export const CHAIN: Record<string, Link> = {
 	createStreamTicket: {},
 	followJob: {},
 	getJobImage: { path: { id: '{{jobId}}' } },
+	updateJob: { expect: [200, 409] },
 	retryJob: { expect: [200, 202] },
 	submitWorkflow: {
 		body: {
@@ -76,6 +80,12 @@ export const CHAIN: Record<string, Link> = {
 		saves: { workflowId: 'id' },
 	},
 	listImages: {},
+	reportImage: { path: { id: '{{imageId}}' }, saves: { reportId: 'id' } },
+	listReports: {},
+	dismissReport: {},
+	takeDownImage: { path: { id: 'img_{{taskJob}}_0' } },
+	testHook: { expect: [200, 409] },
+	forgotPassword: { body: { email: EMAIL }, expect: [202, 409] },
 	getObject: {},
 	createAsset: { saves: { assetId: 'id' } },
 	createJoinToken: { saves: { joinToken: 'token', joinTokenId: 'id' }, body: { maxUses: 2 } },
@@ -90,7 +100,7 @@ export const CHAIN: Record<string, Link> = {
 	pauseWorker: {},
 	resumeWorker: {},
 	listAgents: { saves: { agentId: 'data.0.agentId' } },
-	submitPoolTask: { query: 'wait=30', body: DRAWN, saves: { taskJobId: 'id' }, expect: [200] },
+	submitPoolTask: { query: 'wait=30', body: DRAWN, saves: { taskJobId: 'id' }, expect: [200], sets: [TASK] },
 	listPoolTasks: {},
 	getPoolTask: { path: { id: '{{taskJobId}}.0' } },
 	allocateResources: { body: { images: 1, megapixelSteps: 0 }, saves: { reservationId: 'id' } },
@@ -169,6 +179,7 @@ export const LAST: readonly string[] = [
 	'resetPassword',
 	'endSession',
 	'deleteAccount',
+	'takeDownImage',
 	'deleteImage',
 	'deleteJob',
 	'deleteWebhook',

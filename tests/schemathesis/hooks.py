@@ -7,6 +7,7 @@ made up for the part of the request that is meant to be wrong. Each call is writ
 
 import json
 import os
+import re
 import threading
 import uuid
 
@@ -21,6 +22,8 @@ calls = open(os.environ["LIMNER_CALLS"], "a", encoding="utf8")
 lock = threading.Lock()
 SCOPES: dict[str, list[str]] = {}
 seen_ids: set[str] = set()
+# Cases that were given the bytes of a real picture.
+pictured: set[str] = set()
 PICTURES = {"createAsset", "restorePicture"}
 
 
@@ -54,6 +57,22 @@ def is_negative(case, location) -> bool:
     return case.meta.is_negative_at(location)
 
 
+# Refusals of what fits the schema, because one field does not go with another one, or with what there is: no schema can say so.
+RELATIONS = re.compile(
+    "steps × strength|takes no mask|needs a mask|needs initImage|works only together|does not fit the chain|the backup names row"
+    "|form a cycle|was taken down|does not exist for the sampler|is not that of the path|must be in the future|endsAt|startsAt|left; this needs"
+)
+
+
+@schemathesis.hook
+def filter_failure(context, failure, case, response):
+    kind = type(failure).__name__
+    if kind == "AcceptedNegativeData":
+        # The bytes of a picture are no text, which is what Schemathesis holds a file against.
+        return case.id not in pictured
+    return not (kind == "RejectedPositiveData" and response.status_code in (400, 422, 451) and RELATIONS.search(response.text))
+
+
 @schemathesis.hook
 def after_load_schema(context, schema):
     for operation in schema.get_all_operations():
@@ -83,6 +102,13 @@ def before_call(context, case, kwargs):
         case.headers["Authorization"] = things.fresh(name, case.headers["Authorization"])
     if case.query and "ticket" in case.query and not is_negative(case, ParameterLocation.QUERY):
         case.query = {**case.query, "ticket": things.stream_ticket()}
+    if isinstance(case.body, dict) and name == "cogPutPrediction" and "id" in case.body and not is_negative(case, ParameterLocation.BODY):
+        case.body = {**case.body, "id": case.path_parameters["id"]}
+    if case.meta is not None and case.meta.generation.mode.is_negative and case.media_type != "application/json":
+        # Of files and forms it is not said which part is meant to be wrong.
+        return
+    if name in PICTURES or case.media_type == "multipart/form-data":
+        pictured.add(case.id)
     if name in PICTURES and not is_negative(case, ParameterLocation.BODY):
         case.body = PNG
     elif not is_negative(case, ParameterLocation.BODY):

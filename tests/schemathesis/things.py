@@ -234,7 +234,16 @@ class Things:
         """Not the one that draws the pictures."""
         return self.world["workers"][1]
 
+    def room_for_webhooks(self) -> None:
+        """A workspace has few webhooks: those of earlier cases go."""
+        hooks = [hook["id"] for hook in self.call("GET", "/webhooks")["data"]]
+        for hook in hooks if len(hooks) > 10 else []:
+            if hook != self.kept.get("webhook"):
+                self.call("DELETE", f"/webhooks/{hook}")
+
     def webhook(self) -> str:
+        with self.lock:
+            self.room_for_webhooks()
         return self.call("POST", "/webhooks", {"url": "https://example.com/hook", "enabled": False})["id"]
 
     def delivery(self) -> dict[str, str]:
@@ -244,6 +253,9 @@ class Things:
 
     def prediction(self) -> str:
         return self.call("POST", "/predictions", {"input": {"prompt": "a red castle", "width": 64, "height": 64}}, version="/v1")["id"]
+
+    def report(self) -> str:
+        return self.call("POST", f"/images/img_{self.finished()[4:]}_0/report", {"reason": "other"})["id"]
 
     def api_key(self) -> str:
         return self.call("POST", "/keys", {"name": "made", "scopes": ["jobs:read"]})["id"]
@@ -275,6 +287,19 @@ def soon(days: int = 1) -> str:
     return (datetime.now(timezone.utc) + timedelta(days=days)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def coherent(value: dict) -> dict:
+    """What fields ask of each other, and no schema says: a mask needs a picture and a task that takes it."""
+    if "prompt" in value and "initImage" in value:
+        task = "inpaint" if "maskImage" in value else "img2img"
+        left = {} if "maskImage" in value else {name: value[name] for name in value if name.startswith("mask")}
+        return {**{name: inner for name, inner in value.items() if name not in left}, "task": task}
+    if "prompt" in value and "taskType" not in value or value.get("taskType") == "GENERAL":
+        return {name: inner for name, inner in value.items() if not name.startswith("mask") and name not in ("task", "strength", "pasteBack")}
+    if value.get("partial_images") is not None and value.get("stream") is not True:
+        return {**value, "partial_images": None}
+    return value
+
+
 def real(things: Things, value, key: str = ""):
     """Names of things become names of things that are there; sizes and counts stay small."""
     if isinstance(value, dict):
@@ -283,6 +308,7 @@ def real(things: Things, value, key: str = ""):
         if "bytesBase64Encoded" in value:
             return {"bytesBase64Encoded": PNG_BASE64}
         # What looks after machines runs on the spare one: failures put a machine out of service.
+        value = coherent(value)
         spare = {"nodeId": things.spare_worker()} if value.get("taskType") in CARE else {}
         return {**{name: real(things, inner, name) for name, inner in value.items()}, **spare}
     if key == "dependsOn" and isinstance(value, list):
@@ -297,6 +323,9 @@ def real(things: Things, value, key: str = ""):
     if key == "keep":
         # A model that is moved away is gone from the machine that draws.
         return True
+    if key in STRENGTHS and isinstance(value, (int, float)) and not isinstance(value, bool):
+        # A small part of few steps is no step at all.
+        return max(0.5, value)
     if isinstance(value, int) and not isinstance(value, bool) and key in NUMBERS:
         low, high = NUMBERS[key]
         small = max(low, min(high, value))
@@ -304,6 +333,7 @@ def real(things: Things, value, key: str = ""):
     return value
 
 
+STRENGTHS = ("strength", "prompt_strength", "denoising_strength")
 CARE = ("RESEARCH", "INGEST", "DISCOVERY", "HEARTBEAT")
 TEXTS = {
     "model": lambda t: MODEL,
@@ -317,6 +347,7 @@ TEXTS = {
     "expiresAt": lambda t: soon(3),
     "startsAt": lambda t: soon(1),
     "endsAt": lambda t: soon(2),
+    "email": lambda t: f"{uuid.uuid4().hex[:12]}@example.com",
     "webhook": lambda t: "https://example.com/hook",
     "scheduler": lambda t: "ddim",
     "sampler_name": lambda t: "DDIM",
@@ -334,8 +365,8 @@ NUMBERS = {
     "batch_size": (1, 2),
     "n_iter": (1, 1),
     "sampleCount": (1, 2),
-    "steps": (1, 3),
-    "num_inference_steps": (1, 3),
+    "steps": (4, 6),
+    "num_inference_steps": (4, 6),
     "repeat": (1, 1),
 }
 
@@ -369,6 +400,10 @@ PATHS = {
     "getImage": IMAGE,
     "getImageMetadata": IMAGE,
     "deleteImage": one("id", lambda t: f"img_{t.job()[4:]}_0"),
+    "reportImage": IMAGE,
+    "takeDownImage": one("id", lambda t: f"img_{t.job()[4:]}_0"),
+    "dismissReport": one("id", lambda t: t.report()),
+    "updateJob": one("id", lambda t: t.waiting_job()),
     "getAsset": kept("id", "asset"),
     "getObject": one("ticket", lambda t: t.object_ticket()),
     "approveNode": one("id", lambda t: t.enrol(approval=True)["nodeId"]),
@@ -422,10 +457,10 @@ PATHS = {
 
 def token_request(things: Things, body: dict) -> dict:
     if body.get("grant") == "password":
-        return {"email": things.world["email"], "password": things.world["password"], **({"workspaceId": "main"} if "workspaceId" in body else {})}
+        return {"email": things.once("signer", things.person).email, "password": PASSWORD, **({"workspaceId": "main"} if "workspaceId" in body else {})}
     if body.get("grant") == "key":
         return {"key": things.world["adminKey"]}
-    made = things.call("POST", "/auth/token", {"grant": "password", "email": things.world["email"], "password": things.world["password"]}, key="")
+    made = things.call("POST", "/auth/token", {"grant": "password", "email": things.once("signer", things.person).email, "password": PASSWORD}, key="")
     return {"refreshToken": made["refreshToken"], **({"workspaceId": "main"} if "workspaceId" in body else {})}
 
 
@@ -462,11 +497,17 @@ BODIES = {
     "acceptInvitation": lambda t, b: {"invitation": t.invitation()["token"]},
     "enrolNode": enrol_request,
     "releaseResources": lambda t, b: {"id": t.allocation()},
-    "createWebhook": lambda t, b: {"url": "https://example.com/hook"},
+    "createWebhook": lambda t, b: t.room_for_webhooks() or {"url": "https://example.com/hook"},
     "updateWebhook": lambda t, b: {"url": "https://example.com/hook"} if "url" in b else {},
     "finishRestore": lambda t, b: {"seq": 0, "hash": "0" * 64},
-    "kserveInfer": lambda t, b: {"inputs": [text_tensor("prompt", "a red castle")]},
+    "restoreRows": lambda t, b: {"rows": [], "jobs": []},
+    "a1111Txt2Img": lambda t, b: {"scheduler": "Automatic"} if "scheduler" in b else {},
+    "a1111Img2Img": lambda t, b: {"scheduler": "Automatic"} if "scheduler" in b else {},
+    "kserveInfer": lambda t, b: {"parameters": {}, "inputs": [text_tensor("prompt", "a red castle")]},
     "openaiEditImage": lambda t, b: {"image": [PNG_URL] if isinstance(b.get("image"), list) else PNG} if "image" in b or "image[]" in b else {},
     "openaiVaryImage": lambda t, b: {"image": PNG},
+    "cogPredict": lambda t, b: {"id": uuid.uuid4().hex} if "id" in b else {},
+    "replicatePredict": lambda t, b: {"id": uuid.uuid4().hex} if "id" in b else {},
+    "replicatePredictWithModel": lambda t, b: {"id": uuid.uuid4().hex} if "id" in b else {},
     "a1111PngInfo": lambda t, b: {"image": PNG_BASE64},
 }

@@ -90,11 +90,11 @@ export const wholeNumber = (min: number, max: number) =>
 		.pipe(z.int().min(min).max(max))
 		.openapi({ type: 'integer', minimum: min, maximum: max });
 
-/** A number of seconds in a query, with at most three decimals. */
+/** A number of seconds in a query. */
 export const secondsUpTo = (max: number) =>
 	z
 		.string()
-		.regex(/^\d{1,9}(?:\.\d{1,3})?$/, `must be a number of seconds up to ${max}`)
+		.regex(/^\d{1,9}(?:\.\d{1,20})?(?:e-\d{1,3})?$/, `must be a number of seconds up to ${max}`)
 		.transform(Number)
 		.pipe(z.number().min(0).max(max))
 		.openapi({ type: 'number', minimum: 0, maximum: max });

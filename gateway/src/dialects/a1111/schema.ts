@@ -13,15 +13,15 @@ const side = z.int().min(1).max(16_384);
 /** Taken whatever it says: it tells where the web UI would put files, or what it would remember. */
 const anything = z.unknown().optional();
 
-/** A field that must have a neutral value, because what it asks for does not exist here. */
-const only = (neutral: (value: unknown) => boolean, what: string) =>
+/** A field that must have one of its neutral values, because what it asks for does not exist here. */
+const only = (neutral: readonly unknown[], what: string) =>
 	z
 		.unknown()
-		.refine((value) => value === undefined || value === null || neutral(value), `${what} is not possible here`)
+		.refine((value) => neutral.some((each) => JSON.stringify(each) === JSON.stringify(value ?? null)), `${what} is not possible here`)
+		.openapi({ enum: [...neutral] })
 		.optional();
-const empty = (value: unknown): boolean =>
-	Array.isArray(value) ? value.length === 0 : typeof value === 'object' && Object.keys(value ?? {}).length === 0;
-const falsy = (value: unknown): boolean => value === false || value === 0 || value === '';
+const FALSY = [null, false, 0, ''];
+const EMPTY = [null, [], {}];
 
 const shared = {
 	prompt: text.optional(),
@@ -45,20 +45,20 @@ const shared = {
 		.min(1)
 		.max(L.labelChars - 'task:'.length)
 		.nullish(),
-	enable_hr: only(falsy, 'enable_hr'),
-	restore_faces: only(falsy, 'restore_faces'),
-	tiling: only(falsy, 'tiling'),
-	subseed_strength: only(falsy, 'subseed_strength'),
-	seed_resize_from_h: only((value) => value === 0 || value === -1, 'seed_resize_from_h'),
-	seed_resize_from_w: only((value) => value === 0 || value === -1, 'seed_resize_from_w'),
-	s_churn: only(falsy, 's_churn'),
-	s_tmin: only(falsy, 's_tmin'),
-	s_noise: only((value) => value === 1 || value === 0, 's_noise'),
-	s_min_uncond: only(falsy, 's_min_uncond'),
-	refiner_checkpoint: only(falsy, 'refiner_checkpoint'),
-	script_name: only(falsy, 'script_name'),
-	alwayson_scripts: only(empty, 'alwayson_scripts (extensions of the web UI)'),
-	styles: only(empty, 'styles (saved prompts of the web UI)'),
+	enable_hr: only(FALSY, 'enable_hr'),
+	restore_faces: only(FALSY, 'restore_faces'),
+	tiling: only(FALSY, 'tiling'),
+	subseed_strength: only(FALSY, 'subseed_strength'),
+	seed_resize_from_h: only([null, 0, -1], 'seed_resize_from_h'),
+	seed_resize_from_w: only([null, 0, -1], 'seed_resize_from_w'),
+	s_churn: only(FALSY, 's_churn'),
+	s_tmin: only(FALSY, 's_tmin'),
+	s_noise: only([null, 0, 1], 's_noise'),
+	s_min_uncond: only(FALSY, 's_min_uncond'),
+	refiner_checkpoint: only(FALSY, 'refiner_checkpoint'),
+	script_name: only(FALSY, 'script_name'),
+	alwayson_scripts: only(EMPTY, 'alwayson_scripts (extensions of the web UI)'),
+	styles: only(EMPTY, 'styles (saved prompts of the web UI)'),
 	subseed: anything,
 	s_tmax: anything,
 	refiner_switch_at: anything,
@@ -68,7 +68,7 @@ const shared = {
 	do_not_save_grid: anything,
 	save_images: anything,
 	override_settings_restore_afterwards: anything,
-	infotext: only(falsy, 'infotext'),
+	infotext: only(FALSY, 'infotext'),
 	comments: anything,
 	hr_scale: anything,
 	hr_upscaler: anything,
@@ -87,7 +87,7 @@ const shared = {
 const img2img = {
 	init_images: z.array(z.string().min(1)).length(1, 'must hold exactly one picture'),
 	mask: z.string().min(1).nullish(),
-	resize_mode: only((value) => value === 0, 'resize_mode other than 0 (just resize)'),
+	resize_mode: only([null, 0], 'resize_mode other than 0 (just resize)'),
 	mask_blur: z.int().min(0).max(L.maskPxMax).nullish(),
 	mask_blur_x: z.int().min(0).max(L.maskPxMax).nullish(),
 	mask_blur_y: z.int().min(0).max(L.maskPxMax).nullish(),
@@ -97,9 +97,9 @@ const img2img = {
 	inpaint_full_res_padding: z.int().min(0).max(L.maskPxMax).nullish(),
 	inpainting_mask_invert: z.union([z.boolean(), z.int().min(0).max(1)]).nullish(),
 	include_init_images: z.boolean().nullish(),
-	initial_noise_multiplier: only((value) => value === 1 || value === 0, 'initial_noise_multiplier'),
+	initial_noise_multiplier: only([null, 0, 1], 'initial_noise_multiplier'),
 	image_cfg_scale: anything,
-	latent_mask: only(falsy, 'latent_mask'),
+	latent_mask: only(FALSY, 'latent_mask'),
 	mask_round: anything,
 };
 

@@ -35,7 +35,7 @@ export type Wish = z.infer<typeof Wish>;
 
 const Bytes = z.strictObject({ bytesBase64Encoded: z.string().min(1), mimeType: z.string().optional() });
 const Instance = z.strictObject({
-	prompt: z.string(),
+	prompt: z.string().min(1).max(L.promptChars),
 	negative_prompt: z.string().optional(),
 	negativePrompt: z.string().optional(),
 	image: Bytes.optional(),

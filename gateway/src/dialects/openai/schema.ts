@@ -39,7 +39,10 @@ const output = {
 	output_format: OutputFormat.nullish(),
 	/** Quality of JPEG and WebP in percent. */
 	output_compression: z.int().min(0).max(100).nullish(),
-	background: z.enum(['auto', 'opaque', 'transparent']).nullish(),
+	background: z
+		.enum(['auto', 'opaque', 'transparent'])
+		.nullish()
+		.openapi({ enum: ['auto', 'opaque', null] }),
 	moderation: z.enum(['auto', 'low']).nullish(),
 	stream: z.boolean().nullish(),
 	partial_images: z.int().min(0).max(3).nullish(),

@@ -62,7 +62,7 @@ hooksRoutes.openapi(
 		description: 'It gets an event of type `hook.test`, to which any answer of 2xx is good.',
 		...secured('operator'),
 		request: { params: HookPath },
-		responses: { 200: jsonResponse(Tested, 'What came of it'), ...problems(401, 403, 409, 422, 429) },
+		responses: { 200: jsonResponse(Tested, 'What came of it'), ...problems(401, 403, 404, 409, 422, 429) },
 	}),
 	async (c) => {
 		const { kind } = c.req.valid('param');

@@ -23,6 +23,8 @@ const TAGS = [
 	{ name: 'keys', description: 'API keys' },
 	{ name: 'webhooks', description: 'Be told of what happens' },
 	{ name: 'alerts', description: 'What needs somebody' },
+	{ name: 'reports', description: 'Report a picture, and take it down' },
+	{ name: 'hooks', description: 'Addresses that the gateway calls: e-mail and content policy' },
 	{ name: 'dashboard', description: 'Who is there, and how it goes' },
 	{ name: 'audit', description: 'The ledger of a workspace' },
 	{ name: 'backup', description: 'Save and restore a workspace' },
