@@ -38,6 +38,8 @@ const run = (): number => {
 		...[...EXCLUDE, ...PROGRAMS].map((glob) => `--coverage.exclude=${glob}`),
 		`--coverage.reportsDirectory=${OUT}`,
 		'--coverage.reporter=json-summary',
+		// A failed test fails the command; the numbers are wanted all the same.
+		'--coverage.reportOnFailure',
 		...process.argv.slice(2),
 	];
 	return spawnSync(join(ROOT, 'node_modules/.bin/vitest'), args, { cwd: ROOT, stdio: 'inherit' }).status ?? 1;

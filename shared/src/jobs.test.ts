@@ -151,7 +151,7 @@ describe('JobRequest bounds', () => {
 		expect(misjudged('class', ['interactive', 'batch'], ['', 'fast', null])).toEqual([]);
 		expect(misjudged('pasteBack', [true, false], ['true', 1, null])).toEqual([]);
 		expect(misjudged('maskInvert', [true, false], ['true', 1, null])).toEqual([]);
-		expect(misjudged('maskFill', ['original', 'around'], ['', 'noise', true])).toEqual([]);
+		expect(misjudged('maskFill', ['original', 'around', 'noise', 'nothing'], ['', 'sky', true])).toEqual([]);
 		expect(misjudged('outputFormat', ['png', 'jpeg', 'webp'], ['', 'PNG', 'gif', true])).toEqual([]);
 		expect(misjudged('promptMode', ['plain', 'weighted'], ['', 'Weighted', true, null])).toEqual([]);
 	});
