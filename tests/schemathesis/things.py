@@ -500,6 +500,7 @@ BODIES = {
     "createWebhook": lambda t, b: t.room_for_webhooks() or {"url": "https://example.com/hook"},
     "updateWebhook": lambda t, b: {"url": "https://example.com/hook"} if "url" in b else {},
     "finishRestore": lambda t, b: {"seq": 0, "hash": "0" * 64},
+    "submitWorkflow": lambda t, b: {"jobs": [{**job, "key": f"job-{i}"} for i, job in enumerate(b["jobs"])]},
     "restoreRows": lambda t, b: {"rows": [], "jobs": []},
     "a1111Txt2Img": lambda t, b: {"scheduler": "Automatic"} if "scheduler" in b else {},
     "a1111Img2Img": lambda t, b: {"scheduler": "Automatic"} if "scheduler" in b else {},
