@@ -303,7 +303,7 @@ def coherent(value: dict) -> dict:
 def real(things: Things, value, key: str = ""):
     """Names of things become names of things that are there; sizes and counts stay small."""
     if isinstance(value, dict):
-        if "asset" in value or ("job" in value and "index" in value):
+        if "asset" in value or ("job" in value and set(value) <= {"job", "index"}):
             return {"asset": things.once("asset", things.asset)}
         if "bytesBase64Encoded" in value:
             return {"bytesBase64Encoded": PNG_BASE64}

@@ -4,6 +4,7 @@
  * @module
  */
 import {
+	isJobId,
 	isTerminal,
 	newJobId,
 	refuse,
@@ -110,7 +111,10 @@ const pictureErrors = (
 	const input = job.spec[field];
 	if (input === undefined || !('job' in input)) return [];
 	const source = jobs.find((other) => other.key === input.job);
-	if (source === undefined) return [];
+	if (source === undefined) {
+		if (isJobId(input.job)) return [];
+		return [{ pointer: `/jobs/${i}/${field}/job`, detail: `"${input.job}" is neither a key of this workflow nor a job id`, code: 'not_found' }];
+	}
 	const type = source.spec.taskType ?? 'GENERAL';
 	if (type !== 'GENERAL' && type !== 'HEARTBEAT')
 		return [{ pointer: `/jobs/${i}/${field}/job`, detail: `"${input.job}" is a ${type} task and makes no picture`, code: 'not_allowed' }];
