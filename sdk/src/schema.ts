@@ -5169,7 +5169,7 @@ export interface components {
             output_format?: "png" | "jpeg" | "webp" | null;
             output_compression?: number | null;
             /** @enum {string|null} */
-            background?: "auto" | "opaque" | "transparent" | null;
+            background?: "auto" | "opaque" | null;
             /** @enum {string|null} */
             moderation?: "auto" | "low" | null;
             stream?: boolean | null;
@@ -5201,7 +5201,7 @@ export interface components {
             output_format?: "png" | "jpeg" | "webp" | null;
             output_compression?: number | null;
             /** @enum {string|null} */
-            background?: "auto" | "opaque" | "transparent" | null;
+            background?: "auto" | "opaque" | null;
             /** @enum {string|null} */
             moderation?: "auto" | "low" | null;
             stream?: boolean | null;
@@ -5229,7 +5229,7 @@ export interface components {
             output_format?: "png" | "jpeg" | "webp" | null;
             output_compression?: number | null;
             /** @enum {string|null} */
-            background?: "auto" | "opaque" | "transparent" | null;
+            background?: "auto" | "opaque" | null;
             /** @enum {string|null} */
             moderation?: "auto" | "low" | null;
             stream?: boolean | null;
@@ -5550,20 +5550,34 @@ export interface components {
             } | null;
             send_images?: boolean | null;
             force_task_id?: string | null;
-            enable_hr?: unknown;
-            restore_faces?: unknown;
-            tiling?: unknown;
-            subseed_strength?: unknown;
-            seed_resize_from_h?: unknown;
-            seed_resize_from_w?: unknown;
-            s_churn?: unknown;
-            s_tmin?: unknown;
-            s_noise?: unknown;
-            s_min_uncond?: unknown;
-            refiner_checkpoint?: unknown;
-            script_name?: unknown;
-            alwayson_scripts?: unknown;
-            styles?: unknown;
+            /** @enum {unknown} */
+            enable_hr?: null | false | 0 | "";
+            /** @enum {unknown} */
+            restore_faces?: null | false | 0 | "";
+            /** @enum {unknown} */
+            tiling?: null | false | 0 | "";
+            /** @enum {unknown} */
+            subseed_strength?: null | false | 0 | "";
+            /** @enum {unknown} */
+            seed_resize_from_h?: null | 0 | -1;
+            /** @enum {unknown} */
+            seed_resize_from_w?: null | 0 | -1;
+            /** @enum {unknown} */
+            s_churn?: null | false | 0 | "";
+            /** @enum {unknown} */
+            s_tmin?: null | false | 0 | "";
+            /** @enum {unknown} */
+            s_noise?: null | 0 | 1;
+            /** @enum {unknown} */
+            s_min_uncond?: null | false | 0 | "";
+            /** @enum {unknown} */
+            refiner_checkpoint?: null | false | 0 | "";
+            /** @enum {unknown} */
+            script_name?: null | false | 0 | "";
+            /** @enum {unknown} */
+            alwayson_scripts?: null | never[] | Record<string, never>;
+            /** @enum {unknown} */
+            styles?: null | never[] | Record<string, never>;
             subseed?: unknown;
             s_tmax?: unknown;
             refiner_switch_at?: unknown;
@@ -5573,7 +5587,8 @@ export interface components {
             do_not_save_grid?: unknown;
             save_images?: unknown;
             override_settings_restore_afterwards?: unknown;
-            infotext?: unknown;
+            /** @enum {unknown} */
+            infotext?: null | false | 0 | "";
             comments?: unknown;
             hr_scale?: unknown;
             hr_upscaler?: unknown;
@@ -5608,20 +5623,34 @@ export interface components {
             } | null;
             send_images?: boolean | null;
             force_task_id?: string | null;
-            enable_hr?: unknown;
-            restore_faces?: unknown;
-            tiling?: unknown;
-            subseed_strength?: unknown;
-            seed_resize_from_h?: unknown;
-            seed_resize_from_w?: unknown;
-            s_churn?: unknown;
-            s_tmin?: unknown;
-            s_noise?: unknown;
-            s_min_uncond?: unknown;
-            refiner_checkpoint?: unknown;
-            script_name?: unknown;
-            alwayson_scripts?: unknown;
-            styles?: unknown;
+            /** @enum {unknown} */
+            enable_hr?: null | false | 0 | "";
+            /** @enum {unknown} */
+            restore_faces?: null | false | 0 | "";
+            /** @enum {unknown} */
+            tiling?: null | false | 0 | "";
+            /** @enum {unknown} */
+            subseed_strength?: null | false | 0 | "";
+            /** @enum {unknown} */
+            seed_resize_from_h?: null | 0 | -1;
+            /** @enum {unknown} */
+            seed_resize_from_w?: null | 0 | -1;
+            /** @enum {unknown} */
+            s_churn?: null | false | 0 | "";
+            /** @enum {unknown} */
+            s_tmin?: null | false | 0 | "";
+            /** @enum {unknown} */
+            s_noise?: null | 0 | 1;
+            /** @enum {unknown} */
+            s_min_uncond?: null | false | 0 | "";
+            /** @enum {unknown} */
+            refiner_checkpoint?: null | false | 0 | "";
+            /** @enum {unknown} */
+            script_name?: null | false | 0 | "";
+            /** @enum {unknown} */
+            alwayson_scripts?: null | never[] | Record<string, never>;
+            /** @enum {unknown} */
+            styles?: null | never[] | Record<string, never>;
             subseed?: unknown;
             s_tmax?: unknown;
             refiner_switch_at?: unknown;
@@ -5631,7 +5660,8 @@ export interface components {
             do_not_save_grid?: unknown;
             save_images?: unknown;
             override_settings_restore_afterwards?: unknown;
-            infotext?: unknown;
+            /** @enum {unknown} */
+            infotext?: null | false | 0 | "";
             comments?: unknown;
             hr_scale?: unknown;
             hr_upscaler?: unknown;
@@ -5647,7 +5677,8 @@ export interface components {
             firstphase_height?: unknown;
             init_images: string[];
             mask?: string | null;
-            resize_mode?: unknown;
+            /** @enum {unknown} */
+            resize_mode?: null | 0;
             mask_blur?: number | null;
             mask_blur_x?: number | null;
             mask_blur_y?: number | null;
@@ -5656,9 +5687,11 @@ export interface components {
             inpaint_full_res_padding?: number | null;
             inpainting_mask_invert?: boolean | number | null;
             include_init_images?: boolean | null;
-            initial_noise_multiplier?: unknown;
+            /** @enum {unknown} */
+            initial_noise_multiplier?: null | 0 | 1;
             image_cfg_scale?: unknown;
-            latent_mask?: unknown;
+            /** @enum {unknown} */
+            latent_mask?: null | false | 0 | "";
             mask_round?: unknown;
         };
         A1111Progress: {
@@ -9608,6 +9641,15 @@ export interface operations {
             };
             /** @description The key lacks the needed scope */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -113,7 +113,9 @@ const pictureErrors = (
 	const source = jobs.find((other) => other.key === input.job);
 	if (source === undefined) {
 		if (isJobId(input.job)) return [];
-		return [{ pointer: `/jobs/${i}/${field}/job`, detail: `"${input.job}" is neither a key of this workflow nor a job id`, code: 'not_found' }];
+		return [
+			{ pointer: `/jobs/${i}/${field}/job`, detail: `"${input.job}" is neither a key of this workflow nor a job id`, code: 'not_found' },
+		];
 	}
 	const type = source.spec.taskType ?? 'GENERAL';
 	if (type !== 'GENERAL' && type !== 'HEARTBEAT')
