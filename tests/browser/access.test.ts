@@ -1,9 +1,9 @@
-import axe from 'axe-core';
 import { gzipSync } from 'node:zlib';
-import type { Browser, Page } from 'playwright-core';
+import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startTestGateway, type TestGateway } from '../lib/gateway.ts';
 import { startTestNode, type TestNode } from '../lib/node.ts';
+import { violations } from './axe.ts';
 import { openStudio, startBrowser } from './browser.ts';
 
 let browser: Browser;
@@ -27,21 +27,6 @@ afterAll(async () => {
 	await node?.stop();
 	await gateway?.stop();
 });
-
-interface Violation {
-	id: string;
-	impact: string | null;
-	nodes: { html: string }[];
-}
-
-/** Serious and critical violations, as lines that say where. */
-const violations = async (page: Page): Promise<string[]> => {
-	await page.evaluate(axe.source);
-	const { violations: found } = await page.evaluate<{ violations: Violation[] }>('axe.run(document, { resultTypes: ["violations"] })');
-	return found
-		.filter(({ impact }) => impact === 'serious' || impact === 'critical')
-		.flatMap(({ id, nodes }) => nodes.slice(0, 3).map(({ html }) => `${id}: ${html.slice(0, 160)}`));
-};
 
 describe.each(['light', 'dark'] as const)('accessibility, %s', (colorScheme) => {
 	it('has no serious violation on any page, with dialogs open and a job running', async () => {

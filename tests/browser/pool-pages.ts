@@ -88,6 +88,13 @@ export const populate = async (gateway: TestGateway, hook: string): Promise<void
 	await must(gateway, '/resources/allocate', { images: 40, megapixelSteps: 100, note: 'Exhibition on Friday' });
 };
 
+/** Makes the pictures that are made all that the month allows, which is an alert. */
+export const useUpQuota = async (gateway: TestGateway, images: number): Promise<void> => {
+	const { workspaceId } = (await gateway.api<{ workspaceId: string }>('GET', '/api/v1/auth/me')).body;
+	const answer = await gateway.api('PUT', `/api/v1/workspaces/${workspaceId}/limits`, { month: { images } });
+	if (answer.status !== 200) throw new Error(`limits answered ${answer.status}: ${JSON.stringify(answer.body)}`);
+};
+
 export const openTab = async (page: Page, name: string, there: string): Promise<void> => {
 	await page.getByRole('navigation', { name: 'Parts of the pool' }).getByRole('link', { name, exact: false }).click();
 	await page.locator(there).first().waitFor();

@@ -12,6 +12,15 @@ export const focusItself = (event: Event): void => {
 	if (event.currentTarget instanceof HTMLElement) event.currentTarget.focus();
 };
 
+/** The first field of a form, so that one can write at once; else the dialog itself. */
+const focusFirstField = (event: Event): void => {
+	const { currentTarget: dialog } = event;
+	const field = dialog instanceof HTMLElement ? dialog.querySelector<HTMLElement>('input, select, textarea') : null;
+	if (field === null) return focusItself(event);
+	event.preventDefault();
+	field.focus();
+};
+
 interface ModalProps {
 	open: boolean;
 	onOpenChange: (open: boolean) => void;
@@ -26,8 +35,8 @@ export const Modal = ({ open, onOpenChange, title, lead, children }: ModalProps)
 		<Dialog.Portal>
 			<Dialog.Overlay className="fixed inset-0 z-40 bg-black/50" />
 			<Dialog.Content
-				onOpenAutoFocus={focusItself}
 				{...(lead === undefined ? { 'aria-describedby': undefined } : {})}
+				onOpenAutoFocus={focusFirstField}
 				className={`${PANEL} inset-x-0 bottom-0 max-h-[90dvh] overflow-y-auto rounded-t-2xl p-5 sm:inset-auto sm:top-1/2 sm:left-1/2 sm:w-[min(34rem,92vw)] sm:-translate-x-1/2 sm:-translate-y-1/2 sm:rounded-2xl`}
 			>
 				<div className="mb-3 flex items-start justify-between gap-4">
