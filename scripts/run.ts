@@ -76,7 +76,7 @@ const TASKS: Record<string, (args: string[]) => Step[]> = {
 	'test:workerd': (args) => [vitest('--project', 'gateway', '--project', 'workerd', ...args)],
 	'test:reference': (args) => [vitest('--project', 'reference', ...args)],
 	'test:pull': (args) => [vitest('--project', 'node-agent', 'models/pull.test', 'cli/models-pull.test', ...args)],
-	screenshots: () => [web(), node('tests/browser/screenshots.ts')],
+	screenshots: (args) => [web(), node('tests/browser/screenshots.ts', ...args)],
 	'test:browser': (args) => [web(), { ...vitest('--project', 'browser', ...args), env: more('browser') }],
 	'test:clients': (args) => [{ ...vitest('--project', 'clients', ...args), env: more('clients') }],
 	'test:e2e': (args) => [web(), vitest('--project', 'e2e', ...args)],

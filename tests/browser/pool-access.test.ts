@@ -19,7 +19,7 @@ beforeAll(async () => {
 	const jobs = await Promise.all([1, 2, 3].map((seed) => gateway.submit({ prompt: `a red castle number ${seed}`, seed, n: 4 })));
 	for (const job of jobs) await gateway.jobEnded(job.id);
 	for (let i = 0; i < 8; i++) await gateway.submit({ prompt: `a long job ${i}`, steps: 150, n: 16 });
-	await useUpQuota(gateway, 12);
+	await useUpQuota(gateway);
 });
 afterAll(async () => {
 	await browser?.close();
@@ -102,5 +102,7 @@ it('is worked with the keyboard alone', async () => {
 	await page.getByRole('dialog').getByRole('button', { name: 'Revoke', exact: true }).focus();
 	await page.keyboard.press('Enter');
 	await row.waitFor({ state: 'detached' });
+	const keys = (await gateway.api<{ data: { name: string; revokedAt: string | null }[] }>('GET', '/api/v1/keys')).body.data;
+	expect(keys.find(({ name }) => name === 'By keyboard')?.revokedAt).not.toBeNull();
 	await page.context().close();
 });

@@ -89,7 +89,8 @@ export const populate = async (gateway: TestGateway, hook: string): Promise<void
 };
 
 /** Makes the pictures that are made all that the month allows, which is an alert. */
-export const useUpQuota = async (gateway: TestGateway, images: number): Promise<void> => {
+export const useUpQuota = async (gateway: TestGateway): Promise<void> => {
+	const { images } = (await gateway.api<{ images: number }>('GET', '/api/v1/resources/usage')).body;
 	const { workspaceId } = (await gateway.api<{ workspaceId: string }>('GET', '/api/v1/auth/me')).body;
 	const answer = await gateway.api('PUT', `/api/v1/workspaces/${workspaceId}/limits`, { month: { images } });
 	if (answer.status !== 200) throw new Error(`limits answered ${answer.status}: ${JSON.stringify(answer.body)}`);

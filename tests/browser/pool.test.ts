@@ -40,11 +40,20 @@ const newKey = async (scopes: string[]): Promise<string> =>
 
 /** The studio with another key than the gateway's first. */
 const openWith = async (key: string): Promise<Page> => {
-	const page = await (await browser.newContext({ viewport: { width: 1280, height: 860 } })).newPage();
+	const context = await browser.newContext({ viewport: { width: 1280, height: 860 } });
+	await context.addInitScript(`localStorage.setItem('limner.toured', 'true')`);
+	const page = await context.newPage();
 	await page.goto(`${gateway.url}/#key=${key}`);
 	await page.getByLabel('What should the picture show?').waitFor();
 	return page;
 };
+
+/** Jobs that wait, as the page orders them. */
+const orderIn = (page: Page): Promise<(string | null)[]> =>
+	page.locator('[data-queued][data-state="queued"]').evaluateAll((rows) => rows.map((row) => row.getAttribute('data-queued')));
+
+const shows = (page: Page, ids: string[]) =>
+	until(`the order is ${ids.join()}`, async () => (JSON.stringify(await orderIn(page)) === JSON.stringify(ids) ? true : undefined));
 
 describe('the pool in the studio', () => {
 	it('makes a key that works, gives it a new text, and revokes it for good', async () => {
@@ -116,10 +125,6 @@ describe('the pool in the studio', () => {
 		await until('it runs', async () => ((await gateway.job(running.id)).state === 'running' ? true : undefined));
 		const first = await gateway.submit({ prompt: 'a lighthouse' });
 		const second = await gateway.submit({ prompt: 'a windmill' });
-		const orderIn = (page: Page): Promise<(string | null)[]> =>
-			page.locator('[data-queued][data-state="queued"]').evaluateAll((rows) => rows.map((row) => row.getAttribute('data-queued')));
-		const shows = (page: Page, ids: string[]) =>
-			until(`the order is ${ids.join()}`, async () => (JSON.stringify(await orderIn(page)) === JSON.stringify(ids) ? true : undefined));
 		await Promise.all([openPool(one.page), openPool(two.page)]);
 		await Promise.all([shows(one.page, [first.id, second.id]), shows(two.page, [first.id, second.id])]);
 		expect(await one.page.locator(`[data-queued="${second.id}"]`).textContent()).toMatch(/Waits for a free slot|busy/);

@@ -9,6 +9,7 @@ import sharp from 'sharp';
 import { startTestGateway, type TestGateway } from '../lib/gateway.ts';
 import { startTestNode } from '../lib/node.ts';
 import { openStudio, startBrowser } from './browser.ts';
+import { populate, startReceiver, useUpQuota, walkPool } from './pool-pages.ts';
 
 const OUT = join(import.meta.dirname, '../../docs/images');
 const PROMPTS = [
@@ -122,13 +123,14 @@ const tour = async (page: Page, suffix: string, gateway: TestGateway): Promise<v
 	await shoot(page, `studio-settings-${suffix}`);
 };
 
-const run = async (browser: Browser, gateway: TestGateway): Promise<void> => {
+/** @param screens none with `npm run screenshots -- pool`, which makes the pictures of the pool's pages only */
+const run = async (browser: Browser, gateway: TestGateway, screens: readonly (typeof SCREENS)[number][]): Promise<void> => {
 	// First, so that the gallery begins with the single pictures.
 	const flows = await submitFlows(gateway);
 	const jobs = [];
 	for (const [seed, prompt] of PROMPTS.entries()) jobs.push(await gateway.submit({ prompt, seed, n: 3 }));
 	for (const job of jobs) await gateway.jobEnded(job.id, 120_000);
-	for (const { name, options } of SCREENS) {
+	for (const { name, options } of screens) {
 		for (const colorScheme of THEMES) {
 			const { page } = await openStudio(browser, gateway, { ...options, colorScheme });
 			await tour(page, `${name}-${colorScheme}`, gateway);
@@ -139,13 +141,30 @@ const run = async (browser: Browser, gateway: TestGateway): Promise<void> => {
 	}
 };
 
+/** The pool's own pages. Last: they need a quota that is used up. */
+const poolPages = async (browser: Browser, gateway: TestGateway, hook: string): Promise<void> => {
+	await populate(gateway, hook);
+	for (const prompt of PROMPTS.slice(0, 3)) await gateway.submit({ prompt, steps: 150, n: 16 });
+	await useUpQuota(gateway);
+	for (const { name, options } of SCREENS) {
+		for (const colorScheme of THEMES) {
+			const { page } = await openStudio(browser, gateway, { ...options, colorScheme });
+			await walkPool(page, (part) => shoot(page, `studio-pool-${part}-${name}-${colorScheme}`));
+			await page.context().close();
+		}
+	}
+};
+
 mkdirSync(OUT, { recursive: true });
-const [browser, gateway] = await Promise.all([startBrowser(), startTestGateway()]);
+const receiver = await startReceiver();
+const [browser, gateway] = await Promise.all([startBrowser(), startTestGateway({ WEBHOOK_ALLOW_PRIVATE: 'true', SIGNUP: 'invite' })]);
 const node = await startTestNode(gateway, { name: 'workshop', engine: 'onnx' });
 try {
-	await run(browser, gateway);
+	await run(browser, gateway, process.argv.slice(2).includes('pool') ? [] : SCREENS);
+	await poolPages(browser, gateway, receiver.url);
 } finally {
 	await browser.close();
 	await node.stop();
 	await gateway.stop();
+	await receiver.stop();
 }

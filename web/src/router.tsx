@@ -4,6 +4,7 @@
  */
 import { createHashHistory, createRootRoute, createRoute, createRouter, lazyRouteComponent } from '@tanstack/react-router';
 import { CreatePage } from './features/create/page.tsx';
+import { Broken } from './features/layout/broken.tsx';
 import { Shell } from './features/layout/shell.tsx';
 
 const root = createRootRoute({ component: Shell });
@@ -96,7 +97,13 @@ const tree = root.addChildren([
 	),
 ]);
 
-export const router = createRouter({ routeTree: tree, history: createHashHistory(), defaultPreload: 'intent', scrollRestoration: false });
+export const router = createRouter({
+	routeTree: tree,
+	history: createHashHistory(),
+	defaultPreload: 'intent',
+	defaultErrorComponent: Broken,
+	scrollRestoration: false,
+});
 
 declare module '@tanstack/react-router' {
 	interface Register {

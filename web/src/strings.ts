@@ -11,6 +11,7 @@ export const t = {
 	nav: { create: 'Create', edit: 'Edit', grid: 'Grid', workflow: 'Flows', gallery: 'Gallery', pool: 'Pool', account: 'Settings' },
 	skip: 'Skip to the content',
 	theme: { light: 'Light', dark: 'Dark', system: 'As the system', label: 'Appearance' },
+	broken: { title: 'This page broke.', again: 'Load it again' },
 	offline: 'The gateway does not answer. This page goes on by itself as soon as it does.',
 	signIn,
 	link,

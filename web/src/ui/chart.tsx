@@ -111,7 +111,9 @@ export const Chart = (props: ChartProps) => {
 			plot.current = undefined;
 		};
 	}, [shape]);
-	useEffect(() => plot.current?.setData(dataOf(latest.current)), [props.at, props.series]);
+	useEffect(() => {
+		plot.current?.setData(dataOf(latest.current));
+	}, [props.at, props.series]);
 	// The legend below the canvas is as high as one line; kept free, so that nothing jumps.
 	return (
 		<div

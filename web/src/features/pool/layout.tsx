@@ -33,7 +33,10 @@ const Tabs = () => {
 	const path = useLocation({ select: ({ pathname }) => pathname });
 	const list = useRef<HTMLElement>(null);
 	// A phone shows four tabs at a time.
-	useEffect(() => list.current?.querySelector('[data-status=active]')?.scrollIntoView({ inline: 'nearest', block: 'nearest' }), [path]);
+	useEffect(() => {
+		// In braces: newer browsers answer a promise here, which an effect must not.
+		list.current?.querySelector('[data-status=active]')?.scrollIntoView({ inline: 'nearest', block: 'nearest' });
+	}, [path]);
 	const shown = TABS.filter(({ scope }) => scope === '' || me === undefined || mayDo(me.scopes, scope));
 	return (
 		<nav
