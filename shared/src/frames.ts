@@ -74,6 +74,8 @@ export const Hello = z.looseObject({
 	memoryBytes: z.number().nonnegative().optional(),
 	/** What it does besides pictures. A node that says nothing does nothing else. */
 	taskTypes: z.array(TaskType).max(16).optional(),
+	/** Whether it takes `prefetch` hints. A node that says nothing may. */
+	autoPull: z.boolean().optional(),
 	/** Grants that a slot is working on now. */
 	running: z.array(GrantRef.extend({ slotId: z.string() })),
 	/** Grants whose picture waits in the outbox for its upload. */

@@ -192,6 +192,8 @@ export interface PoolNode {
 	recentErrors: NodeError[];
 	/** What it does besides pictures. */
 	taskTypes: TaskType[];
+	/** Its owner lets it fetch models that the pool asks for. */
+	autoPull: boolean;
 	/** Does tasks that need no device; null when the node offers none. */
 	service: Slot | null;
 	/** Number of slots that its owner asked for. */

@@ -34,6 +34,7 @@ export const createNode = (identity: NodeIdentity): PoolNode => ({
 	failed: 0,
 	recentErrors: [],
 	taskTypes: [],
+	autoPull: true,
 	service: null,
 	wantedSlots: null,
 	movedTo: null,

@@ -130,8 +130,8 @@ export const setModels = (ctx: Ctx, node: PoolNode, models: ModelInfo[]): boolea
 };
 
 /** What a change of is written at once. */
-const facts = ({ name, ws, trust, agentVersion, platform, labels, keyVersion, taskTypes }: PoolNode): string =>
-	JSON.stringify([name, ws, trust, agentVersion, platform, labels, keyVersion, taskTypes]);
+const facts = ({ name, ws, trust, agentVersion, platform, labels, keyVersion, taskTypes, autoPull }: PoolNode): string =>
+	JSON.stringify([name, ws, trust, agentVersion, platform, labels, keyVersion, taskTypes, autoPull]);
 
 const describe = (ctx: Ctx, node: PoolNode, identity: NodeIdentity, frame: HelloFrame): void => {
 	const before = facts(node);
@@ -145,6 +145,7 @@ const describe = (ctx: Ctx, node: PoolNode, identity: NodeIdentity, frame: Hello
 	node.diskFreeBytes = frame.diskFreeBytes ?? null;
 	node.memoryBytes = frame.memoryBytes ?? null;
 	node.taskTypes = frame.taskTypes ?? [];
+	node.autoPull = frame.autoPull ?? true;
 	node.movedTo = null;
 	offerService(node);
 	const changedSlots = setSlots(ctx, node, frame.slots);

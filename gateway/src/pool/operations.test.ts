@@ -270,6 +270,43 @@ describe('hints', () => {
 		expect(bench.frames('prefetch')).toEqual([{ t: 'prefetch', model: 'sdxl', source: 'a/sdxl@1' }]);
 	});
 
+	it('a model that only a node has which is away is fetched once work has waited as long as that takes', () => {
+		const bench = new Bench();
+		const model = { ...modelOf('sdxl'), source: 'a/sdxl@1', bytes: 40 * 1024 ** 2 };
+		const away = bench.identity();
+		const connId = bench.join(away, { models: [model] });
+		bench.join(bench.identity(), { taskTypes: ['INGEST'], diskFreeBytes: 1e9, autoPull: false });
+		bench.join(bench.identity(), { taskTypes: ['INGEST'], diskFreeBytes: 1e9 });
+		bench.on('closed', { connId });
+		bench.submit({ model: 'sdxl', deadlineAt: bench.now + 3_600_000 });
+		bench.pass(2900);
+		expect(bench.frames('prefetch')).toEqual([]);
+		bench.pass(1100);
+		expect(bench.frames('prefetch')).toEqual([{ t: 'prefetch', model: 'sdxl', source: 'a/sdxl@1' }]);
+		// it failed there: not asked again at once, but once more while the job still waits
+		bench.pass(8 * 60_000);
+		expect(bench.frames('prefetch')).toHaveLength(1);
+		bench.pass(3 * 60_000);
+		expect(bench.frames('prefetch')).toHaveLength(2);
+	});
+
+	it('no node is asked whose owner does not want it', () => {
+		const bench = new Bench();
+		const identity = bench.identity();
+		const connId = bench.join(identity, { models: [{ ...modelOf('sdxl'), source: 'a/sdxl@1', bytes: 1000 }] });
+		const stays = bench.identity();
+		const its = bench.join(stays, { taskTypes: ['INGEST'], diskFreeBytes: 1e9, autoPull: false });
+		bench.on('closed', { connId });
+		bench.submit({ model: 'sdxl' });
+		bench.pass(60_000);
+		expect(bench.frames('prefetch')).toEqual([]);
+		// a rebuilt pool knows it too, without a new hello
+		bench.restart({ nodes: [{ connId: its, nodeId: stays.nodeId, bootId: 'b', at: bench.now }] });
+		expect(bench.state.nodes.get(stays.nodeId)?.conn?.id).toBe(its);
+		bench.pass(60_000);
+		expect(bench.frames('prefetch')).toEqual([]);
+	});
+
 	it('what would make a job possible is said', () => {
 		const bench = new Bench();
 		const identity = bench.identity({ name: 'attic' });

@@ -161,6 +161,7 @@ type NodeData = Pick<
 	| 'speed'
 	| 'lastSeenAt'
 	| 'taskTypes'
+	| 'autoPull'
 	| 'wantedSlots'
 	| 'movedTo'
 	| 'work'
@@ -181,7 +182,7 @@ const ISOLATION_KEPT = 20;
 /** A node as its row: what it offers, what was measured, what its owner wants. Nothing of its connection. */
 export const packNode = (node: PoolNode): NodeRowData => {
 	const { name, trust, modeReason, agentVersion, platform, diskFreeBytes, memoryBytes, completed, failed, speed, lastSeenAt } = node;
-	const { taskTypes, wantedSlots, movedTo, work, slotStats, canaries } = node;
+	const { taskTypes, autoPull, wantedSlots, movedTo, work, slotStats, canaries } = node;
 	const data: NodeData = {
 		name,
 		labels: node.labels,
@@ -199,6 +200,7 @@ export const packNode = (node: PoolNode): NodeRowData => {
 		speed,
 		lastSeenAt,
 		taskTypes,
+		autoPull,
 		wantedSlots,
 		movedTo,
 		work,

@@ -285,6 +285,7 @@ export class NodeAgent {
 			models: this.#inventory.infos().map((info) => (held.has(info.name) ? { ...info, warm: true } : info)),
 			memoryBytes: totalmem(),
 			taskTypes: this.#chores.taskTypes,
+			autoPull: this.#options.fetchModel !== undefined,
 			...this.#vitals.disk,
 			...this.#work.claims(),
 		};

@@ -118,7 +118,8 @@ const findModel = async (c: AppContext, wanted: string | undefined): Promise<Kno
 	const model = (await modelsOf(c, ws)).find(named) ?? (await askModels(c, ws)).find(named);
 	if (model !== undefined) return model;
 	const models = await modelsOf(c, ws);
-	const detail = `no node has ever offered the model ${name}; there are: ${models.map((known) => known.name).join(', ')}`;
+	const there = models.map((known) => known.name).join(', ');
+	const detail = `no node has ever offered the model ${name}; there are: ${there}. A node gets another one with {"taskType":"INGEST","source":"owner/name"} or \`limner models pull\``;
 	throw new LimnerError('model_unknown', { detail, errors: [{ pointer: '/model', detail, code: 'model_unknown' }] });
 };
 
