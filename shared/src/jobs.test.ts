@@ -54,6 +54,7 @@ describe('batchKey', () => {
 		{ task: 'inpaint' as const },
 		{ scheduler: 'euler' },
 		{ promptMode: 'weighted' as const },
+		{ useT5: false },
 	])('differs with %o', (change) => {
 		expect(batchKey({ ...spec, ...change })).not.toBe(batchKey(spec));
 	});
@@ -145,11 +146,28 @@ describe('JobRequest bounds', () => {
 		expect(misjudged('taskType', ['GENERAL'], ['general', 'INGEST', null])).toEqual([]);
 	});
 
+	it.each([['originalSize'], ['cropTopLeft'], ['targetSize']])('%s is two whole numbers of pixels', (field) => {
+		const [min, max] = [L.conditioningPxMin, L.conditioningPxMax];
+		const bad = [[], [1], [1, 2, 3], [min - 1, 1], [1, max + 1], [1, 0.5], ['1', 1], [null, 1], '1x1', { 0: 1, 1: 1 }, null];
+		expect(
+			misjudged(
+				field,
+				[
+					[min, max],
+					[max, min],
+					[512, 768],
+				],
+				bad,
+			),
+		).toEqual([]);
+	});
+
 	it('choices', () => {
 		expect(misjudged('onDependencyFailure', ['fail', 'run'], ['', 'stop', null])).toEqual([]);
 		expect(misjudged('task', ['txt2img', 'img2img', 'inpaint'], ['', 'upscale', 1, null])).toEqual([]);
 		expect(misjudged('class', ['interactive', 'batch'], ['', 'fast', null])).toEqual([]);
 		expect(misjudged('pasteBack', [true, false], ['true', 1, null])).toEqual([]);
+		expect(misjudged('useT5', [true, false], ['false', 0, null])).toEqual([]);
 		expect(misjudged('maskInvert', [true, false], ['true', 1, null])).toEqual([]);
 		expect(misjudged('maskFill', ['original', 'around', 'noise', 'nothing'], ['', 'sky', true])).toEqual([]);
 		expect(misjudged('outputFormat', ['png', 'jpeg', 'webp'], ['', 'PNG', 'gif', true])).toEqual([]);
@@ -169,7 +187,7 @@ describe('JobRequest bounds', () => {
 
 	it('every field of the request has a test here', () => {
 		const tested =
-			'class deadlineMs dependsOn eta guidance guidanceRescale height initImage labels maskCropPadding maskFeather maskFill maskImage maskInvert model n negativePrompt onDependencyFailure outputFormat outputQuality pasteBack preferNode priority prompt promptMode scheduler seed steps strength task taskType width';
+			'class cropTopLeft deadlineMs dependsOn eta guidance guidanceRescale height initImage labels maskCropPadding maskFeather maskFill maskImage maskInvert model n negativePrompt onDependencyFailure originalSize outputFormat outputQuality pasteBack preferNode priority prompt promptMode scheduler seed steps strength targetSize task taskType useT5 width';
 		expect(Object.keys(JobRequest.shape).toSorted()).toEqual(tested.split(' '));
 	});
 

@@ -33,6 +33,10 @@ export const InputImage = z.union([
 ]);
 export type InputImage = z.infer<typeof InputImage>;
 
+/** SDXL's size conditioning: two whole numbers of pixels, the vertical one first. */
+const pixels = z.int().min(L.conditioningPxMin).max(L.conditioningPxMax);
+const pixelPair = z.tuple([pixels, pixels]);
+
 const schedulerField = z
 	.string()
 	.max(64)
@@ -83,6 +87,14 @@ export const JobRequest = z.strictObject({
 	maskFill: MaskFill.optional(),
 	/** `weighted`: `(word:1.2)` and `[word]` carry weights and long prompts are read whole. `plain` (default): neither. */
 	promptMode: PromptMode.optional(),
+	/** SDXL: [height, width] of the picture that the model shall think this was made from. Default: the picture's size. */
+	originalSize: pixelPair.optional(),
+	/** SDXL: [top, left] of the crop that the model shall think was made. Default: [0, 0]. */
+	cropTopLeft: pixelPair.optional(),
+	/** SDXL: [height, width] that the model shall aim at. Default: the picture's size. */
+	targetSize: pixelPair.optional(),
+	/** SD 3: false leaves the third text encoder (T5) out. Default: it reads the prompt where the model has one. */
+	useT5: z.boolean().optional(),
 	/** `png` (default) is exact. `jpeg` and `webp` are smaller and lose detail. */
 	outputFormat: OutputFormat.optional(),
 	/** Of JPEG and WebP; 100 = best. */
@@ -130,6 +142,10 @@ export const JobSpec = z.looseObject({
 	maskInvert: z.boolean().optional(),
 	maskFill: MaskFill.optional(),
 	promptMode: PromptMode.optional(),
+	originalSize: pixelPair.optional(),
+	cropTopLeft: pixelPair.optional(),
+	targetSize: pixelPair.optional(),
+	useT5: z.boolean().optional(),
 	outputFormat: OutputFormat.optional(),
 	outputQuality: z.int().optional(),
 	class: z.enum(['interactive', 'batch']),
@@ -160,7 +176,7 @@ export type JobChange = z.infer<typeof JobChange>;
 export const taskSeed = (seed: number, index: number): number =>
 	seed <= L.seedMax - index ? seed + index : index - (L.seedMax - seed) - 1;
 
-/** What pictures must have in common to be made in one batch. Prompts, seeds, inputs and pasting may differ. */
+/** What pictures must have in common to be made in one batch. Prompts, seeds, inputs, pasting and SDXL's sizes may differ. */
 const BATCH_FIELDS = [
 	'model',
 	'task',
@@ -173,6 +189,7 @@ const BATCH_FIELDS = [
 	'eta',
 	'guidanceRescale',
 	'promptMode',
+	'useT5',
 ] as const satisfies readonly (keyof JobSpec)[];
 
 /** Two pictures can be made in one batch exactly when this text is equal. */

@@ -30,6 +30,9 @@ export const REQUEST_LIMITS = {
 	/** Pixels around the masked area, and of the soft border when it is pasted back. */
 	maskPxMin: 0,
 	maskPxMax: 512,
+	/** Sides and offsets that SDXL is told about the picture it was trained on. */
+	conditioningPxMin: 0,
+	conditioningPxMax: 16_384,
 	/** Quality of JPEG and WebP results. */
 	outputQualityMin: 1,
 	outputQualityMax: 100,

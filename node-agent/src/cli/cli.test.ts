@@ -19,7 +19,7 @@ import { shortTime } from '../lib/words.ts';
 import { numberedFile, timesLine } from './output.ts';
 import { byteSize, decimal, duration, gatewayAddress, oneOf, pairOf, schedulerName, whole } from './parse.ts';
 import { prune } from './prune.ts';
-import { addEngineFlags, addQueueFlags, addRequestFlags, taskOf, toJobRequest } from './request-flags.ts';
+import { addQueueFlags, addRequestFlags, taskOf, toJobRequest } from './request-flags.ts';
 import { runLimner, type Ran } from './run.test-lib.ts';
 import { StatusLine } from './status-line.ts';
 
@@ -338,9 +338,9 @@ describe('values of flags', () => {
 	});
 	it('takes pairs and times, and refuses what is neither', () => {
 		expect([pairOf('x')('1024x768'), pairOf(',')('0,64'), pairOf('x')('8×16')]).toEqual([
-			[1024, 768],
-			[0, 64],
-			[8, 16],
+			[768, 1024],
+			[64, 0],
+			[16, 8],
 		]);
 		for (const bad of ['1024', '1,2', 'x', '-1x2', '1x2x3']) expect(() => pairOf('x')(bad)).toThrow('like 1024x768');
 		expect([duration(1000, 3_600_000)('90s'), duration(1000, 3_600_000)('1h'), duration(1000, 3_600_000)('1s')]).toEqual([
@@ -359,7 +359,7 @@ describe('values of flags', () => {
 		};
 		for (const field of Object.keys(JobRequest.shape).filter((name) => name !== 'taskType'))
 			expect(flags, field).toContain(renamed[field] ?? field);
-		const local = new Set(addEngineFlags(addRequestFlags(new Command())).options.map((option) => option.attributeName()));
+		const local = new Set(addRequestFlags(new Command()).options.map((option) => option.attributeName()));
 		for (const field of Object.keys(JobEntry.shape).filter((name) => name !== 'id'))
 			expect(local, field).toContain(renamed[field] ?? field);
 	});
@@ -367,6 +367,20 @@ describe('values of flags', () => {
 		expect(taskOf({})).toBe('txt2img');
 		expect(taskOf({ init: 'a' })).toBe('img2img');
 		expect(taskOf({ init: 'a', mask: 'b' })).toBe('inpaint');
+		const sizes = ['--original-size', '1024x768', '--crop-top-left', '0,64', '--target-size', '64x48', '--no-use-t5'];
+		expect(
+			toJobRequest(
+				addRequestFlags(new Command())
+					.parse(['--prompt', 'p', ...sizes], { from: 'user' })
+					.opts(),
+			),
+		).toEqual({
+			prompt: 'p',
+			originalSize: [768, 1024],
+			cropTopLeft: [64, 0],
+			targetSize: [48, 64],
+			useT5: false,
+		});
 		expect(toJobRequest({ prompt: 'p', negative: 'n', pasteBack: false, init: 'a' })).toEqual({
 			prompt: 'p',
 			negativePrompt: 'n',

@@ -17,18 +17,9 @@ import { defaultModelDirs, hashCacheFile, type StoredModel } from '../models/sto
 import type { OutputOptions } from '../png/encode.ts';
 import { checkOutput, numberedFile, timesLine, writeOutput } from './output.ts';
 import { collect, deviceList } from './parse.ts';
-import {
-	addEngineFlags,
-	addRequestFlags,
-	engineFields,
-	formatOf,
-	taskOf,
-	toJobRequest,
-	type EngineFlags,
-	type RequestFlags,
-} from './request-flags.ts';
+import { addRequestFlags, formatOf, taskOf, toJobRequest, type RequestFlags } from './request-flags.ts';
 
-interface GenerateFlags extends RequestFlags, EngineFlags {
+interface GenerateFlags extends RequestFlags {
 	out: string;
 	models?: string[];
 	device?: string;
@@ -96,8 +87,7 @@ const single = async (flags: GenerateFlags): Promise<void> => {
 	const seed = body.seed ?? randomInt(RANDOM_SEED_END);
 	const engine = await LocalEngine.open(flags.device);
 	const line = createProgressLine({ n });
-	const common = engineFields(flags);
-	const requests = Array.from({ length: n }, (_, i) => ({ ...fillRequest(body, taskOf(flags), seed, i, model.info), ...common }));
+	const requests = Array.from({ length: n }, (_, i) => fillRequest(body, taskOf(flags), seed, i, model.info));
 	let index = 0;
 	for await (const picture of engine.make(model, requests, inputs, (i) => onLine(line, i), outputOf(flags, out))) {
 		line.event({ event: 'image', data: { index } });
@@ -175,7 +165,7 @@ const generate = async (flags: GenerateFlags): Promise<void> => {
 };
 
 export const registerGenerate = (program: Command): void => {
-	addEngineFlags(addRequestFlags(program.command('generate').description('make pictures on this machine, without a gateway')))
+	addRequestFlags(program.command('generate').description('make pictures on this machine, without a gateway'))
 		.option('--out <file>', 'where to write the picture', 'limner.png')
 		.option('--models <folder>', 'a model, or a folder of models; may be repeated', collect)
 		.option(

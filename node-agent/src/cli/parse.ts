@@ -49,7 +49,10 @@ export const byteSize = (text: string): number => {
 	return bytes;
 };
 
-/** Two whole numbers with a sign between them, like `1024x768` or `0,64`. */
+/**
+ * Two whole numbers with a sign between them, like `1024x768` or `0,64`: written horizontal first, as people do, and
+ * returned vertical first, as the request wants them.
+ */
 export const pairOf =
 	(separator: 'x' | ',') =>
 	(text: string): [number, number] => {
@@ -57,7 +60,7 @@ export const pairOf =
 		const sign = match?.[2]?.toLowerCase().replace('×', 'x');
 		if (match === null || sign !== separator)
 			throw new InvalidArgumentError(`It must be two whole numbers like ${separator === 'x' ? '1024x768' : '0,64'}.`);
-		return [Number(match[1]), Number(match[3])];
+		return [Number(match[3]), Number(match[1])];
 	};
 
 const TIME_UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };

@@ -31,6 +31,10 @@ export interface RequestFlags {
 	maskInvert?: boolean;
 	maskFill?: MaskFill;
 	promptMode?: PromptMode;
+	originalSize?: [number, number];
+	cropTopLeft?: [number, number];
+	targetSize?: [number, number];
+	useT5?: boolean;
 	outputFormat?: OutputFormat;
 	outputQuality?: number;
 	class?: 'interactive' | 'batch';
@@ -40,14 +44,6 @@ export interface RequestFlags {
 	preferNode?: string;
 	dependsOn?: string[];
 	onDependencyFailure?: 'fail' | 'run';
-}
-
-/** Parameters of the engine that the API does not have: they exist here and in jobs files. */
-export interface EngineFlags {
-	useT5?: boolean;
-	originalSize?: [number, number];
-	cropTopLeft?: [number, number];
-	targetSize?: [number, number];
 }
 
 /** Adds the flags to a command. */
@@ -74,6 +70,11 @@ export const addRequestFlags = (command: Command): Command =>
 		.option('--mask-feather <px>', 'inpaint: soft border inside the mask when it is pasted back', whole(L.maskPxMin, L.maskPxMax))
 		.option('--mask-invert', 'inpaint: keep what the mask shows, and repaint the rest')
 		.option('--mask-fill <name>', 'inpaint: what to start from', oneOf(...MaskFill.options))
+		.option('--original-size <WxH>', 'SDXL: size of the picture that the model shall think this was made from', pairOf('x'))
+		.option('--crop-top-left <X,Y>', 'SDXL: crop that the model shall think was made', pairOf(','))
+		.option('--target-size <WxH>', 'SDXL: size that the model shall aim at', pairOf('x'))
+		.option('--use-t5', 'SD 3: read the prompt with the third text encoder (default: where there is one)')
+		.option('--no-use-t5', 'SD 3: leave the third text encoder out')
 		.option('--output-format <name>', 'png, jpeg or webp (default: by the ending of --out)', oneOf(...OutputFormat.options))
 		.option('--output-quality <n>', 'of JPEG and WebP, 100 is best', whole(L.outputQualityMin, L.outputQualityMax))
 		.option('--no-paste-back', 'inpaint: do not put the original pixels back outside the mask');
@@ -88,15 +89,6 @@ export const addQueueFlags = (command: Command): Command =>
 		.option('--prefer-node <id>', 'a node that gets it when it would be about as fast as the best one')
 		.option('--depends-on <job>', 'a job that must end first; may be repeated', collect)
 		.option('--on-dependency-failure <what>', 'fail, or run all the same', oneOf('fail', 'run'));
-
-/** Adds what only the engine understands. */
-export const addEngineFlags = (command: Command): Command =>
-	command
-		.option('--original-size <WxH>', 'SDXL: size of the picture that the model shall think this was made from', pairOf('x'))
-		.option('--crop-top-left <X,Y>', 'SDXL: crop that the model shall think was made', pairOf(','))
-		.option('--target-size <WxH>', 'SDXL: size that the model shall aim at', pairOf('x'))
-		.option('--use-t5', 'SD 3: read the prompt with the third text encoder (default: where there is one)')
-		.option('--no-use-t5', 'SD 3: leave the third text encoder out');
 
 const usage = (sentence: string): UserError => new UserError(sentence, { exitCode: EXIT.usage });
 
@@ -126,14 +118,6 @@ export const toJobRequest = (flags: RequestFlags): JobRequest => {
 	const [issue] = parsed.error.issues;
 	throw usage(`--${String(issue?.path[0] ?? '')} ${issue?.message ?? 'has a wrong value'}.`);
 };
-
-/** The engine's own parameters that the flags name. */
-export const engineFields = ({ useT5, originalSize, cropTopLeft, targetSize }: EngineFlags): EngineFlags => ({
-	...(useT5 === undefined ? {} : { useT5 }),
-	...(originalSize === undefined ? {} : { originalSize }),
-	...(cropTopLeft === undefined ? {} : { cropTopLeft }),
-	...(targetSize === undefined ? {} : { targetSize }),
-});
 
 const ENDINGS: Readonly<Record<string, OutputFormat>> = { '.png': 'png', '.jpg': 'jpeg', '.jpeg': 'jpeg', '.webp': 'webp' };
 

@@ -221,6 +221,8 @@ test.each<[string, Partial<GenerateRequest>, RegExp]>([
 	['a weight out of range', { prompt: '(a castle:99)', promptMode: 'weighted' }, /weight 99/],
 	['negative padding', { maskCropPadding: -1 }, /maskCropPadding/],
 	['endless feather', { maskFeather: Number.POSITIVE_INFINITY }, /maskFeather/],
+	['the size conditioning of another family', { originalSize: [512, 512] }, /originalSize works only with SDXL models/],
+	['the text encoder of another family', { useT5: false }, /useT5 works only with SD 3 models/],
 	['unsafe seed', { seed: 2 ** 60 }, /seed/],
 	['negative guidance', { guidance: Number.NaN }, /guidance/],
 ])('%s is refused', async (_what, change, message) => {

@@ -73,9 +73,18 @@ export function checkRequest(request: GenerateRequest, info: ModelFolderInfo): v
 		throw new InvalidRequestError('seed must be a whole number up to 2^53 - 1, or a bigint.');
 	}
 	checkNumbers(request);
+	checkFamily(request, info);
 	refuseAddOns(request.prompt);
 	refuseAddOns(request.negativePrompt ?? '');
 	checkImages(request);
+}
+
+/** What only one family understands is refused by the others, never dropped. */
+function checkFamily(request: GenerateRequest, { name, family }: ModelFolderInfo): void {
+	const sdxl = (['originalSize', 'cropTopLeft', 'targetSize'] as const).find((field) => request[field] !== undefined);
+	if (sdxl !== undefined && family !== 'sdxl') throw new InvalidRequestError(`${sdxl} works only with SDXL models, and ${name} is none.`);
+	if (request.useT5 !== undefined && family !== 'sd3')
+		throw new InvalidRequestError(`useT5 works only with SD 3 models, and ${name} is none.`);
 }
 
 function checkSize(request: GenerateRequest, info: ModelFolderInfo): void {

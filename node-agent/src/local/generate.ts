@@ -55,6 +55,8 @@ export const fillRequest = (request: JobRequest, task: Operation, seed: number, 
 		...given({ eta: request.eta, guidanceRescale: request.guidanceRescale, promptMode: request.promptMode }),
 		...given({ maskCropPadding: request.maskCropPadding, maskFeather: request.maskFeather }),
 		...given({ maskInvert: request.maskInvert, maskFill: request.maskFill }),
+		...given({ originalSize: request.originalSize, cropTopLeft: request.cropTopLeft }),
+		...given({ targetSize: request.targetSize, useT5: request.useT5 }),
 		pasteBack: request.pasteBack ?? true,
 	};
 };

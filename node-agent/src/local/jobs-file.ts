@@ -4,11 +4,9 @@
  */
 import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
-import { MaskFill, Operation, PromptMode, REQUEST_LIMITS as L, resolveScheduler } from '@limner/shared';
+import { JobRequest, MaskFill, Operation, PromptMode, REQUEST_LIMITS as L, resolveScheduler } from '@limner/shared';
 import { z } from 'zod';
 import { errorCode, messageOf, UserError } from '../lib/user-error.ts';
-
-const pair = z.tuple([z.int(), z.int()]);
 
 /** One request; unknown keys are information for others. */
 export const JobEntry = z.object({
@@ -33,9 +31,9 @@ export const JobEntry = z.object({
 	maskImage: z.string().optional(),
 	eta: z.number().min(L.etaMin).max(L.etaMax).optional(),
 	guidanceRescale: z.number().min(L.guidanceRescaleMin).max(L.guidanceRescaleMax).optional(),
-	originalSize: pair.optional(),
-	cropTopLeft: pair.optional(),
-	targetSize: pair.optional(),
+	originalSize: JobRequest.shape.originalSize,
+	cropTopLeft: JobRequest.shape.cropTopLeft,
+	targetSize: JobRequest.shape.targetSize,
 	useT5: z.boolean().optional(),
 	pasteBack: z.boolean().default(false),
 	maskCropPadding: z.int().min(L.maskPxMin).max(L.maskPxMax).optional(),

@@ -1,4 +1,5 @@
 import { describe, expect, it, vi } from 'vitest';
+import type { JobSpec } from '@limner/shared';
 import type { SlotTask } from '../slots/messages.ts';
 import type { SlotRun } from '../slots/state.ts';
 import { fakeSpec } from './fake-gateway.test-lib.ts';
@@ -43,6 +44,8 @@ describe('planReport', () => {
 describe('requests', () => {
 	it('gives the engine the task’s own seed, and strength only with an input picture', () => {
 		expect(toEngineRequest(fakeSpec({ seed: 5, strength: 0.3, eta: 0.1 }), 8)).toMatchObject({ seed: 8, eta: 0.1, scheduler: 'ddim' });
+		const sizes = { originalSize: [512, 768], cropTopLeft: [16, 32], targetSize: [64, 48] } satisfies Partial<JobSpec>;
+		expect(toEngineRequest(fakeSpec({ ...sizes, useT5: false }), 8)).toMatchObject({ ...sizes, useT5: false });
 		expect(toEngineRequest(fakeSpec({ strength: 0.3 }), 8)).not.toHaveProperty('strength');
 		expect(toEngineRequest(fakeSpec({ task: 'img2img', strength: 0.3 }), 8)).toMatchObject({ strength: 0.3 });
 	});

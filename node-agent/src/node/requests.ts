@@ -39,6 +39,10 @@ export const toEngineRequest = (spec: JobSpec, seed: number): EngineRequest => (
 	...(spec.maskInvert === undefined ? {} : { maskInvert: spec.maskInvert }),
 	...(spec.maskFill === undefined ? {} : { maskFill: spec.maskFill }),
 	...(spec.promptMode === undefined ? {} : { promptMode: spec.promptMode }),
+	...(spec.originalSize === undefined ? {} : { originalSize: spec.originalSize }),
+	...(spec.cropTopLeft === undefined ? {} : { cropTopLeft: spec.cropTopLeft }),
+	...(spec.targetSize === undefined ? {} : { targetSize: spec.targetSize }),
+	...(spec.useT5 === undefined ? {} : { useT5: spec.useT5 }),
 });
 
 /** The file format of a result, when the job asks for another than PNG. */

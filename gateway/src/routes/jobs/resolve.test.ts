@@ -44,6 +44,14 @@ describe('resolveRequest', () => {
 		expect(specOf({ initImage: asset, maskImage: asset, ...given })).toMatchObject(given);
 		expect(pointers({ maskCropPadding: 16, maskFeather: 0 })).toEqual(['/maskCropPadding', '/maskFeather']);
 	});
+	it('takes what one family understands for models of that family only', () => {
+		const sizes = { originalSize: [512, 768], cropTopLeft: [16, 32], targetSize: [64, 64] } satisfies Partial<JobRequest>;
+		const sdxl = resolve(sizes, { ...model, family: 'sdxl' });
+		expect(sdxl).toMatchObject({ ok: true, spec: sizes });
+		expect(resolve({ useT5: false }, { ...model, family: 'sd3' })).toMatchObject({ ok: true, spec: { useT5: false } });
+		expect(pointers({ ...sizes, useT5: true })).toEqual(['/originalSize', '/cropTopLeft', '/targetSize', '/useT5']);
+		expect(pointers({ ...sizes, useT5: true }, { ...model, family: 'sdxl' })).toEqual(['/useT5']);
+	});
 	it('keeps what the caller says, and no deadlineMs beside deadlineAt', () => {
 		const spec = specOf({ seed: 0, guidance: 0, pasteBack: false, scheduler: 'Euler Karras', deadlineMs: 2000, labels: ['x'] });
 		expect(spec).toMatchObject({ seed: 0, guidance: 0, pasteBack: false, scheduler: 'euler_karras', deadlineAt: 3000, labels: ['x'] });

@@ -65,8 +65,23 @@ const sizeErrors = (spec: JobSpec, model: KnownModel): FieldError[] =>
 			code: 'not_multiple_of',
 		}));
 
+/** Fields that only models of one family understand, and how that family is called. */
+const FAMILY_FIELDS = [
+	['originalSize', 'sdxl', 'SDXL'],
+	['cropTopLeft', 'sdxl', 'SDXL'],
+	['targetSize', 'sdxl', 'SDXL'],
+	['useT5', 'sd3', 'SD 3'],
+] as const;
+
+const familyErrors = (spec: JobSpec, model: KnownModel): FieldError[] =>
+	FAMILY_FIELDS.filter(([field, family]) => spec[field] !== undefined && model.family !== family).map(([field, _family, title]) => ({
+		pointer: `/${field}`,
+		detail: `${field} works only with ${title} models, and ${model.name} is none`,
+		code: 'not_supported',
+	}));
+
 const modelErrors = (spec: JobSpec, model: KnownModel): FieldError[] => {
-	const errors = sizeErrors(spec, model);
+	const errors = [...sizeErrors(spec, model), ...familyErrors(spec, model)];
 	if (!model.operations.includes(spec.task)) {
 		errors.push({ pointer: '/task', detail: `${model.name} can do ${model.operations.join(', ')} only`, code: 'not_supported' });
 	}

@@ -132,6 +132,10 @@ const REPEATED = [
 	'maskCropPadding',
 	'maskFeather',
 	'promptMode',
+	'originalSize',
+	'cropTopLeft',
+	'targetSize',
+	'useT5',
 	'outputFormat',
 	'outputQuality',
 ] as const;
