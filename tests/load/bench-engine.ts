@@ -1,8 +1,9 @@
 /**
  * `npm run bench:engine`: the built-in engine against diffusers (PyTorch on the CPU) and optimum-onnx, on storybook: the
  * same weights, float32, DDIM, 20 steps, the same number of threads. Every round starts each engine's process afresh
- * and lets it draw a batch of 1 and one of 4; rounds alternate between the engines, so that a busy machine slows all of
- * them, and medians are shown. Cold = from starting the process to the end of the first step.
+ * and lets it draw a batch of 1 and one of 4, each once to warm up and once for the clock; rounds alternate between the engines,
+ * in another order each, so that a busy machine slows all of them, and medians are shown. Cold = from starting the process
+ * to the end of the first step.
  *
  * The comparison needs Python: a virtual environment is made under node_modules/.cache/limner-bench, or
  * `LIMNER_BENCH_PYTHON` names one that has the packages. Without it nothing is compared: "not measured", and the exit
@@ -74,6 +75,8 @@ const measure = async (name: PeerName, python: string, model: string, threads: n
 		samples.coldMs.push(readyMs + first.firstStepMs);
 		samples.latents = first.latents;
 		for (const n of BATCHES) {
+			// the first run of a shape takes memory, and ours is compared with a single picture
+			if (n > 1) await ask(n);
 			const run = await ask(n);
 			samples.runs.get(n)?.push(run);
 			if (n === 1) samples.warmMs.push(run.firstStepMs);
@@ -146,7 +149,8 @@ const main = async (): Promise<number> => {
 	const [rounds, threads] = [Number(values.rounds), Number(values.threads)];
 	const all = new Map(ENGINES.map((name) => [name, emptySamples()]));
 	for (let round = 0; round < rounds; round++) {
-		for (const [name, samples] of all) await measure(name, python, values.model, threads, samples);
+		const order = [...all].map((_, i, list) => list[(i + round) % list.length] as (typeof list)[number]);
+		for (const [name, samples] of order) await measure(name, python, values.model, threads, samples);
 		console.error(`round ${round + 1} of ${rounds}`);
 	}
 	console.log(

@@ -136,6 +136,9 @@ describe('limner models catalog', () => {
 		};
 		expect(json.models).toHaveLength(CATALOG.length);
 		expect(ran.out).toContain(`For you: ${json.recommended}:`);
+		// what cannot be pulled comes with the command that exports it
+		expect(ran.out).toContain('optimum-cli export onnx --model SimianLuo/LCM_Dreamshaper_v7 LCM_Dreamshaper_v7 && limner models import');
+		expect(ran.out).not.toContain('models pull SimianLuo');
 	});
 	it.each([
 		[{ ramBytes: 2 * GIB, diskFreeBytes: 500 * GIB }, 'storybook'],
@@ -150,6 +153,13 @@ describe('limner models catalog', () => {
 	});
 	it('never names a gated model, nor one name twice', () => {
 		expect(new Set(CATALOG.map((entry) => entry.name)).size).toBe(CATALOG.length);
+		expect(new Set(CATALOG.map((entry) => entry.repo)).size).toBe(CATALOG.length);
+		for (const gpuBytes of [2, 5, 8, 12, 24, 80].map((gib) => gib * GIB)) {
+			const { entry } = recommend({ gpuBytes, ramBytes: 64 * GIB, diskFreeBytes: 900 * GIB });
+			expect([entry.gated, entry.export]).toEqual([false, undefined]);
+			// without a GPU nothing that needs one
+			expect(recommend({ ramBytes: gpuBytes, diskFreeBytes: 900 * GIB }).entry.cudaOnly).toBeUndefined();
+		}
 		expect(CATALOG.filter((entry) => entry.tested).map((entry) => entry.name)).toEqual(['storybook']);
 	});
 });

@@ -4,7 +4,7 @@
  */
 import { existsSync, statfsSync } from 'node:fs';
 import { totalmem } from 'node:os';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import type { Command } from 'commander';
 import { PULL_LIMITS } from '@limner/shared';
 import { settings } from '../config/settings.ts';
@@ -109,11 +109,25 @@ const gpuBytes = async (): Promise<number | undefined> => {
 
 const nearest = (path: string): string => (existsSync(path) ? path : nearest(dirname(path)));
 
+/** What brings a model here; nothing for the one that ships with Limner. */
+const commandFor = ({ repo, export: exported }: CatalogEntry): string[] => {
+	if (repo === undefined) return [];
+	if (exported !== true) return [`  limner models pull ${repo}`];
+	const folder = basename(repo);
+	return [`  optimum-cli export onnx --model ${repo} ${folder} && limner models import ${folder}`];
+};
+
+const sizeOf = ({ bytes, export: exported }: CatalogEntry): string => {
+	if (bytes === 0) return 'no download';
+	return `${exported === true ? 'export' : 'download'} ≈ ${inWords(bytes)}`;
+};
+
 const catalogLine = (entry: CatalogEntry): string =>
 	[
 		`${entry.repo ?? entry.name}${entry.repo === undefined ? '' : `  (${entry.name})`}`,
-		`  ${entry.summary}; ${entry.family}, ${entry.native}, ${entry.precision}`,
-		`  download ${entry.bytes === 0 ? 'none' : `≈ ${inWords(entry.bytes)}`}, memory ≈ ${inWords(entry.memoryBytes)}, licence ${entry.licence}, ${entry.gated ? 'gated' : 'not gated'}, ${entry.tested ? 'tested with Limner' : 'not tested with Limner'}`,
+		`  ${entry.summary}; ${entry.family}, ${entry.native}, ${entry.precision}${entry.cudaOnly === true ? ', CUDA only' : ''}`,
+		`  ${sizeOf(entry)}, memory ≈ ${inWords(entry.memoryBytes)}, licence ${entry.licence}, ${entry.gated ? 'gated' : 'not gated'}, ${entry.tested ? 'tested with Limner' : 'not tested with Limner'}`,
+		...commandFor(entry),
 	].join('\n');
 
 const catalog = async (flags: { json?: boolean }): Promise<void> => {
