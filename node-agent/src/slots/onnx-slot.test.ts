@@ -170,6 +170,7 @@ describe('a slot with the real engine', () => {
 			const pid = manager.pidOf('0') ?? 0;
 			expect((await outcomeOf({ ...task(MODEL), model }))[0]?.kind).toBe('done');
 			const size = Number(/VmSize:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) * 1024;
+			// attention over 16,384 cells asks for 2 GiB and more at once: it fails, and everything small has 1 GiB of room
 			execFileSync('/usr/bin/prlimit', ['--pid', String(pid), `--as=${size + 1024 ** 3}:`]);
 			const large = task(MODEL);
 			const [outcome] = await outcomeOf({ ...large, model, request: { ...large.request, width: 1024, height: 1024 } });
