@@ -110,11 +110,12 @@ const gpuBytes = async (): Promise<number | undefined> => {
 const nearest = (path: string): string => (existsSync(path) ? path : nearest(dirname(path)));
 
 /** What brings a model here; nothing for the one that ships with Limner. */
-const commandFor = ({ repo, export: exported }: CatalogEntry): string[] => {
+const commandFor = ({ repo, precision, export: exported }: CatalogEntry): string[] => {
 	if (repo === undefined) return [];
 	if (exported !== true) return [`  limner models pull ${repo}`];
 	const folder = basename(repo);
-	return [`  optimum-cli export onnx --model ${repo} ${folder} && limner models import ${folder}`];
+	const half = precision === 'fp16' ? ' --dtype fp16 --device cuda' : '';
+	return [`  optimum-cli export onnx --model ${repo}${half} ${folder} && limner models import ${folder}`];
 };
 
 const sizeOf = ({ bytes, export: exported }: CatalogEntry): string => {
