@@ -206,6 +206,13 @@ describe('progress', () => {
 		expect(renderProgress(after(...first, ...done))).toContain('  picture 4/6  step 10/20');
 	});
 
+	it('is not cut off on a terminal that does not know how wide it is', () => {
+		let text = '';
+		const line = createProgressLine({ stream: { write: (part) => (text += part), isTTY: true, columns: 0 } });
+		line.event(step(0, 10));
+		expect(text).toContain('step 10/20');
+	});
+
 	it('rewrites one line on a terminal and prints whole lines elsewhere', () => {
 		expect(drawSteps(true)).not.toContain('\n');
 		expect(drawSteps(true)).toContain('step 3/3');

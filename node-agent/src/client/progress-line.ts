@@ -98,6 +98,9 @@ export const renderProgress = (state: JobProgress): string => {
 	return runningText(state);
 };
 
+/** Some terminals say that they are 0 wide when they do not know. */
+const widthOf = (columns: number | undefined): number => (columns === undefined || columns === 0 ? 100 : columns);
+
 /** What is always worth a line of its own. */
 const placeOf = (state: JobProgress): string => `${state.phase} ${state.position ?? ''}`;
 
@@ -120,7 +123,7 @@ export const createProgressLine = (options: ProgressLineOptions = {}): ProgressL
 		drawn = text;
 		drawnAt = now();
 		shown = placeOf(state);
-		stream.write(tty ? `\r\u001b[2K${text.slice(0, Math.max(20, (stream.columns ?? 100) - 1))}` : `${text}\n`);
+		stream.write(tty ? `\r\u001b[2K${text.slice(0, Math.max(20, widthOf(stream.columns) - 1))}` : `${text}\n`);
 	};
 	return {
 		event: (event) => {
