@@ -41,18 +41,19 @@ const localModels = (flags: GenerateFlags): LocalModels => {
 /** Draws an engine's progress like that of a job. */
 const onLine = (line: ProgressLine, index: number): LocalProgress => {
 	let phase = '';
-	let denoisingAt = 0;
+	/** The first step that was told, and when: rates count from there, for how long that one took nobody told. */
+	let first: { step: number; at: number } | undefined;
 	const emit = (data: object): void => line.event({ event: 'progress', data: { index, phase, ...data } });
 	return {
 		onPhase: (next) => {
 			phase = next;
-			if (next === 'denoising') denoisingAt = performance.now();
 			emit({});
 		},
 		onStep: (step, steps) => {
 			phase = 'denoising';
-			const elapsed = performance.now() - denoisingAt;
-			emit({ step, steps, ...(elapsed > 0 ? { itPerS: (step * 1000) / elapsed } : {}) });
+			first ??= { step, at: performance.now() };
+			const elapsed = performance.now() - first.at;
+			emit({ step, steps, ...(step > first.step ? { itPerS: ((step - first.step) * 1000) / elapsed } : {}) });
 		},
 	};
 };
