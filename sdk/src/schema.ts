@@ -2958,6 +2958,19 @@ export interface components {
                 maskFill?: "original" | "around" | "noise" | "nothing";
                 /** @enum {string} */
                 promptMode?: "plain" | "weighted";
+                originalSize?: [
+                    number,
+                    number
+                ];
+                cropTopLeft?: [
+                    number,
+                    number
+                ];
+                targetSize?: [
+                    number,
+                    number
+                ];
+                useT5?: boolean;
                 /** @enum {string} */
                 outputFormat?: "png" | "jpeg" | "webp";
                 outputQuality?: number;
@@ -3161,6 +3174,19 @@ export interface components {
             maskFill?: "original" | "around" | "noise" | "nothing";
             /** @enum {string} */
             promptMode?: "plain" | "weighted";
+            originalSize?: [
+                number,
+                number
+            ];
+            cropTopLeft?: [
+                number,
+                number
+            ];
+            targetSize?: [
+                number,
+                number
+            ];
+            useT5?: boolean;
             /** @enum {string} */
             outputFormat?: "png" | "jpeg" | "webp";
             outputQuality?: number;
@@ -3329,6 +3355,19 @@ export interface components {
                     maskFill?: "original" | "around" | "noise" | "nothing";
                     /** @enum {string} */
                     promptMode?: "plain" | "weighted";
+                    originalSize?: [
+                        number,
+                        number
+                    ];
+                    cropTopLeft?: [
+                        number,
+                        number
+                    ];
+                    targetSize?: [
+                        number,
+                        number
+                    ];
+                    useT5?: boolean;
                     /** @enum {string} */
                     outputFormat?: "png" | "jpeg" | "webp";
                     outputQuality?: number;
@@ -3547,6 +3586,19 @@ export interface components {
                 maskFill?: "original" | "around" | "noise" | "nothing";
                 /** @enum {string} */
                 promptMode?: "plain" | "weighted";
+                originalSize?: [
+                    number,
+                    number
+                ];
+                cropTopLeft?: [
+                    number,
+                    number
+                ];
+                targetSize?: [
+                    number,
+                    number
+                ];
+                useT5?: boolean;
                 /** @enum {string} */
                 outputFormat?: "png" | "jpeg" | "webp";
                 outputQuality?: number;
@@ -3724,6 +3776,19 @@ export interface components {
                 maskFill?: "original" | "around" | "noise" | "nothing";
                 /** @enum {string} */
                 promptMode?: "plain" | "weighted";
+                originalSize?: [
+                    number,
+                    number
+                ];
+                cropTopLeft?: [
+                    number,
+                    number
+                ];
+                targetSize?: [
+                    number,
+                    number
+                ];
+                useT5?: boolean;
                 /** @enum {string} */
                 outputFormat?: "png" | "jpeg" | "webp";
                 outputQuality?: number;
@@ -8864,6 +8929,16 @@ export interface operations {
                      *         "maskInvert": true,
                      *         "maskFill": "original",
                      *         "promptMode": "plain",
+                     *         "originalSize": [
+                     *           null
+                     *         ],
+                     *         "cropTopLeft": [
+                     *           null
+                     *         ],
+                     *         "targetSize": [
+                     *           null
+                     *         ],
+                     *         "useT5": true,
                      *         "outputFormat": "png",
                      *         "outputQuality": 1,
                      *         "class": "interactive",

@@ -19,31 +19,39 @@ export const tasksOf = ({ batch = [], ...first }: Task): Task[] => {
 	return [first, ...batch.map((more): Task => ({ ...common, ...more, spec: more.spec ?? first.spec }))];
 };
 
+/** Fields that go on as they are, where the job has them. */
+const OPTIONAL = [
+	'eta',
+	'guidanceRescale',
+	'maskCropPadding',
+	'maskFeather',
+	'maskInvert',
+	'maskFill',
+	'promptMode',
+	'originalSize',
+	'cropTopLeft',
+	'targetSize',
+	'useT5',
+] as const satisfies readonly (keyof EngineRequest)[];
+
 /** What the engine gets for one picture of a job. */
-export const toEngineRequest = (spec: JobSpec, seed: number): EngineRequest => ({
-	task: spec.task,
-	prompt: spec.prompt,
-	negativePrompt: spec.negativePrompt,
-	width: spec.width,
-	height: spec.height,
-	steps: spec.steps,
-	guidance: spec.guidance,
-	scheduler: spec.scheduler,
-	seed,
-	...(spec.task === 'txt2img' || spec.strength === undefined ? {} : { strength: spec.strength }),
-	...(spec.eta === undefined ? {} : { eta: spec.eta }),
-	...(spec.guidanceRescale === undefined ? {} : { guidanceRescale: spec.guidanceRescale }),
-	pasteBack: spec.pasteBack,
-	...(spec.maskCropPadding === undefined ? {} : { maskCropPadding: spec.maskCropPadding }),
-	...(spec.maskFeather === undefined ? {} : { maskFeather: spec.maskFeather }),
-	...(spec.maskInvert === undefined ? {} : { maskInvert: spec.maskInvert }),
-	...(spec.maskFill === undefined ? {} : { maskFill: spec.maskFill }),
-	...(spec.promptMode === undefined ? {} : { promptMode: spec.promptMode }),
-	...(spec.originalSize === undefined ? {} : { originalSize: spec.originalSize }),
-	...(spec.cropTopLeft === undefined ? {} : { cropTopLeft: spec.cropTopLeft }),
-	...(spec.targetSize === undefined ? {} : { targetSize: spec.targetSize }),
-	...(spec.useT5 === undefined ? {} : { useT5: spec.useT5 }),
-});
+export const toEngineRequest = (spec: JobSpec, seed: number): EngineRequest => {
+	const request: EngineRequest = {
+		task: spec.task,
+		prompt: spec.prompt,
+		negativePrompt: spec.negativePrompt,
+		width: spec.width,
+		height: spec.height,
+		steps: spec.steps,
+		guidance: spec.guidance,
+		scheduler: spec.scheduler,
+		seed,
+		...(spec.task === 'txt2img' || spec.strength === undefined ? {} : { strength: spec.strength }),
+		pasteBack: spec.pasteBack,
+	};
+	for (const key of OPTIONAL) if (spec[key] !== undefined) Object.assign(request, { [key]: spec[key] });
+	return request;
+};
 
 /** The file format of a result, when the job asks for another than PNG. */
 export const outputOf = ({ outputFormat, outputQuality }: JobSpec): { output?: OutputOptions } =>
