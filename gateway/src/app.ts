@@ -20,6 +20,7 @@ import { auditRoutes } from './routes/audit/index.ts';
 import { accountsRoutes } from './routes/accounts/index.ts';
 import { authRoutes, jwksRoutes } from './routes/auth/index.ts';
 import { backupRoutes } from './routes/backup/index.ts';
+import { backupWorkspaceRoutes } from './routes/backup/workspace.ts';
 import { poolRoutes } from './routes/pool/index.ts';
 import { dashboardRoutes } from './routes/dashboard/index.ts';
 import { eventsRoutes } from './routes/events/index.ts';
@@ -124,6 +125,7 @@ export const createApp = (): OpenAPIHono<AppEnv> => {
 	app.route('/api/v1/alerts', alertsRoutes);
 	app.route('/api/v1/pool', poolRoutes);
 	app.route('/api/v1/backup', backupRoutes);
+	app.route('/api/v1/backup', backupWorkspaceRoutes);
 	app.route('/api/v1', dashboardRoutes);
 	app.route('/api/v1/auth', authRoutes);
 	app.route('/', jwksRoutes);

@@ -6,6 +6,7 @@
  */
 import type { IsolationRecord, TelemetrySample } from './pool/model.ts';
 import type {
+	BackupPart,
 	FailureClass,
 	HistEntry,
 	ImageRecord,
@@ -521,6 +522,9 @@ export interface WorkspaceHealth {
 	quotas: { name: string; used: number; limit: number }[];
 }
 
+/** The parts of a backup that the Workspace keeps; webhooks and rules of alerts are Delivery's. */
+export type WorkspacePart = Exclude<BackupPart, { kind: 'webhook' | 'alert-rules' }>;
+
 /** A picture that may not be shown again. */
 export interface Takedown {
 	jobId: string;
@@ -573,6 +577,11 @@ export interface WorkspaceRpc extends TenancyRpc, ResourcesRpc, RepliesRpc {
 	beginRestore(): Promise<Result<{ dropped: number }>>;
 	restoreBatch(batch: RestoreBatch): Promise<Result<object>>;
 	finishRestore(head: { seq: number; hash: string }): Promise<Result<object>>;
+	isRestoring(): Promise<boolean>;
+	/** What the workspace is besides ledger, ended jobs and pictures. */
+	backupParts(secretId: string): Promise<BackupPart[]>;
+	/** @param trusted the operator restores: limits, usage, reservations and open jobs come back too */
+	restoreParts(parts: WorkspacePart[], trusted: boolean): Promise<Result<{ left: string[] }>>;
 	/** What ended since a time (milliseconds since the epoch). */
 	activity(sinceMs: number): Promise<WorkspaceActivity>;
 	/** Rows of jobs that are not settled, oldest first. */

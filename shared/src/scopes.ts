@@ -47,7 +47,8 @@ export const ROLE_SCOPES: Readonly<Record<Role, readonly string[]>> = {
 	viewer: VIEWER,
 };
 
-const isReserved = (scope: string): boolean => (RESERVED_SCOPES as readonly string[]).includes(scope);
+/** Whether nobody can give it away. */
+export const isReserved = (scope: string): boolean => (RESERVED_SCOPES as readonly string[]).includes(scope);
 
 /** Whether scopes cover one scope. `admin` covers all that is not reserved; `x:write` does not cover `x:read`. */
 export const hasScope = (scopes: readonly string[], needed: string): boolean =>

@@ -25,6 +25,7 @@ import type {
 	AlertRulesView,
 	AlertView,
 	CallbackInput,
+	DeliveryPart,
 	DeliveryRpc,
 	DeliveryState,
 	DeliveryView,
@@ -33,7 +34,7 @@ import type {
 } from './rpc.ts';
 import { DeliveryStore, deliveryView, type DeliveryRow, type WebhookRow } from './store.ts';
 import { Watch } from './watch.ts';
-import { changedWebhook, newWebhook } from './webhooks.ts';
+import { changedWebhook, newWebhook, restoredWebhook, webhookPart } from './webhooks.ts';
 
 /** A pass that still has work goes on after this. */
 const AGAIN_MS = 1000;
@@ -201,6 +202,32 @@ export class Delivery extends DurableObject<Cloudflare.Env> implements DeliveryR
 		const view = this.#watch.setRules(change);
 		await this.#rearm();
 		return view;
+	}
+
+	// ---- backup ----
+
+	async backupParts(): Promise<DeliveryPart[]> {
+		const store = this.#store;
+		if (store === undefined) return [];
+		const { own } = this.#watch.rules();
+		return [...store.webhooks().map(webhookPart), ...(Object.keys(own).length === 0 ? [] : [{ kind: 'alert-rules' as const, rules: own }])];
+	}
+
+	async restoreParts(ws: string, parts: DeliveryPart[]): Promise<string[]> {
+		const store = await this.#open(ws);
+		// What the ledger brought back has been told before.
+		store.setMeta('seq', String(await workspaceOf(this.env, ws).watchLedger()));
+		const left: string[] = [];
+		for (const part of parts) {
+			if (part.kind === 'alert-rules') this.#watch.setRules(part.rules);
+			else {
+				const made = restoredWebhook(part, this.#host.allowPrivate, Date.now());
+				if (!made.ok) left.push(`webhook ${part.url}: ${made.detail ?? made.code}`);
+				else if (store.webhook(part.id) === undefined && store.webhooks().length < L.webhooksMax) store.putWebhook(made.row);
+			}
+		}
+		await this.#rearm();
+		return left;
 	}
 
 	// ---- the alarm ----

@@ -2,7 +2,7 @@
  * Contract of the `Delivery` object of a workspace: webhooks and alerts.
  * @module
  */
-import type { AlertRules, AlertRulesChange, Result } from '@limner/shared';
+import type { AlertRules, AlertRulesChange, BackupPartOf, Result } from '@limner/shared';
 import type { Page } from '../rpc.ts';
 import type { AlertKind, AlertSeverity, AlertState } from './alerts.ts';
 
@@ -92,6 +92,7 @@ export interface CallbackInput {
 	path: string;
 	events: string[];
 }
+export type DeliveryPart = BackupPartOf<'webhook'> | BackupPartOf<'alert-rules'>;
 
 export interface DeliveryRpc {
 	/** Calls back when the job begins and ends, as its events say. A repeat changes nothing. */
@@ -113,6 +114,10 @@ export interface DeliveryRpc {
 	/** Looks at the workspace now. */
 	listAlerts(ws: string, query: { state?: AlertState; severity?: AlertSeverity; limit: number; cursor?: string }): Promise<Page<AlertView>>;
 	acknowledgeAlert(id: string, who: string): Promise<Result<{ alert: AlertView }>>;
+	/** Webhooks and rules, without secrets. */
+	backupParts(): Promise<DeliveryPart[]>;
+	/** Events from before are not told again. Answers what was left out, and why. */
+	restoreParts(ws: string, parts: DeliveryPart[]): Promise<string[]>;
 	alertRules(ws: string): Promise<AlertRulesView>;
 	/** Replaces the workspace's own rules. */
 	setAlertRules(ws: string, change: AlertRulesChange): Promise<AlertRulesView>;

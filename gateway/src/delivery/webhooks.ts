@@ -2,7 +2,7 @@
  * Webhooks as rows: what may be registered, and what a change makes of one. Pure.
  * @module
  */
-import { refuse, urlProblem, type Refusal } from '@limner/shared';
+import { refuse, urlProblem, type BackupPartOf, type Refusal } from '@limner/shared';
 import { isEventFilter } from './events.ts';
 import type { WebhookInput } from './rpc.ts';
 import type { WebhookRow } from './store.ts';
@@ -61,4 +61,23 @@ export const changedWebhook = (row: WebhookRow, change: Partial<WebhookInput>, a
 		updated_at: nowMs,
 	};
 	return { ok: true, row: next };
+};
+
+/** A webhook as a backup keeps it. Its secret is derived from its id and number, so they come along. */
+export const webhookPart = (row: WebhookRow): BackupPartOf<'webhook'> => ({
+	kind: 'webhook',
+	id: row.id,
+	url: row.url,
+	events: JSON.parse(row.events) as string[],
+	description: row.description,
+	enabled: row.enabled === 1,
+	base: row.base,
+	version: row.version,
+	createdAt: row.created_at,
+});
+
+/** A webhook from a backup, judged as a new one is. */
+export const restoredWebhook = (part: BackupPartOf<'webhook'>, allowPrivate: boolean, nowMs: number): Made => {
+	const made = newWebhook(part, allowPrivate, part.id, nowMs);
+	return made.ok ? { ok: true, row: { ...made.row, version: part.version } } : made;
 };

@@ -78,6 +78,10 @@ export class Meter {
 		return row?.bytes ?? 0;
 	}
 
+	get state(): UsageState {
+		return this.#usage;
+	}
+
 	text(): string {
 		return JSON.stringify(this.#usage);
 	}
@@ -197,6 +201,26 @@ export class Meter {
 			allocation.milliSteps,
 		);
 		this.#allocations = [allocation, ...this.#allocations];
+	}
+
+	/** Of a backup: as it was, with what was drawn from it. One that is there stays. */
+	restoreAllocation(allocation: Allocation): void {
+		this.#sql.write(
+			'allocations',
+			`INSERT OR IGNORE INTO allocations (id, created_at, created_by, note, starts_at, ends_at, images, milli_steps, used_images,
+				used_milli_steps, released_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			allocation.id,
+			allocation.createdAt,
+			allocation.createdBy,
+			allocation.note,
+			allocation.startsAt,
+			allocation.endsAt,
+			allocation.images,
+			allocation.milliSteps,
+			allocation.usedImages,
+			allocation.usedMilliSteps,
+			allocation.releasedAt,
+		);
 	}
 
 	releaseAllocation(id: string, atMs: number): void {

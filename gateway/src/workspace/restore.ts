@@ -3,13 +3,15 @@
  * @module
  */
 import { isTerminal, refuse, type Result } from '@limner/shared';
-import type { BackupJob, BackupSlice, RestoreBatch } from '../rpc.ts';
+import type { BackupJob, BackupSlice, JobRow, RestoreBatch } from '../rpc.ts';
 import { objectsOf } from './jobs.ts';
 import { verifyLedger } from './ledger.ts';
 import { JOB_COLUMNS, jobFromSql, jobValues, type JobSql } from './schema.ts';
 import type { Store } from './store.ts';
+import type { UsageState } from './usage.ts';
 
 const MARK = 'restoring';
+const USAGE = 'usage-before-restore';
 const PLACES = JOB_COLUMNS.replaceAll(/\w+/g, '?');
 
 /** Ended jobs after `after`, oldest first. */
@@ -33,6 +35,8 @@ export const beginRestore = (store: Store): Result<{ dropped: number }> => {
 	const used = store.sql.all<{ id: string }>('SELECT id FROM jobs LIMIT 1').length > 0;
 	if (used && !isRestoring(store)) return refuse('conflict', 'the workspace has jobs already; restore into an empty one');
 	const dropped = store.ledger.seq;
+	// Usage is kept beside the ledger's last row, and a restore must not set quotas back.
+	if (!isRestoring(store)) store.setMeta(USAGE, store.meter.text());
 	store.sql.write('ledger', 'DELETE FROM ledger');
 	store.sql.write('jobs', 'DELETE FROM jobs');
 	store.setMeta(MARK, '1');
@@ -40,8 +44,24 @@ export const beginRestore = (store: Store): Result<{ dropped: number }> => {
 	return { ok: true, dropped };
 };
 
+/** Keys of objects that a row names, whatever shape a backup gives it. */
+const keysIn = ({ images, spec }: JobRow): string[] => {
+	const inputs: unknown = spec['inputKeys'];
+	const given = typeof inputs === 'object' && inputs !== null ? Object.values(inputs).map(String) : [];
+	return [...images.map(({ key }) => key), ...given];
+};
+
+/** Why a row does not belong here. Objects of other workspaces lie in the same bucket, and rows say which are served. */
+export const wrongRow = (ws: string, row: JobRow): string | undefined => {
+	if (row.ws !== ws) return `job ${row.id} is of the workspace ${row.ws}, this is ${ws}`;
+	if (typeof row.spec !== 'object' || row.spec === null) return `job ${row.id} has no request`;
+	const foreign = keysIn(row).find((key) => !(key.startsWith(`w/${ws}/`) || key.startsWith(`a/${ws}/`)) || key.includes('..'));
+	return foreign === undefined ? undefined : `job ${row.id} names an object that is not of this workspace`;
+};
+
 const wrongJob = (store: Store, { row }: BackupJob): string | undefined => {
-	if (row.ws !== store.ws) return `job ${row.id} is of the workspace ${row.ws}, this is ${store.ws}`;
+	const wrong = wrongRow(store.ws, row);
+	if (wrong !== undefined) return wrong;
 	return isTerminal('job', row.state) ? undefined : `job ${row.id} has not ended`;
 };
 
@@ -78,6 +98,15 @@ export const finishRestore = (store: Store, head: { seq: number; hash: string })
 	if (store.ledger.seq !== head.seq || store.ledger.hash !== head.hash) {
 		return refuse('validation_failed', `the ledger ends at row ${store.ledger.seq}, the backup names row ${head.seq}`);
 	}
+	keepUsage(store);
 	store.setMeta(MARK, '0');
 	return { ok: true };
+};
+
+/** Where the backup brought no usage, that of before the restore goes on; bytes are those of the restored pictures. */
+const keepUsage = (store: Store): void => {
+	const before = JSON.parse(store.getMeta(USAGE) ?? '{}') as Partial<UsageState>;
+	const usage = JSON.stringify({ ...store.meter.state, ...before, storedBytes: store.meter.state.storedBytes });
+	store.sql.write('ledger', 'UPDATE ledger SET usage = ? WHERE seq = ? AND usage IS NULL', usage, store.ledger.seq);
+	store.reload();
 };

@@ -136,6 +136,12 @@ export class Store {
 	}
 
 	insertKey(key: KeyRow, nowMs: number): void {
+		this.insertKeyRow(key);
+		this.appendLedger([{ type: 'key', key: key.id, scopes: key.scopes }], nowMs);
+	}
+
+	/** Without a line in the ledger: of a backup, whose ledger has it. */
+	insertKeyRow(key: KeyRow): void {
 		this.sql.write(
 			'keys',
 			`INSERT INTO keys (id, hash, scopes, created_at, expires_at, revoked_at, name, created_by, models, limits)
@@ -151,7 +157,6 @@ export class Store {
 			jsonOrNull(key.models ?? undefined),
 			jsonOrNull(key.limits ?? undefined),
 		);
-		this.appendLedger([{ type: 'key', key: key.id, scopes: key.scopes }], nowMs);
 	}
 
 	job(id: string): StoredJob | undefined {

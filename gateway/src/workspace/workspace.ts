@@ -3,14 +3,25 @@
  * method is one synchronous turn over `Store`, decided by the pure functions beside it.
  * @module
  */
-import { refuse, TIMING, type JobState, type Result } from '@limner/shared';
+import { refuse, TIMING, type BackupPart, type JobState, type Result } from '@limner/shared';
 import { storageOf } from '../storage/index.ts';
-import type { AssetRow, BackupSlice, JobRow, RestoreBatch, Settlement, Takedown, WorkspaceHealth, WorkspaceRpc } from '../rpc.ts';
+import type {
+	AssetRow,
+	BackupSlice,
+	JobRow,
+	RestoreBatch,
+	Settlement,
+	Takedown,
+	WorkspaceHealth,
+	WorkspacePart,
+	WorkspaceRpc,
+} from '../rpc.ts';
 import { ledgerSlice } from './audit.ts';
 import { decidePurge, decideSettle, objectsOf } from './jobs.ts';
 import { healthOf } from './health.ts';
 import { settleEntry, type LedgerAction, type LedgerEntry } from './ledger.ts';
-import { backupSlice, beginRestore, finishRestore, restoreBatch } from './restore.ts';
+import { restoreParts, workspaceParts } from './parts.ts';
+import { backupSlice, beginRestore, finishRestore, isRestoring, restoreBatch } from './restore.ts';
 import { Store } from './store.ts';
 import { planTakedown, removeObjects, takeDown, takedownOf } from './takedown.ts';
 import { SubmitObject } from './submit-rpc.ts';
@@ -144,9 +155,24 @@ export class Workspace extends SubmitObject implements WorkspaceRpc {
 		return this.commit(() => restoreBatch(store, batch));
 	}
 
+	async isRestoring(): Promise<boolean> {
+		return isRestoring(this.mustStore());
+	}
+
+	async backupParts(secretId: string): Promise<BackupPart[]> {
+		return workspaceParts(this.mustStore(), secretId);
+	}
+
+	async restoreParts(parts: WorkspacePart[], trusted: boolean): Promise<Result<{ left: string[] }>> {
+		const store = this.mustStore();
+		return this.commit(() => restoreParts(store, parts, trusted));
+	}
+
 	async finishRestore(head: { seq: number; hash: string }): Promise<Result<object>> {
 		const store = this.mustStore();
 		const answer = this.commit(() => finishRestore(store, head));
+		// Jobs that had not ended are handed to their shard, which does not know them.
+		if (answer.ok && store.open.size > 0) this.sweepAt = Date.now();
 		await this.rearm(store);
 		return answer;
 	}

@@ -6,12 +6,13 @@ import { createRoute, z } from '@hono/zod-openapi';
 import { LimnerError, parseOneTime, ROLES, toError } from '@limner/shared';
 import { actorOf, byOf, refuseAuthentication } from '../../lib/auth.ts';
 import { sha256Hex } from '../../lib/canonical.ts';
-import { MAIL_STATES, sendMail, type Mail, type MailState } from '../../hooks/mail.ts';
-import { baseUrl, type AppContext } from '../../lib/context.ts';
+import { MAIL_STATES } from '../../hooks/mail.ts';
+import type { AppContext } from '../../lib/context.ts';
 import { jsonBody, jsonRequest, jsonResponse, newApp, pageOf, problems, secured, securedJson } from '../../lib/openapi.ts';
 import { accountOf, idempotent, workspaceOf } from '../../lib/stubs.ts';
 import type { InvitationView } from '../../rpc.ts';
 import { Email, WorkspaceId } from '../auth/schema.ts';
+import { invitationUrl, inviteByMail } from './links.ts';
 
 export const invitationsRoutes = newApp();
 
@@ -36,19 +37,7 @@ const body = (view: InvitationView): z.infer<typeof Invitation> => ({
 	createdAt: iso(view.createdAt),
 	expiresAt: iso(view.expiresAt),
 });
-/** The token stands behind the #, which browsers do not send and servers do not log. */
-const linkOf = (c: AppContext, token: string): string => `${baseUrl(c.env.PUBLIC_URL, c.req.url)}/#invitation=${token}`;
-
 const stubOf = (c: AppContext) => workspaceOf(c.env, c.get('principal').ws);
-
-const inviteByMail = async (c: AppContext, mail: Pick<Mail, 'to' | 'role' | 'url' | 'expiresAt'>): Promise<MailState> => {
-	const workspace = await stubOf(c).workspace();
-	return sendMail(c, {
-		kind: 'invitation',
-		...mail,
-		...(workspace === null ? {} : { workspace: { id: workspace.id, name: workspace.name } }),
-	});
-};
 
 invitationsRoutes.openapi(
 	createRoute({
@@ -69,7 +58,7 @@ invitationsRoutes.openapi(
 		const { role, email } = c.req.valid('json');
 		const made = await stubOf(c).invite({ role, email: email ?? null }, byOf(c.get('principal')));
 		if (!made.ok) throw toError(made);
-		const url = linkOf(c, made.token);
+		const url = invitationUrl(c, made.token);
 		const { expiresAt } = made.invitation;
 		const mail = email === undefined ? 'off' : await inviteByMail(c, { to: email, role, url, expiresAt });
 		return c.json({ ...body(made.invitation), token: made.token, url, mail }, 201);
@@ -98,7 +87,7 @@ invitationsRoutes.openapi(
 		if (view === null || view.deletingSince !== null) throw missing;
 		const made = await workspaceOf(c.env, workspaceId).ownerLink(actorOf(principal));
 		if (!made.ok) throw toError(made);
-		return c.json({ ...body(made.invitation), token: made.token, url: linkOf(c, made.token), mail: 'off' as const }, 201);
+		return c.json({ ...body(made.invitation), token: made.token, url: invitationUrl(c, made.token), mail: 'off' as const }, 201);
 	},
 );
 

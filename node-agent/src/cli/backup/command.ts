@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import { createReadStream, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { AuditLine, BACKUP_VERSION, BackupJobLine, BODY_LIMITS, verifyExport, type BackupManifest } from '@limner/shared';
+import { AuditLine, BACKUP_VERSION, BackupJobLine, BackupPart, BODY_LIMITS, verifyExport, type BackupManifest } from '@limner/shared';
 import type { Command } from 'commander';
 import { z } from 'zod';
 import { call, callRaw, GatewayError, problemOf } from '../../client/http.ts';
@@ -23,6 +23,8 @@ interface Access {
 
 const LEDGER = 'ledger.jsonl';
 const JOBS = 'jobs.jsonl';
+/** Absent in backups of earlier versions. */
+const WORKSPACE = 'workspace.jsonl';
 /** A batch stays well below what the gateway takes as one JSON body. */
 const BATCH_BYTES = BODY_LIMITS.jsonBytes / 2;
 const BATCH_ITEMS = 200;
@@ -30,6 +32,7 @@ const BATCH_ITEMS = 200;
 const sha256 = (bytes: Uint8Array | string): string => createHash('sha256').update(bytes).digest('hex');
 const pictureFile = (jobId: string, index: number): string => `pictures/${jobId}-${index}`;
 
+const Parts = z.object({ data: z.array(BackupPart) });
 const JobPage = z.object({ data: z.array(BackupJobLine), nextCursor: z.string().nullable() });
 
 const fetchJobs = async (url: string, key: string): Promise<BackupJobLine[]> => {
@@ -77,6 +80,9 @@ const savePictures = async (
 /** Makes a backup; the ledger comes last, so that it seals every job that is in it. */
 export const backup = async (url: string, key: string, folder: string): Promise<BackupManifest> => {
 	const writer = new BackupWriter(folder);
+	// Before the jobs: one that ends in between is in both, and counts as ended.
+	const parts = Parts.parse(await (await call(url, key, '/api/v1/backup/workspace')).json()).data;
+	writer.write(WORKSPACE, parts.map((part) => `${JSON.stringify(part)}\n`).join(''));
 	const jobs = await fetchJobs(url, key);
 	writer.write(JOBS, jobs.map((job) => `${JSON.stringify(job)}\n`).join(''));
 	const { saved, missing } = await savePictures(url, key, jobs, writer);
@@ -144,8 +150,36 @@ const rowOf = (text: string): unknown => {
 
 const jobOf = (text: string): BackupJobLine | undefined => (text.trim() === '' ? undefined : BackupJobLine.parse(JSON.parse(text)));
 
-/** Brings a backup back into an empty workspace of the same name, and reads it back to compare. */
-export const restore = async (url: string, key: string, folder: string): Promise<BackupManifest> => {
+const RestoredParts = z.object({
+	invited: z.array(z.object({ email: z.string(), role: z.string(), url: z.string(), mail: z.string() })),
+	left: z.array(z.string()),
+	sameSecret: z.boolean().nullable(),
+});
+type RestoredParts = z.infer<typeof RestoredParts>;
+
+/** Members, keys, limits, webhooks, open jobs …; answers what a person has to do about them. */
+const restoreWorkspace = async (url: string, key: string, folder: string): Promise<RestoredParts> => {
+	const all: RestoredParts = { invited: [], left: [], sameSecret: null };
+	await sendLines(
+		linesOf(join(folder, WORKSPACE)),
+		(text) => (text.trim() === '' ? undefined : BackupPart.parse(JSON.parse(text))),
+		async (parts) => {
+			const answer = RestoredParts.parse(await (await post(url, key, '/api/v1/backup/restore/workspace', { parts })).json());
+			all.invited.push(...answer.invited);
+			all.left.push(...answer.left);
+			all.sameSecret ??= answer.sameSecret;
+		},
+	);
+	return all;
+};
+
+export interface Restoration {
+	manifest: BackupManifest;
+	parts: RestoredParts;
+}
+
+/** Brings a backup back into an empty workspace of the same name; the gateway compares every picture with its job. */
+export const restore = async (url: string, key: string, folder: string): Promise<Restoration> => {
 	const manifest = await verifyBackup(folder);
 	await call(url, key, '/api/v1/backup/restore', { method: 'POST' });
 	await sendLines(linesOf(join(folder, LEDGER)), rowOf, (rows) => post(url, key, '/api/v1/backup/restore/rows', { rows, jobs: [] }));
@@ -165,12 +199,23 @@ export const restore = async (url: string, key: string, folder: string): Promise
 			await call(url, key, `/api/v1/backup/pictures/${row.id}/${index}`, { method: 'PUT', headers, body });
 		}
 	}
+	const parts: RestoredParts =
+		manifest.files[WORKSPACE] === undefined ? { invited: [], left: [], sameSecret: null } : await restoreWorkspace(url, key, folder);
 	await post(url, key, '/api/v1/backup/restore/finish', manifest.head);
-	return manifest;
+	return { manifest, parts };
 };
 
 const said = (manifest: BackupManifest): string =>
 	`workspace ${manifest.workspace}: ${manifest.jobs} jobs, ${manifest.pictures} pictures, ledger up to row ${manifest.head.seq}`;
+
+/** Links go to stdout, so that they can be passed on; they are not shown again. */
+const tellRestored = (manifest: BackupManifest, { invited, left, sameSecret }: RestoredParts): void => {
+	console.log(`Restored ${said(manifest)}.`);
+	for (const { email, role, url, mail } of invited) console.log(`${email} (${role})  ${url}${mail === 'sent' ? '  sent by mail' : ''}`);
+	if (invited.length > 0) console.error('limner: these members have no account here; their links work once.');
+	for (const what of left) console.error(`limner: left out: ${what}`);
+	if (sameSecret === false) console.error('limner: this gateway has another LIMNER_SECRET: rotate the secrets of the webhooks.');
+};
 
 const explained = async <T>(work: Promise<T>): Promise<T> => {
 	try {
@@ -204,6 +249,7 @@ export const registerBackup = (program: Command): void => {
 			const folder = userPath(given);
 			if (flags.check === true) return console.log(`The backup holds: ${said(await verifyBackup(folder))}.`);
 			const { url, key } = gatewayAccess(flags);
-			return console.log(`Restored ${said(await explained(restore(url, key, folder)))}.`);
+			const { manifest, parts } = await explained(restore(url, key, folder));
+			return tellRestored(manifest, parts);
 		});
 };
