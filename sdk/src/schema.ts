@@ -1514,6 +1514,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/backup/workspace": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Members, keys, limits, usage, webhooks, rules of alerts, takedowns and open jobs
+         * @description Nothing in it opens anything: keys are hashes, and secrets of webhooks are not in it.
+         */
+        get: operations["backupWorkspace"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/backup/restore/workspace": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Bring back what a workspace is besides ledger, ended jobs and pictures
+         * @description After the ledger, before the end of the restore. Keys that exist stay as they are. Limits, usage, reservations, open jobs, and members who have an account here, come back when the key that the gateway was started with asks; other members are invited. Open jobs begin anew.
+         */
+        post: operations["restoreWorkspace"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/dashboard": {
         parameters: {
             query?: never;
@@ -4750,6 +4790,234 @@ export interface components {
         };
         RestoredPicture: {
             created: boolean;
+        };
+        BackupParts: {
+            data: components["schemas"]["BackupPart"][];
+        };
+        BackupPart: {
+            /** @enum {string} */
+            kind: "profile";
+            name: string;
+            limits: {
+                minute?: {
+                    jobs?: number;
+                    images?: number;
+                    megapixelSteps?: number;
+                };
+                day?: {
+                    jobs?: number;
+                    images?: number;
+                    megapixelSteps?: number;
+                };
+                month?: {
+                    jobs?: number;
+                    images?: number;
+                    megapixelSteps?: number;
+                };
+                queued?: number;
+                concurrent?: number;
+                storageBytes?: number;
+                retentionMs?: number;
+            };
+            secretId: string;
+        } | {
+            /** @enum {string} */
+            kind: "member";
+            accountId: string;
+            email: string;
+            name: string;
+            /** @enum {string} */
+            role: "owner" | "admin" | "member" | "viewer";
+            joinedAt: number;
+            addedBy: string;
+        } | {
+            /** @enum {string} */
+            kind: "key";
+            id: string;
+            hash: string;
+            name: string;
+            scopes: string[];
+            createdAt: number;
+            createdBy: string | null;
+            expiresAt: number | null;
+            revokedAt: number | null;
+            models: string[] | null;
+            limits: {
+                minute?: {
+                    jobs?: number;
+                    images?: number;
+                    megapixelSteps?: number;
+                };
+                day?: {
+                    jobs?: number;
+                    images?: number;
+                    megapixelSteps?: number;
+                };
+                month?: {
+                    jobs?: number;
+                    images?: number;
+                    megapixelSteps?: number;
+                };
+                queued?: number;
+            } | null;
+        } | {
+            /** @enum {string} */
+            kind: "allocation";
+            id: string;
+            createdAt: number;
+            createdBy: string;
+            note: string;
+            startsAt: number;
+            endsAt: number;
+            images: number;
+            milliSteps: number;
+            usedImages: number;
+            usedMilliSteps: number;
+            releasedAt: number | null;
+        } | {
+            /** @enum {string} */
+            kind: "usage-day";
+            dayAt: number;
+            pairs: {
+                [key: string]: [
+                    number,
+                    number,
+                    number,
+                    number
+                ];
+            };
+        } | {
+            /** @enum {string} */
+            kind: "usage";
+            minuteAt: number;
+            minute: {
+                [key: string]: [
+                    number,
+                    number,
+                    number,
+                    number
+                ];
+            };
+            dayAt: number;
+            day: {
+                [key: string]: [
+                    number,
+                    number,
+                    number,
+                    number
+                ];
+            };
+            storedBytes: number;
+        } | {
+            /** @enum {string} */
+            kind: "takedown";
+            jobId: string;
+            index: number;
+            at: number;
+            who: string;
+            reason: string;
+        } | {
+            /** @enum {string} */
+            kind: "webhook";
+            id: string;
+            url: string;
+            events: string[];
+            description: string;
+            enabled: boolean;
+            base: string;
+            version: number;
+            createdAt: number;
+        } | {
+            /** @enum {string} */
+            kind: "alert-rules";
+            rules: {
+                nodeOffline?: {
+                    enabled?: boolean;
+                    afterMs?: number;
+                    /** @enum {string} */
+                    severity?: "P1" | "P2" | "P3" | "P4";
+                    /** @enum {string} */
+                    lastSeverity?: "P1" | "P2" | "P3" | "P4";
+                };
+                errorRate?: {
+                    enabled?: boolean;
+                    share?: number;
+                    minJobs?: number;
+                    windowMs?: number;
+                    /** @enum {string} */
+                    severity?: "P1" | "P2" | "P3" | "P4";
+                    worseShare?: number;
+                    /** @enum {string} */
+                    worseSeverity?: "P1" | "P2" | "P3" | "P4";
+                };
+                queueAge?: {
+                    enabled?: boolean;
+                    afterMs?: number;
+                    /** @enum {string} */
+                    severity?: "P1" | "P2" | "P3" | "P4";
+                    worseAfterMs?: number;
+                    /** @enum {string} */
+                    worseSeverity?: "P1" | "P2" | "P3" | "P4";
+                };
+                quota?: {
+                    enabled?: boolean;
+                    share?: number;
+                    /** @enum {string} */
+                    severity?: "P1" | "P2" | "P3" | "P4";
+                    /** @enum {string} */
+                    usedUpSeverity?: "P1" | "P2" | "P3" | "P4";
+                };
+                poison?: {
+                    enabled?: boolean;
+                    /** @enum {string} */
+                    severity?: "P1" | "P2" | "P3" | "P4";
+                };
+                report?: {
+                    enabled?: boolean;
+                    /** @enum {string} */
+                    severity?: "P1" | "P2" | "P3" | "P4";
+                };
+                escalateAfterMs?: {
+                    P1?: number | null;
+                    P2?: number | null;
+                    P3?: number | null;
+                    P4?: number | null;
+                };
+            };
+        } | {
+            /** @enum {string} */
+            kind: "open-job";
+            keyId: string;
+            row: {
+                id: string;
+                ws: string;
+                state: string;
+                images: ({
+                    index: number;
+                    key: string;
+                    sha256: string;
+                    bytes: number;
+                    contentType: string;
+                } & {
+                    [key: string]: unknown;
+                })[];
+            } & {
+                [key: string]: unknown;
+            };
+        };
+        RestoredParts: {
+            invited: {
+                email: string;
+                role: string;
+                url: string;
+                /** @enum {string} */
+                mail: "sent" | "failed" | "off";
+            }[];
+            left: string[];
+            sameSecret: boolean | null;
+        };
+        RestoreParts: {
+            parts: components["schemas"]["BackupPart"][];
         };
         Dashboard: {
             /** Format: date-time */
@@ -17501,6 +17769,228 @@ export interface operations {
             };
             /** @description It was taken down */
             451: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The gateway is not ready or overloaded */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    backupWorkspace: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All parts */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "data": [
+                     *         {
+                     *           "kind": "profile",
+                     *           "name": "first",
+                     *           "limits": {},
+                     *           "secretId": "text"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["BackupParts"];
+                };
+            };
+            /** @description A valid API key is needed */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key lacks the needed scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests or too many open jobs */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The gateway is not ready or overloaded */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    restoreWorkspace: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A repeat with the same key and body gets the first answer again, for 24 hours */
+                "idempotency-key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "parts": [
+                 *         {
+                 *           "kind": "profile",
+                 *           "name": "first",
+                 *           "limits": {},
+                 *           "secretId": "text"
+                 *         }
+                 *       ]
+                 *     }
+                 */
+                "application/json": components["schemas"]["RestoreParts"];
+            };
+        };
+        responses: {
+            /** @description What came of it */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "invited": [
+                     *         {
+                     *           "email": "ada@example.com",
+                     *           "role": "member",
+                     *           "url": "https://limner.example/api/v1/objects/eyJrIjoidyJ9.c2lnbmF0dXJl",
+                     *           "mail": "sent"
+                     *         }
+                     *       ],
+                     *       "left": [
+                     *         "text"
+                     *       ],
+                     *       "sameSecret": true
+                     *     }
+                     */
+                    "application/json": components["schemas"]["RestoredParts"];
+                };
+            };
+            /** @description The request could not be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A valid API key is needed */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key lacks the needed scope */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The state does not allow this */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The content type is not supported */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A field has a value that is not allowed */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests or too many open jobs */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };

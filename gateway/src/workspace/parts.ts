@@ -4,7 +4,7 @@
  */
 import { isReserved, isTerminal, refuse, WorkspaceLimits, type BackupPart, type BackupPartOf, type Result } from '@limner/shared';
 import type { JobRow, WorkspacePart } from '../rpc.ts';
-import { isRestoring, wrongRow } from './restore.ts';
+import { isRestoring, USAGE_RESTORED, wrongRow } from './restore.ts';
 import type { Store } from './store.ts';
 import { takedownsOf } from './takedown.ts';
 import { keysOf, membersOf, putMember } from './tenancy-rows.ts';
@@ -69,6 +69,7 @@ const WRITERS: { [K in WorkspacePart['kind']]: (store: Store, part: BackupPartOf
 	},
 	usage: (store, { kind: _kind, ...state }) => {
 		store.sql.write('ledger', 'UPDATE ledger SET usage = ? WHERE seq = ?', JSON.stringify(state), store.ledger.seq);
+		store.setMeta(USAGE_RESTORED, '1');
 	},
 	takedown: (store, { jobId, index, at, who, reason }) => {
 		store.sql.write(
@@ -113,6 +114,8 @@ export const restoreParts = (store: Store, parts: readonly WorkspacePart[], trus
 	if (why !== undefined) return refuse('validation_failed', why);
 	const kept = parts.filter((part) => trusted || !NEEDS_TRUST.has(part.kind));
 	for (const part of kept) write(store, part, trusted);
+	// Open jobs may be older than the last row takes the oldest one to be; `reload` would not find them.
+	store.sql.write('ledger', "UPDATE ledger SET open_from = '' WHERE seq = ?", store.ledger.seq);
 	store.reload();
 	const left = new Set(parts.filter((part) => !kept.includes(part)).map(({ kind }) => kind));
 	return { ok: true, left: [...left].map((kind) => `${kind}: only the key that the gateway was started with brings it back`) };

@@ -12,6 +12,7 @@ import type { UsageState } from './usage.ts';
 
 const MARK = 'restoring';
 const USAGE = 'usage-before-restore';
+export const USAGE_RESTORED = 'usage-restored';
 const PLACES = JOB_COLUMNS.replaceAll(/\w+/g, '?');
 
 /** Ended jobs after `after`, oldest first. */
@@ -39,6 +40,7 @@ export const beginRestore = (store: Store): Result<{ dropped: number }> => {
 	if (!isRestoring(store)) store.setMeta(USAGE, store.meter.text());
 	store.sql.write('ledger', 'DELETE FROM ledger');
 	store.sql.write('jobs', 'DELETE FROM jobs');
+	store.setMeta(USAGE_RESTORED, '0');
 	store.setMeta(MARK, '1');
 	store.reload();
 	return { ok: true, dropped };
@@ -95,8 +97,13 @@ export const restoreBatch = (store: Store, { rows, jobs }: RestoreBatch): Result
 /** Opens the workspace again. */
 export const finishRestore = (store: Store, head: { seq: number; hash: string }): Result<object> => {
 	if (!isRestoring(store)) return refuse('conflict', 'no restore has begun');
-	if (store.ledger.seq !== head.seq || store.ledger.hash !== head.hash) {
-		return refuse('validation_failed', `the ledger ends at row ${store.ledger.seq}, the backup names row ${head.seq}`);
+	// Rows after the backup's last one are the restore's own: invitations of members who have no account here.
+	const last = store.sql.all<{ hash: string }>('SELECT hash FROM ledger WHERE seq = ?', head.seq)[0];
+	if (head.seq > 0 && last?.hash !== head.hash) {
+		return refuse(
+			'validation_failed',
+			`the ledger ends at row ${store.ledger.seq}, and is not that of the backup, which names row ${head.seq}`,
+		);
 	}
 	keepUsage(store);
 	store.setMeta(MARK, '0');
@@ -105,8 +112,9 @@ export const finishRestore = (store: Store, head: { seq: number; hash: string })
 
 /** Where the backup brought no usage, that of before the restore goes on; bytes are those of the restored pictures. */
 const keepUsage = (store: Store): void => {
+	if (store.getMeta(USAGE_RESTORED) === '1') return;
 	const before = JSON.parse(store.getMeta(USAGE) ?? '{}') as Partial<UsageState>;
 	const usage = JSON.stringify({ ...store.meter.state, ...before, storedBytes: store.meter.state.storedBytes });
-	store.sql.write('ledger', 'UPDATE ledger SET usage = ? WHERE seq = ? AND usage IS NULL', usage, store.ledger.seq);
+	store.sql.write('ledger', 'UPDATE ledger SET usage = ? WHERE seq = ?', usage, store.ledger.seq);
 	store.reload();
 };
