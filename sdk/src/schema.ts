@@ -9198,13 +9198,16 @@ export interface operations {
                      *         "maskFill": "original",
                      *         "promptMode": "plain",
                      *         "originalSize": [
-                     *           null
+                     *           0,
+                     *           0
                      *         ],
                      *         "cropTopLeft": [
-                     *           null
+                     *           0,
+                     *           0
                      *         ],
                      *         "targetSize": [
-                     *           null
+                     *           0,
+                     *           0
                      *         ],
                      *         "useT5": true,
                      *         "outputFormat": "png",

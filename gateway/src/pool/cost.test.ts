@@ -74,7 +74,7 @@ const costBeside = (nodes: number): number => {
 };
 
 const SMALL = 1000;
-const LARGE = 100_000;
+const LARGE = 32_000;
 
 describe('the cost of a decision', () => {
 	it.each<[string, (i: number) => Partial<JobSpec>]>([
@@ -101,8 +101,8 @@ describe('the cost of a decision', () => {
 			};
 			const small = cost(SMALL);
 			const large = cost(LARGE);
-			// A hundred times as much waits, and log2 grows by less than 7: a scan would be 100 times as long.
-			for (const kind of ['grant', 'enqueue', 'cancel'] as const) expect(large[kind], kind).toBeLessThan(small[kind] * 2.5);
+			// 32 times as much waits, and its logarithm grows by half. One sample of a heap's path varies; a scan would cost 32 times.
+			for (const kind of ['grant', 'enqueue', 'cancel'] as const) expect(large[kind], kind).toBeLessThan(small[kind] * 4);
 		},
 		180_000,
 	);

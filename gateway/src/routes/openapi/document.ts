@@ -38,12 +38,17 @@ const TAGS = [
 export type OpenApiDocument = ReturnType<OpenAPIHono<AppEnv>['getOpenAPI31Document']>;
 
 /**
- * A discriminator says that its field must be sent. `taskType` may be left out, and clients that are made from the document
- * would ask for it. The parts of a union tell themselves apart without it.
+ * Two corrections of what the generator makes. A discriminator says that its field must be sent. `taskType` may be left
+ * out, and clients that are made from the document would ask for it; the parts of a union tell themselves apart without
+ * it. And `prefixItems` alone allows shorter and longer lists than the gateway takes.
  */
-const withoutDiscriminators = (document: OpenApiDocument): OpenApiDocument =>
+const corrected = (document: OpenApiDocument): OpenApiDocument =>
 	JSON.parse(
-		JSON.stringify(document, (key, value: unknown) => (key === 'discriminator' && typeof value === 'object' ? undefined : value)),
+		JSON.stringify(document, (key, value: unknown) => {
+			if (key === 'discriminator' && typeof value === 'object') return undefined;
+			const places = typeof value === 'object' && value !== null && 'prefixItems' in value ? value.prefixItems : undefined;
+			return Array.isArray(places) ? { ...(value as object), minItems: places.length, maxItems: places.length } : value;
+		}),
 	) as OpenApiDocument;
 
 const UNSAFE: ReadonlySet<string> = new Set(['post', 'put', 'patch', 'delete']);
@@ -98,7 +103,7 @@ export const openapiDocument = (app: OpenAPIHono<AppEnv>): OpenApiDocument => {
 			description: 'A node’s certificate, from POST /api/v1/nodes',
 		});
 	}
-	const document = withoutDiscriminators(
+	const document = corrected(
 		app.getOpenAPI31Document({
 			openapi: '3.1.0',
 			info: {

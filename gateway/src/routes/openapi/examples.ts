@@ -18,6 +18,8 @@ export interface Schema {
 	properties?: Record<string, Schema>;
 	required?: string[];
 	items?: Schema;
+	/** A list whose places have schemas of their own. */
+	prefixItems?: Schema[];
 	oneOf?: Schema[];
 	anyOf?: Schema[];
 	/** What a schema that extends another one adds to it. */
@@ -115,6 +117,7 @@ export class Examples {
 	#ofType(schema: Schema, place: Place): unknown {
 		const type = [schema.type].flat().find((each) => each !== 'null');
 		if (schema.properties !== undefined || schema.allOf !== undefined || type === 'object') return this.#object(schema, place);
+		if (schema.prefixItems !== undefined) return schema.prefixItems.map((each) => this.#value(each, place));
 		if (type === 'array') {
 			const left = place.depth > MAX_DEPTH && (schema.minItems ?? 0) === 0;
 			return left ? [] : [this.#value(schema.items ?? {}, place)];
