@@ -10,6 +10,7 @@ const OWN_STATE = { XDG_STATE_HOME: join(tmpdir(), 'limner-test-state') };
 const EXTRAS: Record<string, string> = {
 	browser: 'tests/browser/**/*.test.ts',
 	clients: 'tests/clients/**/*.test.ts',
+	drills: 'tests/drills/**/*.test.ts',
 	'sdk-e2e': 'sdk/test/**/*.test.ts',
 	storage: 'tests/storage/**/*.test.ts',
 };

@@ -59,7 +59,7 @@ const TASKS: Record<string, (args: string[]) => Step[]> = {
 	test: (args) => [web(), vitest('--coverage', ...args)],
 	'test:all': (args) => [
 		web(),
-		{ ...vitest('--coverage', ...args), env: more('browser', 'clients', 'sdk-e2e') },
+		{ ...vitest('--coverage', ...args), env: more('browser', 'clients', 'drills', 'sdk-e2e') },
 		titled('storage on S3', node('tests/storage/run.ts')),
 		titled('Postman collection', node('tests/postman/run.ts')),
 		titled('OpenAPI document', node('tests/schemathesis/run.ts')),
@@ -79,7 +79,7 @@ const TASKS: Record<string, (args: string[]) => Step[]> = {
 	screenshots: (args) => [web(), node('tests/browser/screenshots.ts', ...args)],
 	'test:browser': (args) => [web(), { ...vitest('--project', 'browser', ...args), env: more('browser') }],
 	'test:clients': (args) => [{ ...vitest('--project', 'clients', ...args), env: more('clients') }],
-	'test:e2e': (args) => [web(), vitest('--project', 'e2e', ...args)],
+	'test:e2e': (args) => [web(), { ...vitest('--project', 'e2e', '--project', 'drills', ...args), env: more('drills') }],
 	'test:conformance': (args) => [node('tests/conformance/mcp/run.ts', ...args)],
 	'test:sdk': (args) => [{ ...vitest('--project', 'sdk', '--project', 'sdk-e2e', ...args), env: more('sdk-e2e') }],
 	// A large world stays below 2 GiB; without the bound the heap grows as long as there is memory.
