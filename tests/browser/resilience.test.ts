@@ -101,9 +101,14 @@ describe('the studio while things break', () => {
 		const job = await gateway.submit({ prompt: 'a church', steps: 80 });
 		const tile = page.locator(`article[data-job="${job.id}"]`);
 		await tile.waitFor();
-		const crashed = gateway.crash();
-		await page.getByRole('alert').waitFor({ timeout: 30_000 });
-		await crashed;
+		const seen = { alert: false };
+		const shown = page
+			.getByRole('alert')
+			.waitFor({ timeout: 60_000 })
+			.then(() => (seen.alert = true));
+		// A gateway that is back before the page asks again was never away for it.
+		for (let tries = 0; tries < 8 && !seen.alert; tries++) await gateway.crash();
+		await shown;
 		await page.getByRole('alert').waitFor({ state: 'detached', timeout: 60_000 });
 		await page.locator(`article[data-job="${job.id}"][data-status="succeeded"]`).waitFor({ timeout: 90_000 });
 		expect((await gateway.job(job.id)).state).toBe('succeeded');

@@ -107,7 +107,7 @@ const Blockers = ({ blockers }: Pick<Dashboard, 'blockers'>) => (
 const Events = ({ timeline }: Pick<Dashboard, 'timeline'>) => (
 	<Panel title={p.dashboard.events}>
 		{timeline.length === 0 ? <Empty>{p.dashboard.eventsEmpty}</Empty> : null}
-		<ul className="flex max-h-72 flex-col gap-1 overflow-y-auto text-sm">
+		<ul tabIndex={0} aria-label={p.dashboard.events} className="flex max-h-72 flex-col gap-1 overflow-y-auto text-sm">
 			{timeline.slice(0, 30).map((event, i) => (
 				// Two events may be alike in everything.
 				// oxlint-disable-next-line react/no-array-index-key

@@ -49,7 +49,7 @@ const Tasks = ({ tasks }: { tasks: readonly NodeTask[] }) =>
 	tasks.length === 0 ? (
 		<Empty>{p.node.tasksEmpty}</Empty>
 	) : (
-		<ul className="flex max-h-80 flex-col gap-1 overflow-y-auto text-sm">
+		<ul tabIndex={0} aria-label={p.node.tasks} className="flex max-h-80 flex-col gap-1 overflow-y-auto text-sm">
 			{tasks.slice(0, SHOWN).map((task) => (
 				<li key={`${task.jobId}${task.index}${task.epoch}`} className="flex flex-wrap items-center gap-2">
 					<Badge tone={task.state === 'running' ? 'good' : 'muted'}>{p.node[task.state === 'running' ? 'running' : 'delivered']}</Badge>
@@ -68,7 +68,7 @@ const History = ({ entries }: { entries: readonly NodeHistoryEntry[] }) =>
 	entries.length === 0 ? (
 		<Empty>{p.node.historyEmpty}</Empty>
 	) : (
-		<ul className="flex max-h-80 flex-col gap-1.5 overflow-y-auto text-sm">
+		<ul tabIndex={0} aria-label={p.node.history} className="flex max-h-80 flex-col gap-1.5 overflow-y-auto text-sm">
 			{entries.slice(0, SHOWN).map((entry) => (
 				<li key={`${entry.at}${entry.text}`} className={entry.type === 'error' ? 'text-bad' : ''}>
 					<span className="text-muted">{ago(entry.at)}</span> {entry.text}
