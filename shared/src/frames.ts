@@ -132,6 +132,8 @@ export const Failed = z.looseObject({
 	message: z.string().max(500),
 	/** What was missing outside the node: the task waits for it, and no attempt is counted. */
 	need: z.enum(['model-source']).optional(),
+	/** Whose fault it was, if not the node's: the gateway could not give it an input. The attempt counts, but not against the node. */
+	fault: z.enum(['gateway']).optional().catch(undefined),
 	isolation: Isolation.optional(),
 });
 /** One graphics card as its driver tells. */

@@ -107,6 +107,8 @@ export interface NodeError {
 	message: string;
 	jobId: string;
 	model?: string;
+	/** No sign that it draws badly: it does not count towards draining the node. */
+	harmless?: true;
 }
 
 /** Counts and averages of one kind of work on one node. */

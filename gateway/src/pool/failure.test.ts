@@ -95,6 +95,35 @@ describe('failure', () => {
 		expect(bench.on('setMode', { ws: 'acme', nodeId: identity.nodeId, mode: 'active', reason: '' })).toMatchObject({ ok: true });
 		expect(bench.grant().connId).toBe(connId);
 	});
+
+	it('does not drain a node for pulls that failed', () => {
+		const bench = new Bench();
+		const identity = bench.identity();
+		bench.join(identity, { taskTypes: ['INGEST'], diskFreeBytes: 1e12 });
+		const node = bench.state.nodes.get(identity.nodeId);
+		const none = { prompt: '', n: 1, width: 0, height: 0, steps: 0 };
+		for (let i = 0; i < 6; i++) {
+			bench.submit({ ...none, taskType: 'INGEST', model: `m${i}`, nodeId: identity.nodeId, params: { source: `a/m${i}` } });
+			bench.fail(nextGrant(bench), 'engine', 'a/m has no model_index.json');
+		}
+		expect(node).toMatchObject({ mode: 'active', failed: 6 });
+	});
+
+	it('does not drain a node for inputs that the gateway could not give it, though each attempt counts', () => {
+		const bench = new Bench();
+		const identity = bench.identity();
+		bench.join(identity);
+		const message = 'The input picture could not be fetched: the storage does not answer.';
+		const jobs = [bench.submit(), bench.submit()];
+		for (let i = 0; i < 8; i++) {
+			const grant = nextGrant(bench);
+			bench.say(grant.connId, { t: 'failed', ...refOf(grant), slotId: grant.slotId, class: 'engine', message, fault: 'gateway' });
+		}
+		expect(jobs.map(({ id }) => stateOf(bench, id))).toEqual(['failed', 'failed']);
+		const node = bench.state.nodes.get(identity.nodeId);
+		expect(node).toMatchObject({ mode: 'active', failed: 8 });
+		expect(node?.recentErrors.at(-1)?.message).toBe(message);
+	});
 });
 
 describe('nodes', () => {

@@ -146,7 +146,7 @@ const onFailed = (ctx: Ctx, node: PoolNode, frame: FrameOf<'failed'>): void => {
 		blame(ctx, node, frame.class, frame.message, job.id, task.slotId);
 		return;
 	}
-	blame(ctx, node, frame.class, frame.message, job.id, task.slotId);
+	blame(ctx, node, frame.class, frame.message, job.id, task.slotId, frame.fault === 'gateway');
 	// The pool alone decides that a task is poison; a node cannot know.
 	failAttempt(ctx, job, task, frame.class === 'poison' ? 'engine' : frame.class, frame.message, false);
 };

@@ -2,11 +2,11 @@
  * What owners and failures want of a node: modes, and the policy that drains a node that keeps failing.
  * @module
  */
-import { CLOSE, POOL_LIMITS, canTransition, refuse, type FailureClass, type NodeMode, type Result } from '@limner/shared';
+import { CLOSE, POOL_LIMITS, canTransition, isChore, refuse, type FailureClass, type NodeMode, type Result } from '@limner/shared';
 import type { NodeView } from '../rpc.ts';
 import { wakeSpecial } from './lanes.ts';
 import { putBack, refreshNode, tellCancel } from './grants.ts';
-import type { Ctx, EventMap, PoolNode } from './model.ts';
+import { typeOf, type Ctx, type EventMap, type PoolNode } from './model.ts';
 import { closeConn, grantsOf, loseConn, sendTo } from './nodes.ts';
 import { nodeView } from './views.ts';
 import { markWorked, noteSlotError } from './workstats.ts';
@@ -14,16 +14,37 @@ import { markWorked, noteSlotError } from './workstats.ts';
 const RECENT_ERRORS = 10;
 const MODE_DONE = { active: 'resumed', draining: 'set to drain', paused: 'paused', terminated: 'terminated' } as const;
 
-/** Counts a failure against its node; too many in a short time and the node gets no more work until a person looks. */
-export const blame = (ctx: Ctx, node: PoolNode, cls: FailureClass, message: string, jobId: string, slotId?: string | null): void => {
+/**
+ * Counts a failure against its node; too many in a short time and the node gets no more work until a person looks.
+ * @param excused it failed for want of something that the gateway had to give
+ */
+export const blame = (
+	ctx: Ctx,
+	node: PoolNode,
+	cls: FailureClass,
+	message: string,
+	jobId: string,
+	slotId?: string | null,
+	excused = false,
+): void => {
 	if (cls === 'invalid') return;
 	node.failed++;
 	markWorked(ctx, node);
-	const model = ctx.state.jobs.get(jobId)?.spec.model;
-	const latest = { at: ctx.now, class: cls, message, jobId, ...(model === undefined ? {} : { model }) };
+	const job = ctx.state.jobs.get(jobId);
+	// Chores use no device: a model that cannot be pulled says nothing of the pictures that the node makes.
+	const harmless = excused || (job !== undefined && isChore(typeOf(job)));
+	const latest = {
+		at: ctx.now,
+		class: cls,
+		message,
+		jobId,
+		...(job === undefined ? {} : { model: job.spec.model }),
+		...(harmless ? { harmless } : {}),
+	};
 	node.recentErrors = [...node.recentErrors, latest].slice(-RECENT_ERRORS);
 	noteSlotError(node, slotId ?? null, latest);
-	const recent = node.recentErrors.filter((error) => error.at > ctx.now - POOL_LIMITS.nodeFailureWindowMs);
+	const since = ctx.now - POOL_LIMITS.nodeFailureWindowMs;
+	const recent = node.recentErrors.filter((error) => error.at > since && error.harmless !== true);
 	if (recent.length < POOL_LIMITS.nodeFailuresToDrain || node.mode !== 'active') return;
 	const minutes = POOL_LIMITS.nodeFailureWindowMs / 60_000;
 	applyMode(ctx, node, 'draining', `${recent.length} pictures failed on it within ${minutes} minutes, the last one with: ${message}`);

@@ -246,11 +246,15 @@ describe('a node and its gateway', () => {
 		gateway.input = undefined;
 		grant('job_b', { inputs: [{ role: 'init', url: '/input' }] });
 		await until('failed', () => gateway.of('failed').length === 1);
-		expect(gateway.of('failed')[0]?.message).toContain('The input picture could not be fetched');
+		expect(gateway.of('failed')[0]).toMatchObject({
+			message: expect.stringContaining('The input picture could not be fetched'),
+			fault: 'gateway',
+		});
 		gateway.input = Buffer.alloc(20 * 1024 * 1024 + 1);
 		grant('job_c', { inputs: [{ role: 'init', url: '/input' }] });
 		await until('too large', () => gateway.of('failed').length === 2);
 		expect(gateway.of('failed')[1]).toMatchObject({ class: 'invalid', message: 'The input picture is larger than 20 MB.' });
+		expect(gateway.of('failed')[1]).not.toHaveProperty('fault');
 	});
 
 	it('finishes what is nearly done when it is stopped', async () => {

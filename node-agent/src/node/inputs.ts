@@ -37,6 +37,10 @@ const fetchOnce = async (gateway: string, url: string, file: string, signal: Abo
 const isFinal = (error: unknown): boolean =>
 	error instanceof EngineError || (error instanceof GatewayError && error.status < 500 && error.status !== 429);
 
+/** The gateway answered, but not with the picture: its storage may be away, or what it stored is gone. No node does better. */
+export const faultOf = (error: unknown): { fault?: 'gateway' } =>
+	error instanceof EngineError && error.cause instanceof GatewayError ? { fault: 'gateway' } : {};
+
 const fetchInput = async (gateway: string, input: TaskInput, file: string, signal: AbortSignal): Promise<void> => {
 	for (let attempt = 1; ; attempt++) {
 		try {

@@ -14,7 +14,7 @@ import { Uploader, type UploadVerdict } from '../outbox/uploader.ts';
 import { SlotManager } from '../slots/manager.ts';
 import type { SlotTask, StartWorker } from '../slots/messages.ts';
 import type { SlotOutcome, SlotRun } from '../slots/state.ts';
-import { fetchInputs, wipeFolder, wipeNow } from './inputs.ts';
+import { faultOf, fetchInputs, wipeFolder, wipeNow } from './inputs.ts';
 import { newAttempt, outboxRecord, reportItem, reportRecord, type Attempt, type FailedFrame } from './attempt.ts';
 import { benchmarkReport, runOf, runsWanted } from './benchmark.ts';
 import { ChoreError, SourceError, type Chores, type Report } from './chores.ts';
@@ -144,7 +144,7 @@ export class Work {
 			return await this.#keepReport(attempt, data, { loadMs: 0, totalMs: monotonicMs() - began });
 		} catch (error) {
 			if (attempt.cancelled) return this.#ended(attempt);
-			const need = error instanceof SourceError ? ('model-source' as const) : undefined;
+			const need = error instanceof SourceError ? { need: 'model-source' as const } : {};
 			return this.#fail(attempt, error instanceof ChoreError ? 'invalid' : 'engine', messageOf(error), need);
 		}
 	}
@@ -292,7 +292,7 @@ export class Work {
 			return await fetchInputs(this.#options.gateway(), attempt.frame.inputs, this.#folder(attempt), attempt.abort.signal);
 		} catch (error) {
 			if (attempt.cancelled) this.#ended(attempt);
-			else this.#fail(attempt, error instanceof EngineError ? error.failure : 'engine', messageOf(error));
+			else this.#fail(attempt, error instanceof EngineError ? error.failure : 'engine', messageOf(error), faultOf(error));
 			return undefined;
 		}
 	}
@@ -398,7 +398,7 @@ export class Work {
 		this.#options.onChange();
 	}
 
-	#fail(attempt: Attempt, failure: FailureClass, sentence: string, need?: 'model-source'): void {
+	#fail(attempt: Attempt, failure: FailureClass, sentence: string, more: Pick<FailedFrame, 'need' | 'fault'> = {}): void {
 		const frame: FailedFrame = {
 			t: 'failed',
 			...attempt.grant,
@@ -406,7 +406,7 @@ export class Work {
 			class: failure,
 			message: sentence.slice(0, MESSAGE_CHARS),
 			...this.#isolation(attempt),
-			...(need === undefined ? {} : { need }),
+			...more,
 		};
 		this.failed++;
 		attempt.log.warn({ class: failure, message: sentence }, 'task failed');
