@@ -125,6 +125,8 @@ export interface WorkflowSubmitOutput {
 	replayed: boolean;
 	principal: Principal;
 	shard: number;
+	/** The limit that is nearest to its end, if there is any. */
+	rateLimit?: RateLimit;
 }
 
 export interface SubmitOutput {
@@ -333,6 +335,12 @@ export interface AllocationInput {
 	note: string;
 }
 
+/** What became of a reservation, and the limit of the workspace that is nearest to its end. */
+export interface Allocated {
+	allocation: AllocationView;
+	rateLimit?: RateLimit;
+}
+
 export interface AllocationView extends AllocationInput {
 	id: string;
 	createdAt: number;
@@ -379,8 +387,8 @@ export interface ResourcesRpc {
 	/** @param keyId to tell what is left of the limits of a key too */
 	quotas(keyId?: string): Promise<QuotaReport>;
 	usageSeries(fromMs: number, toMs: number): Promise<UsagePoint[]>;
-	allocate(input: AllocationInput, actor: Actor): Promise<Result<{ allocation: AllocationView }>>;
-	release(id: string, actor: Actor): Promise<Result<{ allocation: AllocationView }>>;
+	allocate(input: AllocationInput, actor: Actor): Promise<Result<Allocated>>;
+	release(id: string, actor: Actor): Promise<Result<Allocated>>;
 	/** Bytes that may still be stored; `null` = no limit. */
 	storageLeft(): Promise<number | null>;
 }
@@ -520,6 +528,8 @@ export interface WorkspaceHealth {
 	/** Jobs of them that were given up as poison. */
 	poison: string[];
 	quotas: { name: string; used: number; limit: number }[];
+	/** It holds the key that the gateway was started with: its members run the gateway. */
+	operator: boolean;
 }
 
 /** The parts of a backup that the Workspace keeps; webhooks and rules of alerts are Delivery's. */

@@ -34,8 +34,8 @@ export const AlertRules = z.strictObject({
 	quota: z.strictObject({ enabled, share: Share, severity, usedUpSeverity: severity }),
 	/** A job was given up because nodes were lost while they worked on it. */
 	poison: z.strictObject({ enabled, severity }),
-	/** Somebody reported a picture, and nobody has decided yet. */
-	report: z.strictObject({ enabled, severity }),
+	/** Somebody reported a picture, and nobody has decided yet; `worseSeverity` for what the law forbids (`illegal`, `minors`). */
+	report: z.strictObject({ enabled, severity, worseSeverity: severity }),
 	/** An alert that nobody acknowledged for this long becomes one step worse; a P1 is told again. Null: never. */
 	escalateAfterMs: z.strictObject({ P1: Delay.nullable(), P2: Delay.nullable(), P3: Delay.nullable(), P4: Delay.nullable() }),
 });
@@ -69,7 +69,7 @@ export const DEFAULT_ALERT_RULES: AlertRules = {
 	queueAge: { enabled: true, afterMs: L.queueAgeMs, severity: 'P3', worseAfterMs: L.queueAgeP2Ms, worseSeverity: 'P2' },
 	quota: { enabled: true, share: L.quotaShare, severity: 'P3', usedUpSeverity: 'P2' },
 	poison: { enabled: true, severity: 'P3' },
-	report: { enabled: true, severity: 'P3' },
+	report: { enabled: true, severity: 'P3', worseSeverity: 'P2' },
 	escalateAfterMs: { P1: 5 * MINUTE_MS, P2: 15 * MINUTE_MS, P3: 60 * MINUTE_MS, P4: 24 * 60 * MINUTE_MS },
 };
 

@@ -8,6 +8,7 @@ export * from './audit.ts';
 export * from './backup.ts';
 export * from './canonical.ts';
 export * from './errors.ts';
+export * from './events.ts';
 export * from './frames.ts';
 export * from './ids.ts';
 export * from './infotext.ts';

@@ -2,9 +2,16 @@
  * Alerts: what of a workspace needs somebody's eyes, how badly, and what changes about it over time. Pure.
  * @module
  */
-import { ALERT_LIMITS as L, AlertSeverity as Severity, DEFAULT_ALERT_RULES, type AlertRules, type AlertSeverity } from '@limner/shared';
-import type { NodeView } from '../rpc.ts';
-import type { EventType, Message } from './events.ts';
+import {
+	ALERT_LIMITS as L,
+	AlertSeverity as Severity,
+	DEFAULT_ALERT_RULES,
+	type AlertRules,
+	type AlertSeverity,
+	type EventType,
+} from '@limner/shared';
+import type { NodeView, ReportReason } from '../rpc.ts';
+import type { Message } from './events.ts';
 import type { AlertView } from './rpc.ts';
 
 export const ALERT_KINDS = ['node-offline', 'error-rate', 'queue-age', 'quota', 'poison', 'report'] as const;
@@ -26,8 +33,8 @@ export interface Facts {
 	/** Jobs that were given up as poison within the window. */
 	poison: string[];
 	quotas: { name: string; used: number; limit: number }[];
-	/** Reported pictures that nobody has decided about. */
-	reports: { id: string; imageId: string; reason: string }[];
+	/** Reported pictures that nobody has decided about; `ws` when it is not the workspace that is looked at. */
+	reports: { id: string; imageId: string; reason: ReportReason; ws?: string }[];
 }
 
 /** Something that is wrong now. */
@@ -111,14 +118,18 @@ const poison = (facts: Facts, _nowMs: number, { poison: rule }: AlertRules): Con
 		detail: `Job ${job} was given up after its nodes were lost while they worked on it. Look at its history before you submit it again.`,
 	}));
 
+const GRAVE: ReadonlySet<ReportReason> = new Set(['illegal', 'minors']);
+
 const reports = (facts: Facts, _nowMs: number, { report: rule }: AlertRules): Condition[] =>
-	facts.reports.map(({ id, imageId, reason }) => ({
+	facts.reports.map(({ id, imageId, reason, ws }) => ({
 		key: `report:${id}`,
 		kind: 'report',
-		severity: rule.severity,
+		severity: GRAVE.has(reason) ? rule.worseSeverity : rule.severity,
 		subject: imageId,
-		title: `A picture was reported: ${reason}`,
-		detail: `Report ${id} is about ${imageId}. Take the picture down with POST /api/v1/images/${imageId}/takedown, or dismiss the report with POST /api/v1/reports/${id}/dismiss.`,
+		title: `A picture${ws === undefined ? '' : ` of the workspace ${ws}`} was reported: ${reason}`,
+		detail: `Report ${id} is about ${imageId}. Take the picture down with POST /api/v1/images/${imageId}/takedown${
+			ws === undefined ? '' : ` and "workspaceId": "${ws}"`
+		}, or dismiss the report with POST /api/v1/reports/${id}/dismiss.`,
 	}));
 
 const LOOKS = { nodeOffline: offline, errorRate, queueAge, quota: quotas, poison, report: reports } as const;

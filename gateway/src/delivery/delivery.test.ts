@@ -1,8 +1,7 @@
 import { Webhook } from 'standardwebhooks';
 import { describe, expect, it } from 'vitest';
-import { ALERT_LIMITS, DEFAULT_ALERT_RULES, DELIVERY_LIMITS, withAlertRules } from '@limner/shared';
+import { ALERT_LIMITS, DEFAULT_ALERT_RULES, DELIVERY_LIMITS, isEventFilter, wantsEvent, withAlertRules } from '@limner/shared';
 import { acknowledge, conditionsOf, reconcile, type Alert, type Facts } from './alerts.ts';
-import { isEventFilter, wants } from './events.ts';
 import { decideRetry, PAUSES_MS, retryAfterMs } from './retries.ts';
 import { signedHeaders, webhookSecret } from './signature.ts';
 
@@ -72,10 +71,10 @@ describe('decideRetry', () => {
 
 describe('event filters', () => {
 	it('select by name and by group', () => {
-		expect(wants(['job.*'], 'job.failed')).toBe(true);
-		expect(wants(['job.failed'], 'job.succeeded')).toBe(false);
-		expect(wants(['*'], 'alert.raised')).toBe(true);
-		expect(wants(['job.*'], 'webhook.test')).toBe(true);
+		expect(wantsEvent(['job.*'], 'job.failed')).toBe(true);
+		expect(wantsEvent(['job.failed'], 'job.succeeded')).toBe(false);
+		expect(wantsEvent(['*'], 'alert.raised')).toBe(true);
+		expect(wantsEvent(['job.*'], 'webhook.test')).toBe(true);
 		expect([isEventFilter('node.*'), isEventFilter('nodes.*'), isEventFilter('job.done')]).toEqual([true, false, false]);
 	});
 });
@@ -120,7 +119,8 @@ describe('conditionsOf', () => {
 		['79 % of a quota', { quotas: [{ name: 'day', used: 79, limit: 100 }] }, []],
 		['a quota used up', { quotas: [{ name: 'day', used: 100, limit: 100 }] }, ['quota:day P2']],
 		['poison', { poison: ['job_1'] }, ['poison:job_1 P3']],
-		['a report', { reports: [{ id: 'rep_1', imageId: 'img_1', reason: 'illegal' }] }, ['report:rep_1 P3']],
+		['a report', { reports: [{ id: 'rep_1', imageId: 'img_1', reason: 'copyright' }] }, ['report:rep_1 P3']],
+		['a grave report', { reports: [{ id: 'rep_1', imageId: 'img_1', reason: 'minors' }] }, ['report:rep_1 P2']],
 	])('%s', (_name, over, expected) => expect(brief(over)).toEqual(expected));
 });
 

@@ -1,42 +1,10 @@
 /**
- * Events that webhooks can be told: what they are called, who wants them, and how rows of the ledger become them. Pure.
+ * How rows of the ledger become events that webhooks are told. Pure.
  * @module
  */
-import { TIMING, type LedgerEntry, type LedgerRow } from '@limner/shared';
+import { TIMING, type EventType, type LedgerEntry, type LedgerRow } from '@limner/shared';
 import { jobView } from '../lib/views.ts';
 import type { JobRow } from '../rpc.ts';
-
-export const EVENT_TYPES = [
-	'job.succeeded',
-	'job.failed',
-	'job.canceled',
-	'job.expired',
-	'images.deleted',
-	'images.expired',
-	'node.paused',
-	'node.resumed',
-	'node.draining',
-	'node.terminated',
-	'audit.action',
-	'alert.raised',
-	'alert.escalated',
-	'alert.acknowledged',
-	'alert.resolved',
-	'webhook.test',
-] as const;
-export type EventType = (typeof EVENT_TYPES)[number];
-
-export const EVENT_FILTER = /^(?:\*|[a-z]+\.(?:\*|[a-z-]+))$/;
-
-/** Whether a filter names something that exists. */
-export const isEventFilter = (filter: string): boolean => EVENT_TYPES.some((type) => filterTakes(filter, type));
-
-const filterTakes = (filter: string, type: string): boolean =>
-	filter === '*' || filter === type || (filter.endsWith('.*') && type.startsWith(filter.slice(0, -1)));
-
-/** Whether a webhook wants an event. A test is for everybody. */
-export const wants = (filters: readonly string[], type: string): boolean =>
-	type === 'webhook.test' || filters.some((filter) => filterTakes(filter, type));
 
 export interface Message {
 	type: EventType;

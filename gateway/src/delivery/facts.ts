@@ -32,8 +32,9 @@ const REPORTS = 20;
  */
 export const factsOf = async (env: Cloudflare.Env, ws: string, nowMs: number, windowMs: number): Promise<Facts> => {
 	const health = await workspaceOf(env, ws).health(nowMs - windowMs);
-	const open = await registryOf(env).listReports({ ws, state: 'open', limit: REPORTS });
-	const reports = open.data.map(({ id, imageId, reason }) => ({ id, imageId, reason }));
+	// Whoever runs the gateway decides about pictures of all workspaces, and has to hear of them.
+	const open = await registryOf(env).listReports({ ...(health.operator ? {} : { ws }), state: 'open', limit: REPORTS });
+	const reports = open.data.map(({ id, imageId, reason, ws: of }) => ({ id, imageId, reason, ...(of === ws ? {} : { ws: of }) }));
 	const nodes = await Promise.all(shardsOf(env).map((shard) => poolOf(env, shard).nodes(ws)));
 	const { open: jobs, settled, failed, poison, quotas } = health;
 	return { nodes: nodes.flat(), oldestQueuedAt: await oldestQueued(env, ws, jobs), settled, failed, poison, quotas, reports };

@@ -2,11 +2,11 @@
  * The outbox of webhooks: events of the ledger become deliveries, and deliveries are tried until they succeed or are dead.
  * @module
  */
-import { DELIVERY_LIMITS as L, isTerminal } from '@limner/shared';
+import { DELIVERY_LIMITS as L, isTerminal, wantsEvent } from '@limner/shared';
 import { workspaceOf } from '../lib/stubs.ts';
 import type { JobRow } from '../rpc.ts';
 import { callbackBody, callbackId, isCallback, wantsEnd, wantsStart } from './callbacks.ts';
-import { bodyOf, jobsShown, messagesOf, wants, type Message } from './events.ts';
+import { bodyOf, jobsShown, messagesOf, type Message } from './events.ts';
 import { decideRetry, type Outcome } from './retries.ts';
 import type { Attempt, CallbackInput } from './rpc.ts';
 import { post } from './send.ts';
@@ -191,7 +191,8 @@ export class Outbox {
 	}
 
 	#offer(hook: WebhookRow, messageId: string, message: Message): void {
-		if (hook.enabled === 1 && hook.created_at <= message.at && wants(filtersOf(hook), message.type)) this.enqueue(hook, messageId, message);
+		if (hook.enabled === 1 && hook.created_at <= message.at && wantsEvent(filtersOf(hook), message.type))
+			this.enqueue(hook, messageId, message);
 	}
 
 	/** Queues a message for one webhook. */

@@ -7,6 +7,7 @@ import {
 	AlertRulesChange,
 	DEFAULT_ALERT_RULES,
 	refuse,
+	wantsEvent,
 	withAlertRules,
 	type AlertRules,
 	type AlertSeverity,
@@ -14,7 +15,7 @@ import {
 } from '@limner/shared';
 import type { Page } from '../rpc.ts';
 import { acknowledge, conditionsOf, reconcile, resolve, type Alert, type AlertState } from './alerts.ts';
-import { wants, type Message } from './events.ts';
+import type { Message } from './events.ts';
 import { factsOf } from './facts.ts';
 import type { DeliveryHost, Outbox } from './outbox.ts';
 import type { AlertRulesView, AlertView } from './rpc.ts';
@@ -25,7 +26,7 @@ const ALERT_EVENTS = ['alert.raised', 'alert.escalated', 'alert.acknowledged', '
 
 const alertView = ({ key: _key, ...view }: Alert): AlertView => view;
 
-const wantsAlerts = (filters: string[]): boolean => ALERT_EVENTS.some((type) => wants(filters, type));
+const wantsAlerts = (filters: string[]): boolean => ALERT_EVENTS.some((type) => wantsEvent(filters, type));
 
 /**
  * The operator's rules.

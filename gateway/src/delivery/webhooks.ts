@@ -2,8 +2,7 @@
  * Webhooks as rows: what may be registered, and what a change makes of one. Pure.
  * @module
  */
-import { refuse, urlProblem, type BackupPartOf, type Refusal } from '@limner/shared';
-import { isEventFilter } from './events.ts';
+import { isEventFilter, refuse, urlProblem, type BackupPartOf, type Refusal } from '@limner/shared';
 import type { WebhookInput } from './rpc.ts';
 import type { WebhookRow } from './store.ts';
 

@@ -17,10 +17,17 @@ export const whoOf = (c: AppContext): string => whoIs(c.get('principal'));
  * @param action dotted, like `node.pause`
  * @param target id of what it was done to
  * @param detail what a reader needs to understand it; never a secret
+ * @param id of the entry: one that is among the latest ones is not written again
  */
-export const recordAction = async (c: AppContext, action: string, target: string, detail: Record<string, unknown> = {}): Promise<void> => {
+export const recordAction = async (
+	c: AppContext,
+	action: string,
+	target: string,
+	detail: Record<string, unknown> = {},
+	id: string = crypto.randomUUID(),
+): Promise<void> => {
 	const { ws } = c.get('principal');
-	const entry = { id: crypto.randomUUID(), who: whoOf(c), action, target, detail, traceId: c.get('traceId') };
+	const entry = { id, who: whoOf(c), action, target, detail, traceId: c.get('traceId') };
 	await idempotent(
 		() => workspaceOf(c.env, ws),
 		(stub) => stub.recordAction(entry),

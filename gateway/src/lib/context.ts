@@ -3,6 +3,7 @@
  * @module
  */
 import type { Context } from 'hono';
+import type { RateLimit } from '@limner/shared';
 import type { Principal } from '../rpc.ts';
 import type { Logger } from './log.ts';
 
@@ -13,6 +14,8 @@ export interface Variables {
 	traceId: string;
 	/** Who is calling. Reading it on a route without `requireScope` is a bug. */
 	principal: Principal;
+	/** The nearest limit, where the answer of a Durable Object told it: becomes `RateLimit-*` headers. */
+	rateLimit?: RateLimit;
 	log: Logger;
 }
 

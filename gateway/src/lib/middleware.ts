@@ -6,6 +6,7 @@ import { createMiddleware } from 'hono/factory';
 import { drain } from '../storage/body.ts';
 import type { AppContext, AppEnv } from './context.ts';
 import { createLogger, redact } from './log.ts';
+import { rateLimitHeaders } from './problem.ts';
 
 const REQUEST_ID = /^[\w.:-]{1,128}$/;
 const TRACEPARENT = /^[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?$/;
@@ -40,6 +41,10 @@ const SAFE_HEADERS: Record<string, string> = {
 const addHeaders = (c: AppContext, requestId: string): void => {
 	if (c.res.status === 101) return;
 	for (const [name, value] of Object.entries(SAFE_HEADERS)) {
+		if (!c.res.headers.has(name)) c.res.headers.set(name, value);
+	}
+	const rateLimit = c.get('rateLimit');
+	for (const [name, value] of rateLimit === undefined ? [] : rateLimitHeaders(rateLimit)) {
 		if (!c.res.headers.has(name)) c.res.headers.set(name, value);
 	}
 	c.res.headers.set('X-Request-Id', requestId);

@@ -4,6 +4,7 @@
  */
 import { isTerminal } from '@limner/shared';
 import type { JobRow, WorkspaceActivity, WorkspaceHealth } from '../rpc.ts';
+import type { WorkspaceConfig } from './config.ts';
 import { ledgerFromSql, type LedgerSql } from './schema.ts';
 import type { Store } from './store.ts';
 
@@ -11,13 +12,26 @@ import type { Store } from './store.ts';
 const SCAN_ROWS = 500;
 const ACTIVITY_JOBS = 500;
 
+/** Whether a good key of the workspace is the one that the gateway was started with, or what that was rotated to. */
+const holdsOperatorKey = (store: Store, bootstrapHash: string): boolean =>
+	store.sql.all(
+		"SELECT 1 FROM keys WHERE (hash = ? OR instr(scopes, 'operator') > 0) AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?)",
+		bootstrapHash,
+		Date.now(),
+	).length > 0;
+
 /** What was settled since a time, and what is open, oldest first. */
-export const healthOf = (store: Store, sinceMs: number, maxQueueDepth: number): WorkspaceHealth => {
+export const healthOf = (
+	store: Store,
+	sinceMs: number,
+	{ maxQueueDepth, bootstrapHash }: Pick<WorkspaceConfig, 'maxQueueDepth' | 'bootstrapHash'>,
+): WorkspaceHealth => {
 	const health: WorkspaceHealth = {
 		open: [...store.open].map(([id, createdAt]) => ({ id, createdAt })),
 		settled: 0,
 		failed: 0,
 		poison: [],
+		operator: holdsOperatorKey(store, bootstrapHash ?? ''),
 		quotas: [{ name: 'queued', used: store.open.size, limit: maxQueueDepth }],
 	};
 	for (const sql of store.sql.each<LedgerSql>('SELECT * FROM ledger ORDER BY seq DESC LIMIT ?', SCAN_ROWS)) {

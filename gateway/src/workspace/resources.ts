@@ -10,13 +10,24 @@ import {
 	windowStart,
 	type JobSpec,
 	type KeyLimits,
+	type RateLimit,
 	type Refusal,
 	type Result,
 	type WorkspaceLimits,
 } from '@limner/shared';
-import type { Actor, AllocationInput, AllocationView, QuotaReport, SubmitInput, UsagePoint } from '../rpc.ts';
+import type { Actor, Allocated, AllocationInput, AllocationView, QuotaReport, SubmitInput, UsagePoint } from '../rpc.ts';
 import { costOf } from './meter.ts';
-import { allocationState, checkQuota, checkReservation, gauges, leftOf, type Allocation, type QuotaView } from './quota.ts';
+import {
+	allocationState,
+	checkQuota,
+	checkReservation,
+	gauges,
+	leftOf,
+	rateLimitOf,
+	tightest,
+	type Allocation,
+	type QuotaView,
+} from './quota.ts';
 import type { Store } from './store.ts';
 import { metricOf, type Amount } from './usage.ts';
 
@@ -144,7 +155,13 @@ export class Resources {
 			: undefined;
 	}
 
-	allocate(input: AllocationInput, actor: Actor): Result<{ allocation: AllocationView }> {
+	/** The limit of the workspace that is nearest to its end. */
+	#nearest(store: Store, now: number): { rateLimit?: RateLimit } {
+		const tight = tightest(gauges(store.meter.view(now), this.#host.limits()));
+		return tight === undefined ? {} : { rateLimit: rateLimitOf(tight, now) };
+	}
+
+	allocate(input: AllocationInput, actor: Actor): Result<Allocated> {
 		const store = this.#must();
 		const now = Date.now();
 		const allocation: Allocation = {
@@ -166,11 +183,11 @@ export class Resources {
 			store.meter.putAllocation(allocation);
 			this.#host.log('resources.allocate', actor, allocation.id);
 		});
-		return { ok: true, allocation: viewOf(store.meter.view(now), allocation) };
+		return { ok: true, allocation: viewOf(store.meter.view(now), allocation), ...this.#nearest(store, now) };
 	}
 
 	/** Gives back what is left; jobs that draw from it go on. Releasing again changes nothing. */
-	release(id: string, actor: Actor): Result<{ allocation: AllocationView }> {
+	release(id: string, actor: Actor): Result<Allocated> {
 		const store = this.#must();
 		const found = store.meter.allocations.find((each) => each.id === id);
 		if (found === undefined) return refuse('not_found', `there is no reservation ${id}`);
@@ -180,7 +197,8 @@ export class Resources {
 				this.#host.log('resources.release', actor, id);
 			});
 		}
-		const now = store.meter.allocations.find((each) => each.id === id) ?? found;
-		return { ok: true, allocation: viewOf(store.meter.view(Date.now()), now) };
+		const after = store.meter.allocations.find((each) => each.id === id) ?? found;
+		const now = Date.now();
+		return { ok: true, allocation: viewOf(store.meter.view(now), after), ...this.#nearest(store, now) };
 	}
 }

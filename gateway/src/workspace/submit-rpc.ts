@@ -3,7 +3,7 @@
  * @module
  */
 import { randomBytes } from 'node:crypto';
-import { hasScope, refuse, shardOfJob, TIMING, type Refusal, type Result } from '@limner/shared';
+import { hasScope, refuse, shardOfJob, TIMING, type RateLimit, type Refusal, type Result } from '@limner/shared';
 import type { JobRow, Principal, SubmitInput, SubmitOutput, WorkflowSubmitInput, WorkflowSubmitOutput } from '../rpc.ts';
 import { decideWorkflow, knownDependencies, placeJob } from './graph.ts';
 import { decideSubmit, toPoolJob } from './jobs.ts';
@@ -152,6 +152,7 @@ export abstract class SubmitObject extends TenancyObject {
 			(id) => store.job(id),
 		);
 		if (decision.kind === 'refused') return decision.refusal;
+		let rateLimit: RateLimit | undefined;
 		if (decision.kind === 'insert') {
 			if (input.refusal !== undefined) return input.refusal;
 			const room = this.resources.checkAll(
@@ -160,6 +161,7 @@ export abstract class SubmitObject extends TenancyObject {
 				decision.jobs.map(({ row }) => row.spec),
 			);
 			if (!room.ok) return room;
+			({ rateLimit } = room);
 			this.commit(() => {
 				for (const job of decision.jobs) store.insertJob(job);
 				const [first] = decision.jobs;
@@ -172,6 +174,7 @@ export abstract class SubmitObject extends TenancyObject {
 			rows: decision.jobs.map(({ row }) => row),
 			replayed: decision.kind === 'replay',
 			shard: store.homeShard,
+			...(rateLimit === undefined ? {} : { rateLimit }),
 		};
 	}
 }

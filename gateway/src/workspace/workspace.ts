@@ -178,7 +178,10 @@ export class Workspace extends SubmitObject implements WorkspaceRpc {
 	}
 
 	async health(sinceMs: number): Promise<WorkspaceHealth> {
-		const health = healthOf(this.mustStore(), sinceMs, this.profiles.limits().queued ?? this.config.maxQueueDepth);
+		const health = healthOf(this.mustStore(), sinceMs, {
+			maxQueueDepth: this.profiles.limits().queued ?? this.config.maxQueueDepth,
+			bootstrapHash: this.config.bootstrapHash,
+		});
 		const { windows, storage } = this.resources.quotas(undefined, 0);
 		const used = windows.map(({ window, metric, used: ended, reserved, limit }) => ({
 			name: `${metric} a ${window}`,

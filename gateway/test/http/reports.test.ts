@@ -1,6 +1,7 @@
 import { env } from 'cloudflare:workers';
 import { imageId } from '@limner/shared';
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { registryOf } from '../../src/lib/stubs.ts';
 import { complete, imageFor, until } from '../pool/harness.ts';
 import { ask, newTenant } from '../tenancy/harness.ts';
 import { addKey, call, cleanUp, countRows, joinNode, pool, problemOf, submit, viewOf, WS } from './harness.ts';
@@ -32,6 +33,7 @@ interface Report {
 const report = async (id: string, json: object = { reason: 'person', detail: 'my neighbour' }, key?: string): Promise<Response> =>
 	call(`/api/v1/images/${id}/report`, { json, ...(key === undefined ? {} : { key }) });
 const reports = async (query = ''): Promise<Report[]> => (await (await call(`/api/v1/reports${query}`)).json<{ data: Report[] }>()).data;
+const registry = () => registryOf(env);
 const takeDown = (id: string, json: object = { reason: 'it shows a neighbour' }, key?: string): Promise<Response> =>
 	call(`/api/v1/images/${id}/takedown`, { json, ...(key === undefined ? {} : { key }) });
 
@@ -58,6 +60,31 @@ describe('reports', () => {
 		expect((await reports('?state=open')).some((each) => each.id === made.id)).toBe(false);
 		const { data } = await (await call(`/api/v1/audit?target=${id}`)).json<{ data: { action: string }[] }>();
 		expect(data.map(({ action }) => action)).toContain('image.report');
+	}, 60_000);
+
+	it('of another workspace raise an alert of the operator too, by webhook, and of nobody else', async () => {
+		const [tenant, third] = [await newTenant(), await newTenant()];
+		const sent: string[] = [];
+		vi.spyOn(globalThis, 'fetch').mockImplementation(async (_url, init) => {
+			sent.push(init?.body as string);
+			return new Response();
+		});
+		await call('/api/v1/webhooks', { json: { url: 'https://ops.example.com/alerts', events: ['alert.*'] } });
+		const made = await registry().addReport({ ws: tenant.ws, imageId: `img_${tenant.ws}`, reason: 'minors', detail: '', who: 'key:k' });
+		if (!made.ok) throw new Error(made.detail);
+		const alertsOf = async (key?: string) => {
+			const { data } = (await ask('GET', '/alerts?state=raised', key)).body as unknown as { data: Record<string, string>[] };
+			return data.filter(({ subject }) => subject === `img_${tenant.ws}`);
+		};
+		await until(async () => (await alertsOf()).length === 1, 'the alert of the operator');
+		expect(await alertsOf()).toMatchObject([
+			{ kind: 'report', severity: 'P2', title: `A picture of the workspace ${tenant.ws} was reported: minors` },
+		]);
+		expect((await alertsOf())[0]?.['detail']).toContain(`"workspaceId": "${tenant.ws}"`);
+		expect(await alertsOf(tenant.token)).toMatchObject([{ kind: 'report', title: 'A picture was reported: minors' }]);
+		expect(await alertsOf(third.token)).toEqual([]);
+		await until(() => Promise.resolve(sent.some((body) => body.includes('alert.raised') && body.includes(made.report.id))), 'the webhook');
+		expect((await ask('POST', `/reports/${made.report.id}/dismiss`, undefined, {})).status).toBe(200);
 	}, 60_000);
 
 	it('need a picture that is there, and the right to see it', async () => {

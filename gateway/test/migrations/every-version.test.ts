@@ -67,7 +67,8 @@ describe.each(Object.entries(LISTS))('migrations of %s', (name, list) => {
 	it('were not changed since they were released', () => {
 		const recorded = (released as Record<string, { name: string; hash: string }[]>)[name] ?? [];
 		expect(recorded.length).toBeGreaterThan(0);
-		expect(list.slice(0, recorded.length).map((migration) => ({ name: migration.name, hash: migrationHash(migration) }))).toEqual(recorded);
+		// One that is missing in released.json could be edited unseen: append it there with its hash, which this prints.
+		expect(list.map((migration) => ({ name: migration.name, hash: migrationHash(migration) }))).toEqual(recorded);
 	});
 
 	it.each(list.map((_, index) => index + 1))('carry the rows of version %i to today', async (version) => {

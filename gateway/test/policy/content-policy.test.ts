@@ -8,6 +8,7 @@ import { until } from '../pool/harness.ts';
 import { grant, problemOf, putResult, stored } from '../storage/harness.ts';
 import { makePng } from '../storage/pictures.ts';
 import { withVar } from '../tenancy/harness.ts';
+import type { AuditEvent } from '../../src/rpc.ts';
 import { rpcOf } from '../workspace/fixtures.ts';
 
 interface Asked {
@@ -60,8 +61,44 @@ describe('prompts', () => {
 			const pool = await call('/api/v1/pool/tasks', { method: 'POST', json: { prompt: 'a castle' } });
 			expect(pool.status).toBe(422);
 		});
-		expect([await countRows('jobs'), await countRows('ledger'), await countRows('idem')]).toEqual(before);
+		expect([await countRows('jobs'), await countRows('idem')]).toEqual([before[0], before[2]]);
 		expect(asked).toEqual([]);
+	});
+
+	it('that are refused stand in the ledger, once an hour, without their words', async () => {
+		await submit({});
+		const refusals = async () => {
+			const { data } = await (await call('/api/v1/audit?action=prompt.refuse')).json<{ data: AuditEvent[] }>();
+			return data;
+		};
+		const before = (await refusals()).length;
+		await withPolicy({ words: { refuse: ['dungeon'] } }, async () => {
+			const prompt = 'a dungeon of my neighbour';
+			expect((await ask({ prompt })).status).toBe(422);
+			expect((await ask({ prompt })).status).toBe(422);
+			expect((await ask({ prompt }, { 'idempotency-key': 'ledger-1' })).status).toBe(422);
+			expect((await call('/v1/images/generations', { json: { prompt, model: 'storybook' } })).status).toBe(400);
+			const graph = {
+				jobs: [
+					{ key: 'a', prompt: 'a fox' },
+					{ key: 'b', prompt: 'another dungeon' },
+				],
+			};
+			expect((await call('/api/v1/workflows', { json: graph })).status).toBe(422);
+			expect((await call('/api/v1/workflows', { json: graph, headers: { 'idempotency-key': 'ledger-2' } })).status).toBe(422);
+		});
+		const entries = (await refusals()).slice(0, -before || undefined);
+		// An hour may turn in between.
+		expect(new Set(entries.map(({ target }) => target)).size).toBe(2);
+		expect(entries.length).toBeLessThanOrEqual(4);
+		expect(entries.at(-1)).toMatchObject({
+			type: 'action',
+			who: 'key:boot',
+			detail: { promptChars: 25, model: 'storybook', task: 'txt2img', promptHash: expect.stringMatching(/^[0-9a-f]{32}$/) },
+		});
+		const text = JSON.stringify(entries) + (await (await call('/api/v1/audit/export')).text());
+		expect(text).not.toContain('dungeon');
+		expect(text).not.toContain('neighbour');
 	});
 
 	it('are flagged in the view, and a retry is judged anew', async () => {

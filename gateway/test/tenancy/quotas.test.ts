@@ -15,6 +15,8 @@ import {
 	stubOf,
 	submission,
 } from '../workspace/fixtures.ts';
+import { until } from '../pool/harness.ts';
+import { ask, call, newTenant } from './harness.ts';
 
 afterEach(async () => {
 	await reset();
@@ -202,3 +204,37 @@ it('charges exactly what was made, through 1,000 interleaved submits, cancels, f
 	expect((await rpcOf('thousand').usage()).images).toBe(charged);
 	expect(await chainOf('thousand')).toMatchObject({ ok: true });
 }, 180_000);
+
+describe('RateLimit headers', () => {
+	const headersOf = (response: { headers: Headers }): (string | null)[] =>
+		['limit', 'remaining'].map((name) => response.headers.get(`ratelimit-${name}`));
+
+	it('stand on every answer that uses or tells a quota, and on no other', async () => {
+		const { ws, token } = await newTenant();
+		expect(headersOf(await ask('POST', '/jobs', token, { prompt: 'x' }))).toEqual([null, null]);
+		expect((await ask('PUT', `/workspaces/${ws}/limits`, undefined, { day: { images: 10 } })).status).toBe(200);
+		const job = await ask('POST', '/jobs', token, { prompt: 'x' });
+		expect([job.status, ...headersOf(job)]).toEqual([202, '10', '8']);
+		expect(Number(job.headers.get('ratelimit-reset'))).toBeGreaterThan(0);
+		await ask('POST', `/jobs/${job.body.id}/cancel`, token);
+		await until(async () => headersOf(await ask('GET', '/resources/quotas', token))[1] === '9', 'the settlement');
+		expect(headersOf(await ask('POST', `/jobs/${job.body.id}/retry`, token))).toEqual(['10', '8']);
+		const graph = {
+			jobs: [
+				{ key: 'a', prompt: 'x' },
+				{ key: 'b', prompt: 'x', n: 2 },
+			],
+		};
+		expect(headersOf(await ask('POST', '/workflows', token, graph))).toEqual(['10', '5']);
+		const held = await ask('POST', '/resources/allocate', token, { images: 2 });
+		expect([held.status, ...headersOf(held)]).toEqual([201, '10', '3']);
+		expect(headersOf(await ask('POST', '/resources/release', token, { id: held.body.id }))).toEqual(['10', '5']);
+		const { key } = (await ask('POST', '/keys', token, { name: 'all', scopes: ['admin'] })).body;
+		const cog = await call('/v1/predictions', { key, json: { version: 'storybook', input: { prompt: 'x' } } });
+		await cog.text();
+		expect([cog.status, ...headersOf(cog)]).toEqual([201, '10', '4']);
+		const refused = await ask('POST', '/jobs', token, { prompt: 'x', n: 5 });
+		expect([refused.status, ...headersOf(refused)]).toEqual([429, '10', '4']);
+		expect(headersOf(await ask('GET', '/jobs', token))).toEqual([null, null]);
+	});
+});

@@ -36,7 +36,6 @@ import {
 	securedJson,
 } from '../../lib/openapi.ts';
 import { idempotent, workspaceOf } from '../../lib/stubs.ts';
-import { rateLimitHeaders } from '../../lib/problem.ts';
 import { jobView } from '../../lib/views.ts';
 import { queueHeader } from './queue-header.ts';
 import {
@@ -109,11 +108,10 @@ const accept = async (
 	wait: number,
 	nowMs: number,
 ): Promise<{ view: JobView; status: 200 | 202 }> => {
-	const { row, replayed, queue, rateLimit } = await submit(c, submission, nowMs);
+	const { row, replayed, queue } = await submit(c, submission, nowMs);
 	c.header('Location', `/api/v1/jobs/${row.id}`);
 	if (replayed) c.header('Idempotency-Replayed', 'true');
 	if (queue !== undefined) c.header('Limner-Queue', queueHeader(queue));
-	if (rateLimit !== undefined) for (const [name, value] of rateLimitHeaders(rateLimit)) c.header(name, value);
 	const asAccepted = { view: jobView(viewContext(c, nowMs), row), status: 202 } as const;
 	if (wait === 0) return asAccepted;
 	try {

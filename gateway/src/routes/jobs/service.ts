@@ -13,7 +13,6 @@ import {
 	type JobSpec,
 	type JobView,
 	type QueueView,
-	type RateLimit,
 	type TaskType,
 } from '@limner/shared';
 import { recordAction, whoOf } from '../../lib/audit.ts';
@@ -29,6 +28,7 @@ import { idempotent, poolOf, workspaceOf } from '../../lib/stubs.ts';
 import { jobView, mergeLive, type ViewContext } from '../../lib/views.ts';
 import { storageOf } from '../../storage/index.ts';
 import { judgePrompt, type JudgedPrompt } from '../../policy/judge.ts';
+import { refusedSubmit } from '../../policy/refusals.ts';
 import type { JobRow, LiveJob, SubmitInput, SubmitOutput, WorkspaceRpc } from '../../rpc.ts';
 import { careSpec, isCare, needsModel } from './care.ts';
 import { inputKeysOf, type InputSource } from './inputs.ts';
@@ -162,7 +162,6 @@ export interface Submitted {
 	/** The Pool's answer; absent for a replay, and when the Pool could not be asked now. */
 	queue: QueueView | undefined;
 	/** The tightest limit afterwards, when there is one. */
-	rateLimit: RateLimit | undefined;
 }
 
 /**
@@ -212,7 +211,7 @@ const screen = async (c: AppContext, { spec, idempotencyKey }: Submission): Prom
 	const judged = await judgePrompt(c, spec);
 	if (judged.refusal === undefined) return judged;
 	c.get('log').info('the content policy refused a prompt', { code: judged.refusal.code });
-	if (idempotencyKey === undefined) throw toError(judged.refusal);
+	if (idempotencyKey === undefined) throw await refusedSubmit(c, judged.refusal, judged.spec);
 	return judged;
 };
 
@@ -237,10 +236,11 @@ export const submit = async (c: AppContext, submission: Submission, nowMs: numbe
 	// Without an idempotency key a second try could make a second job, so only a keyed submit is repeated.
 	const call = (stub: WorkspaceRpc) => stub.submit(proof.ws, input);
 	const answer = await (idempotencyKey === undefined ? call(workspaceOf(c.env, proof.ws)) : idempotent(workspace(c), call));
-	if (!answer.ok) throw toError(answer);
+	if (!answer.ok) throw await refusedSubmit(c, answer, spec);
+	if (answer.rateLimit !== undefined) c.set('rateLimit', answer.rateLimit);
 	// A replay too: the first request may have died before it got here, and handing over again changes nothing.
 	const queue = isTerminal('job', answer.row.state) ? undefined : await handOver(c, answer, nowMs);
-	return { row: answer.row, replayed: answer.replayed, queue: answer.replayed ? undefined : queue, rateLimit: answer.rateLimit };
+	return { row: answer.row, replayed: answer.replayed, queue: answer.replayed ? undefined : queue };
 };
 
 /**

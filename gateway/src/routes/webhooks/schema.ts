@@ -3,8 +3,7 @@
  * @module
  */
 import { z } from '@hono/zod-openapi';
-import { DELIVERY_LIMITS as L } from '@limner/shared';
-import { EVENT_FILTER, EVENT_TYPES } from '../../delivery/events.ts';
+import { DELIVERY_LIMITS as L, EVENT_FILTER, EVENT_TYPES } from '@limner/shared';
 import type { DeliveryView, WebhookView } from '../../delivery/rpc.ts';
 
 const id = (kind: string) => z.string().regex(new RegExp(`^${kind}_[0-9a-hjkmnp-tv-z]{26}$`), `must be an id that begins with ${kind}_`);

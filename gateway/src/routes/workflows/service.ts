@@ -7,7 +7,6 @@ import {
 	isTerminal,
 	LimnerError,
 	TIMING,
-	toError,
 	type BridgeFrame,
 	type JobSpec,
 	type JobView,
@@ -26,6 +25,7 @@ import { describeError } from '../../lib/log.ts';
 import { validationError } from '../../lib/problem.ts';
 import { idempotent, poolOf } from '../../lib/stubs.ts';
 import { judgePrompt } from '../../policy/judge.ts';
+import { refusedSubmit } from '../../policy/refusals.ts';
 import type { JobRow, WorkflowSubmitInput, WorkflowSubmitJob, WorkflowSubmitOutput } from '../../rpc.ts';
 import { clientFrame } from '../events/frames.ts';
 import { inputKeysOf } from '../jobs/inputs.ts';
@@ -92,7 +92,8 @@ export const submitWorkflow = async (
 	const members: Member[] = [];
 	for (const [i, job] of request.jobs.entries()) members.push(await within(i, () => memberOf(c, job, request, nowMs)));
 	const refusal = members.find((member) => member.refusal !== undefined)?.refusal;
-	if (refusal !== undefined && idempotencyKey === undefined) throw toError(refusal);
+	const refusedSpec = members.find((member) => member.refusal !== undefined)?.spec;
+	if (refusal !== undefined && idempotencyKey === undefined) throw await refusedSubmit(c, refusal, refusedSpec);
 	const jobs: WorkflowSubmitJob[] = members.map(({ refusal: _said, ...job }) => job);
 	const input: WorkflowSubmitInput = {
 		keyId: proof.keyId,
@@ -105,7 +106,8 @@ export const submitWorkflow = async (
 	const answer = await (idempotencyKey === undefined
 		? stub().submitWorkflow(proof.ws, input)
 		: idempotent(stub, (each) => each.submitWorkflow(proof.ws, input)));
-	if (!answer.ok) throw toError(answer);
+	if (!answer.ok) throw await refusedSubmit(c, answer, refusedSpec);
+	if (answer.rateLimit !== undefined) c.set('rateLimit', answer.rateLimit);
 	if (answer.rows.some((row) => !isTerminal('job', row.state))) await handOver(c, answer, nowMs);
 	return { rows: answer.rows, replayed: answer.replayed };
 };

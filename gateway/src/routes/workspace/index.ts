@@ -9,6 +9,7 @@ import { jsonRequest, jsonResponse, newApp, problems, secured, securedJson } fro
 import { validationError } from '../../lib/problem.ts';
 import { idempotent, workspaceOf } from '../../lib/stubs.ts';
 import type { AllocationView, GaugeView, UsagePoint } from '../../rpc.ts';
+import { rateLimitOf, tightest } from '../../workspace/quota.ts';
 import { groupSeries } from './series.ts';
 
 export const resourcesRoutes = newApp();
@@ -80,6 +81,8 @@ resourcesRoutes.openapi(
 			() => workspaceOf(c.env, ws),
 			(stub) => stub.quotas(account === undefined ? keyId : undefined),
 		);
+		const tight = tightest([...report.windows, ...(report.key?.windows ?? [])]);
+		if (tight !== undefined) c.set('rateLimit', rateLimitOf(tight, Date.now()));
 		const key = report.key === null ? null : { ...report.key, windows: report.key.windows.map(gaugeBody) };
 		return c.json({ ...report, windows: report.windows.map(gaugeBody), key, allocations: report.allocations.map(allocationBody) }, 200);
 	},
@@ -192,6 +195,7 @@ resourcesRoutes.openapi(
 			actorOf(c.get('principal')),
 		);
 		if (!made.ok) throw toError(made);
+		if (made.rateLimit !== undefined) c.set('rateLimit', made.rateLimit);
 		return c.json(allocationBody(made.allocation), 201);
 	},
 );
@@ -216,6 +220,7 @@ resourcesRoutes.openapi(
 		const { ws } = c.get('principal');
 		const answer = await workspaceOf(c.env, ws).release(c.req.valid('json').id, actorOf(c.get('principal')));
 		if (!answer.ok) throw toError(answer);
+		if (answer.rateLimit !== undefined) c.set('rateLimit', answer.rateLimit);
 		return c.json(allocationBody(answer.allocation), 200);
 	},
 );

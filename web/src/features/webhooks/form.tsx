@@ -1,4 +1,5 @@
 import type { Webhook, WebhookRequest } from '@limner/sdk';
+import { CHOOSABLE_EVENTS, EVERY_EVENT, filterTakes } from '@limner/shared/events';
 import { useState } from 'react';
 import { useBusy } from '../../lib/mutate.ts';
 import { p } from '../../strings/pool.ts';
@@ -6,30 +7,6 @@ import { Button } from '../../ui/button.tsx';
 import { Modal } from '../../ui/dialog.tsx';
 import { ReasonedButton } from '../../ui/gate.tsx';
 import { Check, TextInput } from '../../ui/inputs.tsx';
-
-/** What can be told; the gateway's own list is in its API description. */
-const EVENTS = [
-	'job.succeeded',
-	'job.failed',
-	'job.canceled',
-	'job.expired',
-	'images.deleted',
-	'images.expired',
-	'node.paused',
-	'node.resumed',
-	'node.draining',
-	'node.terminated',
-	'audit.action',
-	'alert.raised',
-	'alert.escalated',
-	'alert.acknowledged',
-	'alert.resolved',
-] as const;
-const EVERY = '*';
-
-/** Whether a filter such as `job.*` takes an event. */
-const takes = (filter: string, event: string): boolean =>
-	filter === EVERY || filter === event || (filter.endsWith('.*') && event.startsWith(filter.slice(0, -1)));
 
 const EventChoice = ({
 	every,
@@ -47,7 +24,7 @@ const EventChoice = ({
 		<Check label={p.webhooks.every} checked={every} onChange={onEvery} />
 		{every ? null : (
 			<div className="grid grid-cols-2 gap-x-3">
-				{EVENTS.map((name) => (
+				{CHOOSABLE_EVENTS.map((name) => (
 					<Check
 						key={name}
 						label={<code className="text-xs">{name}</code>}
@@ -76,12 +53,12 @@ export const WebhookForm = ({
 	onSubmit: (request: WebhookRequest) => Promise<unknown>;
 	onClose: () => void;
 }) => {
-	const filters = existing?.events ?? [EVERY];
+	const filters = existing?.events ?? [EVERY_EVENT];
 	const [url, setUrl] = useState(existing?.url ?? '');
 	const [description, setDescription] = useState(existing?.description ?? '');
-	const [every, setEvery] = useState(filters.includes(EVERY));
+	const [every, setEvery] = useState(filters.includes(EVERY_EVENT));
 	const [events, setEvents] = useState<ReadonlySet<string>>(
-		new Set(EVENTS.filter((event) => filters.some((filter) => takes(filter, event)))),
+		new Set(CHOOSABLE_EVENTS.filter((event) => filters.some((filter) => filterTakes(filter, event)))),
 	);
 	const [busy, run] = useBusy();
 	const why = whyNot(url, every, events);
@@ -91,7 +68,7 @@ export const WebhookForm = ({
 				className="flex flex-col gap-3"
 				onSubmit={(event) => {
 					event.preventDefault();
-					if (why === undefined) void run(() => onSubmit({ url: url.trim(), description, events: every ? [EVERY] : [...events] }));
+					if (why === undefined) void run(() => onSubmit({ url: url.trim(), description, events: every ? [EVERY_EVENT] : [...events] }));
 				}}
 			>
 				<TextInput label={p.webhooks.url} type="url" inputMode="url" placeholder={p.webhooks.urlHint} value={url} onChange={setUrl} />
