@@ -4508,6 +4508,8 @@ export interface components {
                 enabled: boolean;
                 /** @enum {string} */
                 severity: "P1" | "P2" | "P3" | "P4";
+                /** @enum {string} */
+                worseSeverity: "P1" | "P2" | "P3" | "P4";
             };
             escalateAfterMs: {
                 P1: number | null;
@@ -4562,6 +4564,8 @@ export interface components {
                 enabled?: boolean;
                 /** @enum {string} */
                 severity?: "P1" | "P2" | "P3" | "P4";
+                /** @enum {string} */
+                worseSeverity?: "P1" | "P2" | "P3" | "P4";
             };
             escalateAfterMs?: {
                 P1?: number | null;
@@ -4976,6 +4980,8 @@ export interface components {
                     enabled?: boolean;
                     /** @enum {string} */
                     severity?: "P1" | "P2" | "P3" | "P4";
+                    /** @enum {string} */
+                    worseSeverity?: "P1" | "P2" | "P3" | "P4";
                 };
                 escalateAfterMs?: {
                     P1?: number | null;
@@ -15245,7 +15251,8 @@ export interface operations {
                      *         },
                      *         "report": {
                      *           "enabled": true,
-                     *           "severity": "P1"
+                     *           "severity": "P1",
+                     *           "worseSeverity": "P1"
                      *         },
                      *         "escalateAfterMs": {
                      *           "P1": 1000,
@@ -15375,7 +15382,8 @@ export interface operations {
                      *         },
                      *         "report": {
                      *           "enabled": true,
-                     *           "severity": "P1"
+                     *           "severity": "P1",
+                     *           "worseSeverity": "P1"
                      *         },
                      *         "escalateAfterMs": {
                      *           "P1": 1000,

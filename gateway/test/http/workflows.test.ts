@@ -31,7 +31,7 @@ describe('a workflow', () => {
 		['a picture of an unknown job', () => [fox, from(() => NOBODY)], ['/jobs/1/initImage/job']],
 		['a picture of a job of another workspace', () => [fox, from(() => foreign)], ['/jobs/1/initImage/job']],
 		['a picture of a job that is not ready', () => [fox, from(() => open)], ['/jobs/1/initImage/job']],
-		['a picture of a job that made none', () => [fox, from(() => ended)], ['/jobs/1/initImage/job']],
+		['a picture of a job that made none', () => [fox, from(() => ended)], ['/jobs/1/initImage/index']],
 		['a picture past the last one', () => [fox, from(() => 'fox', 1)], ['/jobs/1/initImage/index']],
 		['an unknown asset', () => [{ ...fox, initImage: { asset: `asset_${'0'.repeat(26)}` } }], ['/jobs/0/initImage/asset']],
 		[

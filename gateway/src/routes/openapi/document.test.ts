@@ -2,6 +2,7 @@ import { Ajv2020 } from 'ajv/dist/2020.js';
 import formats from 'ajv-formats';
 import { describe, expect, it } from 'vitest';
 import { createApp } from '../../app.ts';
+import { corrected } from './corrections.ts';
 import { openapiDocument } from './document.ts';
 import type { Document, Media, Operation } from './examples.ts';
 
@@ -54,5 +55,39 @@ describe('the OpenAPI document', () => {
 			const keyed = operation.security?.some((each) => 'ApiKey' in each) === true;
 			expect(Object.keys(operation.responses), id).toEqual(expect.arrayContaining(keyed ? ['401'] : []));
 		}
+	});
+
+	it('says of every list with places how long it is', () => {
+		const loose: string[] = [];
+		const walk = (value: unknown, at: string): void => {
+			if (typeof value !== 'object' || value === null) return;
+			if ('prefixItems' in value) {
+				const { prefixItems, minItems, maxItems } = value as { prefixItems: unknown[]; minItems?: number; maxItems?: number };
+				if (minItems !== prefixItems.length || maxItems !== prefixItems.length) loose.push(at);
+			}
+			for (const [key, inner] of Object.entries(value)) walk(inner, `${at}/${key}`);
+		};
+		walk(document, '#');
+		expect(loose).toEqual([]);
+		const request = document.components.schemas['JobRequest']?.properties ?? {};
+		for (const name of ['originalSize', 'cropTopLeft', 'targetSize']) {
+			expect(request[name]).toMatchObject({ type: 'array', items: { type: 'integer' }, minItems: 2, maxItems: 2 });
+		}
+		const [a, b] = [{ type: 'string' }, { type: 'number' }];
+		expect(corrected({ pair: { prefixItems: [a, b] } })).toEqual({ pair: { prefixItems: [a, b], minItems: 2, maxItems: 2 } });
+		expect(corrected({ pair: { prefixItems: [a, a] } })).toEqual({ pair: { items: a, minItems: 2, maxItems: 2 } });
+	});
+
+	it('links what is made to what can be asked about it', () => {
+		const linksOf = (id: string, status: string): string[] =>
+			Object.keys(operations.find(([name]) => name === id)?.[1].responses[status]?.links ?? {});
+		expect(linksOf('submitJob', '202')).toEqual(expect.arrayContaining(['getJob', 'cancelJob', 'deleteJob', 'followJob']));
+		expect(linksOf('createWebhook', '201')).toEqual(expect.arrayContaining(['getWebhook', 'deleteWebhook', 'testWebhook']));
+		expect(linksOf('reportImage', '201')).toEqual(['dismissReport']);
+		expect(linksOf('submitJob', '422')).toEqual([]);
+		const known = new Set(operations.map(([id]) => id));
+		const linked = operations.flatMap(([, { responses }]) => Object.values(responses).flatMap(({ links = {} }) => Object.values(links)));
+		expect(linked.length).toBeGreaterThan(40);
+		for (const link of linked) expect(known).toContain((link as { operationId: string }).operationId);
 	});
 });

@@ -6,7 +6,9 @@ import type { OpenAPIHono } from '@hono/zod-openapi';
 import { LIMNER_VERSION, REQUEST_LIMITS } from '@limner/shared';
 import type { AppEnv } from '../../lib/context.ts';
 import { problems } from '../../lib/openapi.ts';
+import { corrected } from './corrections.ts';
 import { addExamples, type Document, type Operation } from './examples.ts';
+import { addLinks } from './links.ts';
 
 const TAGS = [
 	{ name: 'jobs', description: 'Make pictures and follow them' },
@@ -36,20 +38,6 @@ const TAGS = [
 ];
 
 export type OpenApiDocument = ReturnType<OpenAPIHono<AppEnv>['getOpenAPI31Document']>;
-
-/**
- * Two corrections of what the generator makes. A discriminator says that its field must be sent. `taskType` may be left
- * out, and clients that are made from the document would ask for it; the parts of a union tell themselves apart without
- * it. And `prefixItems` alone allows shorter and longer lists than the gateway takes.
- */
-const corrected = (document: OpenApiDocument): OpenApiDocument =>
-	JSON.parse(
-		JSON.stringify(document, (key, value: unknown) => {
-			if (key === 'discriminator' && typeof value === 'object') return undefined;
-			const places = typeof value === 'object' && value !== null && 'prefixItems' in value ? value.prefixItems : undefined;
-			return Array.isArray(places) ? { ...(value as object), minItems: places.length, maxItems: places.length } : value;
-		}),
-	) as OpenApiDocument;
 
 const UNSAFE: ReadonlySet<string> = new Set(['post', 'put', 'patch', 'delete']);
 const IDEMPOTENCY_KEY = {
@@ -121,6 +109,7 @@ export const openapiDocument = (app: OpenAPIHono<AppEnv>): OpenApiDocument => {
 	for (const [path, item] of Object.entries(open.paths)) {
 		for (const [method, operation] of Object.entries(item)) addIdempotency(path, method, operation);
 	}
+	addLinks(open);
 	addExamples(open);
 	return document;
 };

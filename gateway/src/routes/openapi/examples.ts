@@ -29,6 +29,7 @@ export interface Schema {
 	exclusiveMinimum?: number;
 	minLength?: number;
 	minItems?: number;
+	maxItems?: number;
 }
 export interface Media {
 	schema?: Schema;
@@ -40,7 +41,7 @@ export interface Operation {
 	security?: Record<string, string[]>[];
 	parameters?: { name: string; in: string; required?: boolean; schema?: Schema; description?: string }[];
 	requestBody?: { content: Record<string, Media> };
-	responses: Record<string, { description?: string; content?: Record<string, Media> }>;
+	responses: Record<string, { description?: string; content?: Record<string, Media>; links?: Record<string, unknown> }>;
 }
 export interface Document {
 	paths: Record<string, Record<string, Operation>>;
@@ -120,7 +121,8 @@ export class Examples {
 		if (schema.prefixItems !== undefined) return schema.prefixItems.map((each) => this.#value(each, place));
 		if (type === 'array') {
 			const left = place.depth > MAX_DEPTH && (schema.minItems ?? 0) === 0;
-			return left ? [] : [this.#value(schema.items ?? {}, place)];
+			const fixed = schema.minItems !== undefined && schema.minItems === schema.maxItems ? schema.minItems : 1;
+			return left ? [] : Array.from({ length: fixed }, () => this.#value(schema.items ?? {}, place));
 		}
 		return type === undefined ? null : SCALARS[type]?.(schema, place);
 	}
