@@ -39,6 +39,9 @@ const withPolicy = <T>(policy: object, run: () => Promise<T>): Promise<T> => wit
 const ask = (json: object, headers: Record<string, string> = {}) =>
 	call('/api/v1/jobs', { json: { prompt: 'a red castle', ...json }, headers });
 
+const refusals = async (): Promise<AuditEvent[]> =>
+	(await (await call('/api/v1/audit?action=prompt.refuse')).json<{ data: AuditEvent[] }>()).data;
+
 describe('prompts', () => {
 	it('are refused by a list with a code of their own, and cost nothing', async () => {
 		await submit({});
@@ -67,10 +70,6 @@ describe('prompts', () => {
 
 	it('that are refused stand in the ledger, once an hour, without their words', async () => {
 		await submit({});
-		const refusals = async () => {
-			const { data } = await (await call('/api/v1/audit?action=prompt.refuse')).json<{ data: AuditEvent[] }>();
-			return data;
-		};
 		const before = (await refusals()).length;
 		await withPolicy({ words: { refuse: ['dungeon'] } }, async () => {
 			const prompt = 'a dungeon of my neighbour';

@@ -205,10 +205,10 @@ it('charges exactly what was made, through 1,000 interleaved submits, cancels, f
 	expect(await chainOf('thousand')).toMatchObject({ ok: true });
 }, 180_000);
 
-describe('RateLimit headers', () => {
-	const headersOf = (response: { headers: Headers }): (string | null)[] =>
-		['limit', 'remaining'].map((name) => response.headers.get(`ratelimit-${name}`));
+const headersOf = (response: { headers: Headers }): (string | null)[] =>
+	['limit', 'remaining'].map((name) => response.headers.get(`ratelimit-${name}`));
 
+describe('RateLimit headers', () => {
 	it('stand on every answer that uses or tells a quota, and on no other', async () => {
 		const { ws, token } = await newTenant();
 		expect(headersOf(await ask('POST', '/jobs', token, { prompt: 'x' }))).toEqual([null, null]);

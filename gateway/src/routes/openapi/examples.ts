@@ -119,12 +119,13 @@ export class Examples {
 		const type = [schema.type].flat().find((each) => each !== 'null');
 		if (schema.properties !== undefined || schema.allOf !== undefined || type === 'object') return this.#object(schema, place);
 		if (schema.prefixItems !== undefined) return schema.prefixItems.map((each) => this.#value(each, place));
-		if (type === 'array') {
-			const left = place.depth > MAX_DEPTH && (schema.minItems ?? 0) === 0;
-			const fixed = schema.minItems !== undefined && schema.minItems === schema.maxItems ? schema.minItems : 1;
-			return left ? [] : Array.from({ length: fixed }, () => this.#value(schema.items ?? {}, place));
-		}
+		if (type === 'array') return this.#list(schema, place);
 		return type === undefined ? null : SCALARS[type]?.(schema, place);
+	}
+
+	#list({ items = {}, minItems = 0, maxItems }: Schema, place: Place): unknown[] {
+		if (place.depth > MAX_DEPTH && minItems === 0) return [];
+		return Array.from({ length: minItems === maxItems ? minItems : 1 }, () => this.#value(items, place));
 	}
 
 	#object(schema: Schema, place: Place): object {
