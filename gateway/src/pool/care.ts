@@ -4,6 +4,7 @@
  */
 import { TASK_LIMITS, isChore, needsModelSource, type ImageRecord } from '@limner/shared';
 import { record } from './history.ts';
+import { wakeSpecial } from './pens.ts';
 import { typeOf, type Ctx, type Job, type PoolNode, type PoolState, type Slot, type Task } from './model.ts';
 import { applyMode } from './modes.ts';
 import type { Refusal } from './placement.ts';
@@ -13,7 +14,7 @@ import { arm } from './timers.ts';
 const TRIAL_MS = 60_000;
 
 /** The one node that may do a task; undefined = any. The second task of a move is the removal at the old place. */
-const targetOf = (job: Job, task: Task): string | undefined =>
+export const targetOf = (job: Job, task: Task): string | undefined =>
 	typeOf(job) === 'MIGRATION' && task.index === 1 ? job.spec.params?.from : job.spec.nodeId;
 
 /** Where a model that moves came from, as the node says that has it. */
@@ -21,13 +22,11 @@ export const sourceOf = (state: PoolState, job: Job): string | undefined =>
 	state.nodes.get(job.spec.params?.from ?? '')?.models.find((model) => model.name === job.spec.model)?.source;
 
 /** Whether the task asks the model source: the removal of a moved model does not. */
-const asksSource = (job: Job, task: Task): boolean =>
+export const asksSource = (job: Job, task: Task): boolean =>
 	needsModelSource(typeOf(job)) && job.spec.params?.modelSource !== false && task.index === 0;
 
 const moveRefusal = (state: PoolState, job: Job, task: Task, node: PoolNode): Refusal | null => {
-	const [first] = job.tasks;
-	if (task.index > 0)
-		return first?.state === 'succeeded' ? null : { reason: 'waits until the model is on the other node', temporary: true };
+	if (task.index > 0) return null;
 	if (node.models.some((model) => model.name === job.spec.model)) return null;
 	if (sourceOf(state, job) !== undefined) return null;
 	return { reason: `cannot fetch ${job.spec.model}: the node that has it does not say where it came from`, temporary: false };
@@ -37,6 +36,15 @@ const waitsForSource = (state: PoolState, now: number, job: Job, task: Task): Re
 	const { source } = state;
 	if (source === null || source.retryAt <= now || !asksSource(job, task)) return null;
 	return { reason: `waits for the model source: ${source.reason}`, temporary: true, recheckAt: source.retryAt };
+};
+
+/** Why no node does a task for the moment, whichever it is. */
+export const careWait = (state: PoolState, now: number, job: Job, task: Task): Refusal | null => {
+	const type = typeOf(job);
+	if (type === 'GENERAL') return null;
+	if (type === 'MIGRATION' && task.index > 0 && job.tasks[0]?.state !== 'succeeded')
+		return { reason: 'waits until the model is on the other node', temporary: true };
+	return waitsForSource(state, now, job, task);
 };
 
 /** Why a node does not do a task of this kind; null also for pictures, about which this file knows nothing. */
@@ -51,7 +59,7 @@ export const careRefusal = (state: PoolState, now: number, node: PoolNode, job: 
 		const refusal = moveRefusal(state, job, task, node);
 		if (refusal !== null) return refusal;
 	}
-	return waitsForSource(state, now, job, task);
+	return careWait(state, now, job, task);
 };
 
 /** A task is granted while the source is in doubt: it is the trial. */
@@ -75,6 +83,7 @@ export const sourceFailed = (ctx: Ctx, reason: string): void => {
 export const sourceReached = (ctx: Ctx, job: Job, task: Task): void => {
 	if (ctx.state.source === null || (typeOf(job) !== 'INGEST' && !asksSource(job, task))) return;
 	ctx.state.source = null;
+	wakeSpecial(ctx.state);
 	ctx.match = true;
 };
 

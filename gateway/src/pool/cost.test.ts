@@ -4,8 +4,8 @@
  */
 import { Session } from 'node:inspector';
 import { describe, expect, it } from 'vitest';
-import type { JobSpec } from '@limner/shared';
-import { Bench } from './sim/bench.ts';
+import type { JobSpec, TaskType } from '@limner/shared';
+import { Bench, type TaskSend } from './sim/bench.ts';
 import { modelOf } from './sim/fixtures.ts';
 
 interface Coverage {
@@ -73,6 +73,22 @@ const costBeside = (nodes: number): number => {
 	return blocksOf(() => void bench.complete(second, identity.nodeId));
 };
 
+const AGENTS: TaskType[] = ['INGEST', 'HEARTBEAT'];
+
+/** Blocks of a picture's grant while so many nodes stand idle and as many tasks wait that look after other, absent nodes. */
+const costBesideCare = (count: number, care: (nodeId: string) => Partial<JobSpec>): number => {
+	const bench = new Bench({ quiet: true });
+	for (let i = 0; i < count; i++) bench.join(bench.identity(), { models: [modelOf('other')], taskTypes: AGENTS });
+	for (let i = 0; i < count; i++) bench.submit(care(bench.identity().nodeId));
+	const identity = bench.identity();
+	bench.join(identity, { taskTypes: AGENTS });
+	for (let i = 0; i < 20; i++) bench.submit();
+	const held = (): TaskSend => bench.grants().findLast((grant) => grant.job.spec.taskType === undefined) ?? bench.grant();
+	bench.complete(held(), identity.nodeId);
+	const second = held();
+	return blocksOf(() => void bench.complete(second, identity.nodeId));
+};
+
 const SMALL = 1000;
 const LARGE = 32_000;
 
@@ -110,4 +126,15 @@ describe('the cost of a decision', () => {
 	it('does not grow with the slots that stand free for other work', () => {
 		expect(costBeside(2000)).toBeLessThan(costBeside(100) * 2);
 	}, 60_000);
+
+	it.each<[string, (nodeId: string) => Partial<JobSpec>]>([
+		['an agent', (nodeId) => ({ taskType: 'INGEST', nodeId, params: { source: 'a/b', name: 'b' } })],
+		['a device', (nodeId) => ({ taskType: 'HEARTBEAT', nodeId })],
+	])(
+		'does not grow with the tasks that wait for %s of a node that is away',
+		(_, care) => {
+			expect(costBesideCare(1000, care)).toBeLessThan(costBesideCare(50, care) * 2);
+		},
+		60_000,
+	);
 });

@@ -10,7 +10,8 @@ import { armTask, failAttempt, makeRegrantable, orphan, tellCancel, taskDueAt } 
 import { expireJob } from './jobs.ts';
 import type { Ctx, Job, PoolNode, Task } from './model.ts';
 import { blame } from './modes.ts';
-import { wakeAll } from './lanes.ts';
+import { wakeAll } from './pens.ts';
+import { sizeOf } from './ordered.ts';
 import { closeConn, lookup, loseConn, onAckTimeout } from './nodes.ts';
 import { lastSeen } from './placement.ts';
 import { arm, takeDue } from './timers.ts';
@@ -90,7 +91,7 @@ const onSweep = (ctx: Ctx): void => {
 /** Work waits for a node that was silent or excluded: look again, and cut the node when it stays silent. */
 const onRecheck = (ctx: Ctx): void => {
 	const { free, service, chores } = ctx.state;
-	for (const node of new Set([...free, ...(chores.size > 0 ? service : [])].map((slot) => slot.node))) cutIfSilent(ctx, node);
+	for (const node of new Set([...free, ...(sizeOf(chores) > 0 ? service : [])].map((slot) => slot.node))) cutIfSilent(ctx, node);
 	wakeAll(ctx.state);
 	ctx.match = true;
 };

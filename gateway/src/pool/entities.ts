@@ -269,8 +269,9 @@ export interface QueueItem {
 export interface Tally {
 	refusals: Record<string, number>;
 	feasible: boolean;
-	/** Slots that could take it, now or later. */
+	/** Some of the slots that could take it, now or later, and how many there are. */
 	slots: Slot[];
+	slotCount: number;
 	nodes: number;
 }
 

@@ -2,8 +2,12 @@
  * Which slots are free, and what the others work on.
  * @module
  */
-import { countBusy, listSlot, unlistSlot } from './lanes.ts';
+import { countBusy } from './lanes.ts';
+import { listSlot, unlistSlot } from './pens.ts';
 import type { PoolNode, PoolState, Slot } from './model.ts';
+
+/** All places of a node, the one for tasks that need no device included. */
+export const slotsOf = (node: PoolNode): Slot[] => [...node.slots.values(), ...(node.service === null ? [] : [node.service])];
 
 /** Takes a task of a workspace into a slot, alone or beside the others of its batch. */
 export const occupy = (state: PoolState, slot: Slot, key: string, ws: string): void => {
@@ -22,20 +26,15 @@ export const vacate = (state: PoolState, slot: Slot, key: string, ws: string): b
 
 /** Marks a slot as free; answers whether it was not before. */
 export const addFree = (state: PoolState, slot: Slot): boolean => {
-	if (slot === slot.node.service) {
-		const added = !state.service.has(slot);
-		state.service.add(slot);
-		return added;
-	}
-	if (state.free.has(slot)) return false;
-	state.free.add(slot);
+	const set = slot === slot.node.service ? state.service : state.free;
+	if (set.has(slot)) return false;
+	set.add(slot);
 	listSlot(state, slot);
 	return true;
 };
 
 export const removeFree = (state: PoolState, slot: Slot): void => {
-	state.service.delete(slot);
-	if (!state.free.delete(slot)) return;
+	if (!state.service.delete(slot) && !state.free.delete(slot)) return;
 	if (!state.aside.delete(slot)) unlistSlot(state, slot);
 };
 
@@ -47,12 +46,12 @@ export const setAside = (state: PoolState, slot: Slot): void => {
 
 /** Takes the slots of a node up again that were set aside. */
 export const takeUp = (state: PoolState, node: PoolNode): void => {
-	for (const slot of node.slots.values()) if (state.aside.delete(slot)) listSlot(state, slot);
+	for (const slot of slotsOf(node)) if (state.aside.delete(slot)) listSlot(state, slot);
 };
 
 /** Runs a change of a node's models with its slots out of the index. */
 export const whileUnlisted = (state: PoolState, node: PoolNode, change: () => void): void => {
-	const slots = [...node.slots.values()].filter((slot) => state.free.has(slot) && !state.aside.has(slot));
+	const slots = slotsOf(node).filter((slot) => (state.free.has(slot) || state.service.has(slot)) && !state.aside.has(slot));
 	for (const slot of slots) unlistSlot(state, slot);
 	change();
 	for (const slot of slots) listSlot(state, slot);

@@ -11,8 +11,9 @@ import { queueView } from './explain.ts';
 import { dropGrant, endTask, failAttempt } from './grants.ts';
 import { record } from './history.ts';
 import { blame } from './modes.ts';
+import { wakeSpecial } from './pens.ts';
 import { heldTask } from './nodes.ts';
-import type { Ctx, EventMap, Job, PoolNode, Replies, Task } from './model.ts';
+import { typeOf, type Ctx, type EventMap, type Job, type PoolNode, type Replies, type Task } from './model.ts';
 import { enqueueTask } from './queue.ts';
 import { arm } from './timers.ts';
 import { noteEnd } from './workstats.ts';
@@ -217,6 +218,8 @@ export const onReport = (ctx: Ctx, { input }: EventMap['report']): Replies['repo
 		key: report.key,
 	});
 	sourceReached(ctx, job, held.task);
+	// The model is where it was to go: its removal at the old place may follow.
+	if (typeOf(job) === 'MIGRATION') wakeSpecial(ctx.state);
 	ctx.match = true;
 	endIfDone(ctx, job);
 	return 'accepted';

@@ -10,127 +10,14 @@
  * - a lane of a workspace that has as many pictures in work as it may is *held* until one of them is done.
  *
  * A slot of a shared node serves the pens without an owner, a slot of an `own` node those of its workspace, so each lane
- * stands in two groups.
+ * stands in two groups. Tasks that need no device have pens of their workspace only, and tasks that are meant for one node
+ * have pens of that node, which exist as long as such a task waits.
  * @module
  */
-import { createHeap, put, take, top, type Heap } from './heap.ts';
-import type { PoolNode, PoolState, QueueItem, Slot } from './model.ts';
-import { createOrdered, first, insert, remove, sizeOf, type Ordered } from './ordered.ts';
-
-export interface Lane {
-	key: string;
-	ws: string;
-	items: Ordered<QueueItem>;
-	head: QueueItem | null;
-	/** The workspace's finish tag when the lane was placed. Tags only grow, so it is at most too early, and is corrected at the top. */
-	tag: number;
-	held: boolean;
-	groups: Group[];
-}
-
-export interface Group {
-	key: string;
-	pen: Pen;
-	lanes: Heap<Lane>;
-	/** Lanes that belong to it, those that are held included. */
-	count: number;
-	parked: boolean;
-	/** What distinguishes its tasks from others of the pen can change with other nodes, not only with slots of the pen. */
-	special: boolean;
-}
-
-export interface Pen {
-	key: string;
-	/** Free slots, the one that is free longest first. */
-	slots: Set<Slot>;
-	groups: Heap<Group>;
-	parked: Set<Group>;
-	count: number;
-}
-
-/** The part of the pool's state that this file keeps. */
-export interface Lanes {
-	lanes: Map<string, Lane>;
-	groups: Map<string, Group>;
-	pens: Map<string, Pen>;
-	ready: Heap<Pen>;
-	/** All parked groups, and those of them whose tasks failed or look after the pool. */
-	parked: Set<Group>;
-	special: Set<Group>;
-	/** Held lanes by workspace. */
-	held: Map<string, Set<Lane>>;
-	/** Pictures in work by workspace. */
-	busy: Map<string, number>;
-}
-
-export const createLanes = (): Lanes => ({
-	lanes: new Map(),
-	groups: new Map(),
-	pens: new Map(),
-	ready: createHeap(),
-	parked: new Set(),
-	special: new Set(),
-	held: new Map(),
-	busy: new Map(),
-});
-
-/** What decides which slots refuse a task; made by placement.ts. */
-export interface Need {
-	model: string;
-	/** `txt2img` … */
-	operation: string;
-	/** Equal for tasks that the same slots refuse. */
-	key: string;
-	special: boolean;
-}
-
-/** Smaller score first, then the earlier deadline, the older job, the lower index. */
-export const itemBefore = (a: QueueItem, b: QueueItem): boolean => {
-	if (a.score !== b.score) return a.score < b.score;
-	if (a.job.spec.deadlineAt !== b.job.spec.deadlineAt) return a.job.spec.deadlineAt < b.job.spec.deadlineAt;
-	if (a.job.id !== b.job.id) return a.job.id < b.job.id;
-	return a.task.index < b.task.index;
-};
-
-const laneBefore = (a: Lane, b: Lane): boolean => {
-	if (a.tag !== b.tag) return a.tag < b.tag;
-	if (a.ws !== b.ws) return a.ws < b.ws;
-	return a.head !== null && b.head !== null && itemBefore(a.head, b.head);
-};
-
-const groupBefore = (a: Group, b: Group): boolean => {
-	const [x, y] = [top(a.lanes), top(b.lanes)];
-	return x !== undefined && (y === undefined || laneBefore(x, y));
-};
-
-const penBefore = (a: Pen, b: Pen): boolean => {
-	const [x, y] = [top(a.groups), top(b.groups)];
-	return x !== undefined && (y === undefined || groupBefore(x, y));
-};
-
-/** @param owner a workspace, or '' for shared nodes */
-const penKey = (owner: string, model: string, operation: string): string => `${owner}|${model}|${operation}`;
-
-const penFor = ({ lanes }: PoolState, key: string): Pen => {
-	const known = lanes.pens.get(key);
-	if (known !== undefined) return known;
-	const pen: Pen = { key, slots: new Set(), groups: createHeap(), parked: new Set(), count: 0 };
-	lanes.pens.set(key, pen);
-	return pen;
-};
-
-const placePen = ({ lanes }: PoolState, pen: Pen): void => {
-	if (pen.slots.size > 0 && top(pen.groups) !== undefined) put(lanes.ready, pen, penBefore);
-	else take(lanes.ready, pen, penBefore);
-	if (pen.slots.size === 0 && pen.count === 0) lanes.pens.delete(pen.key);
-};
-
-const placeGroup = (state: PoolState, group: Group): void => {
-	const { pen } = group;
-	if (!group.parked && top(group.lanes) !== undefined) put(pen.groups, group, groupBefore);
-	else take(pen.groups, group, groupBefore);
-	placePen(state, pen);
-};
+import { put, take, top } from './heap.ts';
+import type { PoolState, QueueItem } from './model.ts';
+import { createOrdered, first, insert, remove, sizeOf } from './ordered.ts';
+import { groupFor, itemBefore, laneBefore, ownersFor, placeGroup, placePen, type Group, type Lane, type Need } from './pens.ts';
 
 /** Takes a lane out of all heaps while it changes: a heap may hold one item at most whose order has changed. */
 const withdraw = (state: PoolState, lane: Lane): void => {
@@ -148,19 +35,8 @@ const offer = (state: PoolState, lane: Lane): void => {
 	}
 };
 
-const groupFor = (state: PoolState, owner: string, need: Need): Group => {
-	const pen = penFor(state, penKey(owner, need.model, need.operation));
-	const key = `${pen.key}|${need.key}`;
-	const known = state.lanes.groups.get(key);
-	if (known !== undefined) return known;
-	const group: Group = { key, pen, lanes: createHeap(), count: 0, parked: false, special: need.special };
-	state.lanes.groups.set(key, group);
-	pen.count++;
-	return group;
-};
-
 const laneKey = (ws: string, limit: unknown, need: Need): string =>
-	`${ws}|${typeof limit === 'number' ? limit : ''}|${need.model}|${need.operation}|${need.key}`;
+	`${ws}|${typeof limit === 'number' ? limit : ''}|${need.target ?? ''}|${need.model}|${need.operation}|${need.key}`;
 
 const tagOf = (state: PoolState, ws: string): number => state.fair.f.get(ws) ?? 0;
 
@@ -168,7 +44,7 @@ const laneFor = (state: PoolState, { job }: QueueItem, need: Need): Lane => {
 	const key = laneKey(job.ws, job.spec.maxConcurrent, need);
 	const known = state.lanes.lanes.get(key);
 	if (known !== undefined) return known;
-	const groups = [groupFor(state, '', need), groupFor(state, job.ws, need)];
+	const groups = ownersFor(job.ws, need).map((owner) => groupFor(state, owner, need));
 	for (const group of groups) group.count++;
 	const lane: Lane = { key, ws: job.ws, items: createOrdered(), head: null, tag: tagOf(state, job.ws), held: false, groups };
 	state.lanes.lanes.set(key, lane);
@@ -235,34 +111,6 @@ export const nextTurn = (state: PoolState): Turn | undefined => {
 	}
 };
 
-/** Every free slot of its pen refused the group: it is not asked about again before something has changed. */
-export const park = (state: PoolState, group: Group): void => {
-	group.parked = true;
-	group.pen.parked.add(group);
-	state.lanes.parked.add(group);
-	if (group.special) state.lanes.special.add(group);
-	placeGroup(state, group);
-};
-
-const unpark = (state: PoolState, group: Group): void => {
-	if (!group.parked) return;
-	group.parked = false;
-	group.pen.parked.delete(group);
-	state.lanes.parked.delete(group);
-	state.lanes.special.delete(group);
-	placeGroup(state, group);
-};
-
-/** Other nodes came, went or changed: who had failed a task may be the only one left for it. */
-export const wakeSpecial = (state: PoolState): void => {
-	for (const group of state.lanes.special) unpark(state, group);
-};
-
-/** Time passed: refusals that nothing tells the end of may be over. */
-export const wakeAll = (state: PoolState): void => {
-	for (const group of state.lanes.parked) unpark(state, group);
-};
-
 /** The workspace has as much in work as it may. */
 export const hold = (state: PoolState, lane: Lane): void => {
 	withdraw(state, lane);
@@ -286,42 +134,3 @@ export const countBusy = (state: PoolState, ws: string, by: 1 | -1): void => {
 		offer(state, lane);
 	}
 };
-
-/** Pens that a slot serves while it is free. */
-const pensOf = (node: PoolNode): string[] => {
-	const owner = node.trust === 'own' ? node.ws : '';
-	return node.models.flatMap(({ name, operations }) => operations.map((operation) => penKey(owner, name, operation)));
-};
-
-/** A slot became free. */
-export const listSlot = (state: PoolState, slot: Slot): void => {
-	for (const key of pensOf(slot.node)) {
-		const pen = penFor(state, key);
-		pen.slots.add(slot);
-		for (const group of pen.parked) unpark(state, group);
-		placePen(state, pen);
-	}
-};
-
-/** A slot is free no more, or its node is about to change what it offers. */
-export const unlistSlot = (state: PoolState, slot: Slot): void => {
-	for (const key of pensOf(slot.node)) {
-		const pen = state.lanes.pens.get(key);
-		if (pen === undefined || !pen.slots.delete(slot)) continue;
-		placePen(state, pen);
-	}
-};
-
-/** Whether a free slot stands where tasks of a model and operation look for it. */
-export const isListed = (state: PoolState, slot: Slot, model: string, operation: string): boolean => {
-	const owner = slot.node.trust === 'own' ? slot.node.ws : '';
-	return state.lanes.pens.get(penKey(owner, model, operation))?.slots.has(slot) === true;
-};
-
-/** Free slots that could take a task, those of the workspace's own nodes first. */
-export function* freeSlots(state: PoolState, ws: string, model: string, operation: string): Generator<Slot, void, undefined> {
-	for (const owner of [ws, '']) {
-		const pen = state.lanes.pens.get(penKey(owner, model, operation));
-		if (pen !== undefined) yield* pen.slots;
-	}
-}

@@ -2,14 +2,15 @@
  * Puts waiting tasks and free slots together.
  * @module
  */
-import { NODE_LIMITS, batchKey } from '@limner/shared';
+import { NODE_LIMITS, batchKey, isChore } from '@limner/shared';
+import { careWait } from './care.ts';
 import { grant } from './grants.ts';
 import { setAside } from './free.ts';
-import { freeSlots, hold, nextTurn, park, type Lane, type Turn } from './lanes.ts';
+import { hold, nextTurn, type Turn } from './lanes.ts';
+import { freeSlots, park, type Lane } from './pens.ts';
 import { typeOf, type Ctx, type PoolState, type QueueItem, type Slot } from './model.ts';
 import { inOrder } from './ordered.ts';
-import { bestService, bestSlot } from './placement.ts';
-import { choresInOrder } from './queue.ts';
+import { bestSlot, needOf } from './placement.ts';
 import { arm } from './timers.ts';
 
 /** Of a lane so many tasks behind the first are looked at for a batch. */
@@ -20,15 +21,16 @@ const FREE_LOOK = 256;
 const isPlain = ({ job, task }: QueueItem): boolean => typeOf(job) === 'GENERAL' && task.fails.length === 0 && task.losses === 0;
 
 /** Number of free slots for a task, as far as it matters: a decision in a large pool must not count all of them. */
-const freeUpTo = (state: PoolState, { job }: QueueItem, enough: number): number => {
+const freeUpTo = (state: PoolState, { job, task }: QueueItem, enough: number): number => {
 	let free = 0;
-	for (const _ of freeSlots(state, job.ws, job.spec.model, job.spec.task)) if (++free >= Math.min(enough, FREE_LOOK)) break;
+	for (const _ of freeSlots(state, job.ws, needOf(job, task))) if (++free >= Math.min(enough, FREE_LOOK)) break;
 	return free;
 };
 
 /** How many more pictures the workspace may have in work. When one ends, matching starts again. */
 const roomOf = (state: PoolState, { job }: QueueItem): number => {
 	const { maxConcurrent } = job.spec;
+	if (isChore(typeOf(job))) return Number.POSITIVE_INFINITY;
 	return typeof maxConcurrent === 'number' ? maxConcurrent - (state.lanes.busy.get(job.ws) ?? 0) : Number.POSITIVE_INFINITY;
 };
 
@@ -59,12 +61,22 @@ const matesFor = (ctx: Ctx, { lane, item }: Turn, slot: Slot): QueueItem[] => {
 	return same.slice(0, Math.min(share, maxBatch, fits, NODE_LIMITS.batchMax, roomOf(ctx.state, item)) - 1);
 };
 
+const parkUntil = (state: PoolState, { group }: Turn, recheckAt: number | undefined): void => {
+	park(state, group);
+	if (recheckAt !== undefined) arm(state.timers, 'recheck', recheckAt);
+};
+
 /** Grants, parks or holds whose turn it is. */
 const take = (ctx: Ctx, turn: Turn): void => {
 	const { state, now } = ctx;
 	const { job, task } = turn.item;
 	if (roomOf(state, turn.item) <= 0) {
 		hold(state, turn.lane);
+		return;
+	}
+	const wait = careWait(state, now, job, task);
+	if (wait !== null) {
+		parkUntil(state, turn, wait.recheckAt);
 		return;
 	}
 	const { slot, recheckAt, resting } = bestSlot(state, now, job, task);
@@ -76,21 +88,10 @@ const take = (ctx: Ctx, turn: Turn): void => {
 		grant(ctx, job, task, slot, matesFor(ctx, turn, slot));
 		return;
 	}
-	park(state, turn.group);
-	if (recheckAt !== undefined) arm(state.timers, 'recheck', recheckAt);
-};
-
-/** Tasks that need no device: few, and each goes to a node of its own workspace. */
-const matchChores = (ctx: Ctx): void => {
-	for (const { job, task } of choresInOrder(ctx.state)) {
-		const { slot, recheckAt } = bestService(ctx.state, ctx.now, job, task);
-		if (slot !== null) grant(ctx, job, task, slot);
-		else if (recheckAt !== undefined) arm(ctx.state.timers, 'recheck', recheckAt);
-	}
+	parkUntil(state, turn, recheckAt);
 };
 
 /** Matches waiting tasks with free slots until one side is empty or nothing fits. */
 export const matchAll = (ctx: Ctx): void => {
-	if (ctx.state.chores.size > 0) matchChores(ctx);
 	for (let turn = nextTurn(ctx.state); turn !== undefined; turn = nextTurn(ctx.state)) take(ctx, turn);
 };

@@ -20,8 +20,9 @@ import type {
 	Readings,
 } from './entities.ts';
 import type { Send, Writes } from './events.ts';
-import type { Lanes } from './lanes.ts';
+import type { Lanes } from './pens.ts';
 import type { Ordered } from './ordered.ts';
+import type { Owners } from './owners.ts';
 import type { Timers } from './timers.ts';
 
 export type * from './entities.ts';
@@ -31,6 +32,7 @@ export interface PoolState {
 	jobs: Map<string, Job>;
 	settled: Map<string, Settled>;
 	nodes: Map<string, PoolNode>;
+	owners: Owners;
 	/** Accepted sockets that have not said hello: connection id → when to give up. */
 	pending: Map<string, number>;
 	connNode: Map<string, string>;
@@ -38,8 +40,8 @@ export interface PoolState {
 	queues: Map<string, Ordered<QueueItem>>;
 	/** Number of queued tasks in `queues`. */
 	backlog: number;
-	/** Tasks that wait for a node, not for a device; by task key. */
-	chores: Map<string, QueueItem>;
+	/** Tasks that wait for a node, not for a device. */
+	chores: Ordered<QueueItem>;
 	/** Free service slots. */
 	service: Set<Slot>;
 	/** Live jobs by a job that they depend on. */

@@ -4,7 +4,7 @@
  */
 import { CLOSE, POOL_LIMITS, canTransition, isChore, refuse, type FailureClass, type NodeMode, type Result } from '@limner/shared';
 import type { NodeView } from '../rpc.ts';
-import { wakeSpecial } from './lanes.ts';
+import { wakeSpecial } from './pens.ts';
 import { putBack, refreshNode, tellCancel } from './grants.ts';
 import { typeOf, type Ctx, type EventMap, type PoolNode } from './model.ts';
 import { closeConn, grantsOf, loseConn, sendTo } from './nodes.ts';

@@ -5,7 +5,7 @@
 import { CLOSE, PROTOCOL_VERSION, TIMING, type GatewayFrame, type GrantRef, type ModelInfo, type SlotInfo } from '@limner/shared';
 import { occupy, removeFree, whileUnlisted } from './free.ts';
 import { armTask, orphan, refreshNode, refreshSlot, releaseSlot, tellCancel } from './grants.ts';
-import { wakeSpecial } from './lanes.ts';
+import { wakeSpecial } from './pens.ts';
 import { dequeueTask } from './queue.ts';
 import {
 	slotNamed,
@@ -20,6 +20,7 @@ import {
 	type Task,
 } from './model.ts';
 import { createNode, createSlot, offerService } from './new-node.ts';
+import { delist, enlist } from './owners.ts';
 import { lastSeen } from './placement.ts';
 import { arm, disarm } from './timers.ts';
 import { markDirty } from './workstats.ts';
@@ -138,8 +139,10 @@ const describe = (ctx: Ctx, node: PoolNode, identity: NodeIdentity, frame: Hello
 	node.labels = identity.labels ?? [];
 	node.keyVersion = Math.max(node.keyVersion, identity.keyVersion ?? 1);
 	node.name = frame.name;
+	delist(ctx.state, node);
 	node.ws = identity.ws;
 	node.trust = identity.trust;
+	enlist(ctx.state, node);
 	node.agentVersion = frame.agentVersion;
 	node.platform = frame.platform;
 	node.diskFreeBytes = frame.diskFreeBytes ?? null;

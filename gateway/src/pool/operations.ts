@@ -7,6 +7,7 @@ import type { NodeView } from '../rpc.ts';
 import { failAttempt } from './grants.ts';
 import { slotNamed, type Ctx, type EventMap, type PoolNode, type PoolState, type Replies } from './model.ts';
 import { applyMode, blame, takeBack } from './modes.ts';
+import { nodesOf } from './owners.ts';
 import { lookup, sendTo } from './nodes.ts';
 import { nodeView, poolTaskView } from './views.ts';
 
@@ -53,8 +54,8 @@ export const onMove = (ctx: Ctx, { ws, nodeId, shard }: EventMap['move']): Resul
 	return { ok: true, node: nodeView(ctx.state, ctx.now, node) };
 };
 
-const nodesOf = (state: PoolState, ws: string): PoolNode[] =>
-	[...state.nodes.values()].filter((node) => node.ws === ws && node.mode !== 'terminated' && node.movedTo === null);
+const livingNodes = (state: PoolState, ws: string): PoolNode[] =>
+	[...nodesOf(state, ws)].filter((node) => node.mode !== 'terminated' && node.movedTo === null);
 
 const configure = (ctx: Ctx, ws: string, state: 'ready' | 'shut', size: number | null, who: string): void => {
 	ctx.state.pools.set(ws, { state, size, at: ctx.now, who });
@@ -71,7 +72,7 @@ const share = (size: number, nodes: number, i: number): number =>
 export const onInitialize = (ctx: Ctx, { ws, size, who }: EventMap['initialize']): Replies['initialize'] => {
 	if (!Number.isInteger(size) || size < 1 || size > POOL_LIMITS.maxPoolSize)
 		return refuse('validation_failed', `A pool has 1 to ${POOL_LIMITS.maxPoolSize} slots.`);
-	const nodes = nodesOf(ctx.state, ws).filter((node) => node.conn !== null && wasPutAside(node));
+	const nodes = livingNodes(ctx.state, ws).filter((node) => node.conn !== null && wasPutAside(node));
 	if (nodes.length === 0) return refuse('conflict', 'No node of this workspace is connected. Start one with `limner node`.');
 	for (const [i, node] of nodes.entries()) {
 		const slots = share(size, nodes.length, i);
@@ -88,7 +89,7 @@ export const onInitialize = (ctx: Ctx, { ws, size, who }: EventMap['initialize']
 
 /** Pauses every node of the workspace. Jobs stay where they are and wait. */
 export const onShutdown = (ctx: Ctx, { ws, now, who }: EventMap['shutdown']): Replies['shutdown'] => {
-	const nodes = nodesOf(ctx.state, ws);
+	const nodes = livingNodes(ctx.state, ws);
 	for (const node of nodes) {
 		if (node.mode === 'active') applyMode(ctx, node, 'paused', SHUT);
 		if (now) takeBack(ctx, node, SHUT, who);

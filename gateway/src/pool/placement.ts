@@ -3,9 +3,10 @@
  * @module
  */
 import { POOL_LIMITS, TIMING, isChore, type SlotInfo } from '@limner/shared';
-import { careRefusal } from './care.ts';
-import { freeSlots, type Need } from './lanes.ts';
+import { asksSource, careRefusal, targetOf } from './care.ts';
+import { freeSlots, type Need } from './pens.ts';
 import { typeOf, type Job, type PoolNode, type PoolState, type Slot, type Task } from './model.ts';
+import { nodesFor } from './owners.ts';
 import { chanceOf } from './workstats.ts';
 
 /** Why a slot does not take a task. */
@@ -117,8 +118,9 @@ const failedOn = (task: Task, nodeId: string): boolean => task.fails.some((fail)
 
 /** Whether some other node could take a task that this node failed: then this node need not try again. */
 const existsElsewhere = (state: PoolState, now: number, job: Job, task: Task): boolean => {
-	for (const node of state.nodes.values()) {
-		if (!worksFor(node, job.ws) || failedOn(task, node.id)) continue;
+	if (targetOf(job, task) !== undefined) return false;
+	for (const node of nodesFor(state, job.ws)) {
+		if (failedOn(task, node.id)) continue;
 		const refusal = nodeRefusal(state, now, node, job, task);
 		if (refusal === null || refusal.temporary) return true;
 	}
@@ -138,22 +140,42 @@ export const slotRefusal = (state: PoolState, now: number, slot: Slot, job: Job,
 	return task.retryAt > now ? { reason: 'waits before it tries again', temporary: true, recheckAt: task.retryAt } : null;
 };
 
-const isPlain = (job: Job, task: Task): boolean => typeOf(job) === 'GENERAL' && task.fails.length === 0 && job.spec.nodeId === undefined;
+/** Of tasks that need no device: those that ask the model source wait for it together, a model that moves goes its own way. */
+const choreKey = (job: Job, task: Task): string => {
+	const type = typeOf(job);
+	return type === 'MIGRATION' ? `${type}|${job.id}|${task.index}` : `${type}|${asksSource(job, task) ? 'source' : ''}`;
+};
+
+const needKeyOf = (job: Job, task: Task, target: string | undefined): string => {
+	const { width, height, taskType } = job.spec;
+	const type = typeOf(job);
+	// What failed goes its own way: where, and with how much memory.
+	if (task.fails.length > 0) return `${job.id}/${task.index}`;
+	if (isChore(type)) return choreKey(job, task);
+	const size = `${width % SIZE_MULTIPLE_MAX}x${height % SIZE_MULTIPLE_MAX}`;
+	// What looks after the pool is meant for one node or another.
+	return type === 'GENERAL' && target === undefined ? size : `${size}|${taskType ?? ''}|${target ?? ''}|${task.index}|${job.ws}`;
+};
 
 /** What decides which slots refuse a task. Tasks with equal keys are refused by the same ones, so that one look serves them all. */
 export const needOf = (job: Job, task: Task): Need => {
-	const { model, task: operation, width, height, taskType, nodeId } = job.spec;
-	const size = `${width % SIZE_MULTIPLE_MAX}x${height % SIZE_MULTIPLE_MAX}`;
-	if (isPlain(job, task)) return { model, operation, key: size, special: false };
-	// What failed goes its own way: where, and with how much memory. What looks after the pool is meant for one node or another.
-	const key = task.fails.length > 0 ? `${job.id}/${task.index}` : `${size}|${taskType ?? ''}|${nodeId ?? ''}|${task.index}|${job.ws}`;
-	return { model, operation, key, special: true };
+	const type = typeOf(job);
+	const chore = isChore(type);
+	const target = targetOf(job, task);
+	return {
+		model: chore ? '' : job.spec.model,
+		operation: chore ? type : job.spec.task,
+		key: needKeyOf(job, task, target),
+		special: type !== 'GENERAL' || target !== undefined || task.fails.length > 0,
+		chore,
+		target,
+	};
 };
 
 /** The same as a text, for what is remembered of a need for a moment. */
 export const needKey = (job: Job, task: Task): string => {
-	const { model, operation, key } = needOf(job, task);
-	return `${job.ws}|${model}|${operation}|${key}|${isChore(typeOf(job)) ? job.id : ''}`;
+	const { model, operation, key, target } = needOf(job, task);
+	return `${job.ws}|${model}|${operation}|${target ?? ''}|${key}`;
 };
 
 export interface Choice {
@@ -175,7 +197,8 @@ export const bestSlot = (state: PoolState, now: number, job: Job, task: Task): C
 	let recheckAt: number | undefined;
 	const resting: Choice['resting'] = [];
 	let usable = 0;
-	for (const slot of freeSlots(state, job.ws, job.spec.model, job.spec.task)) {
+	for (const slot of freeSlots(state, job.ws, needOf(job, task))) {
+		if (!worksFor(slot.node, job.ws)) continue;
 		const refusal = slotRefusal(state, now, slot, job, task);
 		if (refusal !== null) {
 			if (refusal.rests === true) resting.push({ slot, until: refusal.recheckAt ?? now });
@@ -196,23 +219,10 @@ export const bestSlot = (state: PoolState, now: number, job: Job, task: Task): C
 	return { slot: best, recheckAt, resting };
 };
 
-/** The node for a task that needs no device: the one that is least busy. */
-export const bestService = (state: PoolState, now: number, job: Job, task: Task): Omit<Choice, 'resting'> => {
-	let best: Slot | null = null;
-	let recheckAt: number | undefined;
-	for (const slot of state.service) {
-		if (slot.node.ws !== job.ws) continue;
-		const refusal = slotRefusal(state, now, slot, job, task);
-		if (refusal !== null) recheckAt = earlier(recheckAt, refusal.recheckAt);
-		else if (best === null || slot.node.grants.size < best.node.grants.size) best = slot;
-	}
-	return { slot: best, recheckAt };
-};
-
 /** Whether some connected slot has more memory than the task ran out of. */
 export const moreMemoryExists = (state: PoolState, now: number, job: Job, task: Task): boolean => {
-	for (const node of state.nodes.values()) {
-		if (!worksFor(node, job.ws) || node.conn === null) continue;
+	for (const node of nodesFor(state, job.ws)) {
+		if (node.conn === null) continue;
 		for (const slot of node.slots.values()) {
 			const refusal = slotRefusal(state, now, slot, job, task);
 			if (refusal === null || refusal.temporary) return true;

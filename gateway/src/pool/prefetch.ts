@@ -5,6 +5,7 @@
  */
 import { TASK_LIMITS, TIMING, type ModelInfo } from '@limner/shared';
 import { typeOf, type Ctx, type PoolNode, type PoolState, type QueueItem } from './model.ts';
+import { nodesFor } from './owners.ts';
 import { expectedMs, lastSeen, worksFor } from './placement.ts';
 import { sendTo } from './nodes.ts';
 import { queuedTasks } from './queue.ts';
@@ -36,8 +37,7 @@ const offer = (state: PoolState, { job }: QueueItem): { slots: number; info: Mod
 	let slots = 0;
 	let taskMs = 0;
 	let info: ModelInfo | undefined;
-	for (const node of state.nodes.values()) {
-		if (!worksFor(node, job.ws)) continue;
+	for (const node of nodesFor(state, job.ws)) {
 		const found = node.models.find((each) => each.name === job.spec.model);
 		if (found === undefined) continue;
 		if (info?.source === undefined) info = found;

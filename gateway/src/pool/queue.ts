@@ -3,8 +3,9 @@
  * @module
  */
 import { isChore, megapixelSteps } from '@limner/shared';
-import { enterLane, itemBefore, leaveLane } from './lanes.ts';
-import { taskKey, typeOf, type Job, type PoolState, type QueueItem, type Task } from './model.ts';
+import { enterLane, leaveLane } from './lanes.ts';
+import { itemBefore } from './pens.ts';
+import { typeOf, type Job, type PoolState, type QueueItem, type Task } from './model.ts';
 import { createOrdered, inOrder, insert, placeOf, remove, sizeOf, startingBelow } from './ordered.ts';
 import { needOf } from './placement.ts';
 
@@ -38,35 +39,30 @@ export const enqueueTask = (state: PoolState, job: Job, task: Task, now: number)
 	task.readyAt = now;
 	task.queued = true;
 	const item = { job, task, score: scoreOf(job) };
+	enterLane(state, item, needOf(job, task));
 	if (isChore(typeOf(job))) {
-		state.chores.set(taskKey(job.id, task.index), item);
+		insert(state.chores, item, 0, itemBefore);
 		return;
 	}
 	const queue = state.queues.get(job.ws) ?? createOrdered<QueueItem>();
 	state.queues.set(job.ws, queue);
 	insert(queue, item, fairShare(job), itemBefore);
-	enterLane(state, item, needOf(job, task));
 	state.backlog++;
 };
 
 /** Takes a task out of its queue, as it stands there: before it changes. A no-op when it is not there. */
 export const dequeueTask = (state: PoolState, job: Job, task: Task): void => {
 	if (!task.queued) return;
-	if (state.chores.delete(taskKey(job.id, task.index))) {
-		task.queued = false;
-		return;
-	}
-	const queue = state.queues.get(job.ws);
+	const chore = isChore(typeOf(job));
+	const queue = chore ? state.chores : state.queues.get(job.ws);
 	const item = { job, task, score: scoreOf(job) };
 	if (queue === undefined || remove(queue, item, itemBefore)?.task !== task) throw new Error(`${job.id}/${task.index} is not in its place`);
-	if (sizeOf(queue) === 0) state.queues.delete(job.ws);
 	leaveLane(state, item, needOf(job, task));
 	task.queued = false;
+	if (chore) return;
+	if (sizeOf(queue) === 0) state.queues.delete(job.ws);
 	state.backlog--;
 };
-
-/** Waiting tasks that need no device, next one first. */
-export const choresInOrder = (state: PoolState): QueueItem[] => [...state.chores.values()].toSorted((a, b) => (itemBefore(a, b) ? -1 : 1));
 
 /** Waiting tasks of a workspace, or of all one after another, in the order of each. */
 export function* queuedTasks(state: PoolState, ws?: string): Generator<QueueItem, void, undefined> {
@@ -99,9 +95,10 @@ export const rebuildFair = (state: PoolState): void => {
 	}
 };
 
-/** Place of a job's first queued task among all queued tasks (1 = next); undefined when none of it is queued. */
+/** Place of a job's first queued task among all queued tasks of its kind, those with a device or those without (1 = next); undefined when none of it is queued. */
 export const positionOf = (state: PoolState, job: Job): number | undefined => {
 	const task = job.tasks.find((each) => each.queued);
+	if (task !== undefined && isChore(typeOf(job))) return placeOf(state.chores, { job, task, score: scoreOf(job) }, itemBefore).count + 1;
 	const own = state.queues.get(job.ws);
 	if (task === undefined || own === undefined) return undefined;
 	const { count, weight } = placeOf(own, { job, task, score: scoreOf(job) }, itemBefore);

@@ -4,7 +4,8 @@
  */
 import { isChore } from '@limner/shared';
 import { typeOf, type Job, type PoolNode, type PoolState, type Task } from './model.ts';
-import { memoryOf, oomMemory, slotRefusal, worksFor } from './placement.ts';
+import { nodesFor } from './owners.ts';
+import { memoryOf, oomMemory, slotRefusal } from './placement.ts';
 
 const REMEDIES_MAX = 5;
 /** In a large pool the first nodes tell enough. */
@@ -43,8 +44,17 @@ const careRemedy = (nodes: readonly PoolNode[], job: Job): string[] => {
 	return offered ? [] : [`start a node of this workspace that does ${type} tasks`];
 };
 
-const modelRemedy = (state: PoolState, model: string): string[] => {
-	const source = [...state.nodes.values()].flatMap((node) => node.models).find((each) => each.name === model)?.source;
+/** Where a model comes from, as nodes tell that work for the workspace: others are none of its business. */
+const sourceOfModel = (state: PoolState, ws: string, name: string): string | undefined => {
+	for (const { models } of nodesFor(state, ws)) {
+		const source = models.find((model) => model.name === name)?.source;
+		if (source !== undefined) return source;
+	}
+	return undefined;
+};
+
+const modelRemedy = (state: PoolState, { ws, spec: { model } }: Job): string[] => {
+	const source = sourceOfModel(state, ws, model);
 	const pull = source === undefined ? '' : `, or have one pull it: {"taskType":"INGEST","source":"${source}"}`;
 	return [`start a node that has the model ${model}${pull}`];
 };
@@ -70,14 +80,18 @@ const general = (state: PoolState, nodes: readonly PoolNode[], job: Job, task: T
 	const care = type === 'GENERAL' ? [] : careRemedy(nodes, job);
 	if (care.length > 0 || isChore(type)) return care;
 	const holders = nodes.filter((node) => node.models.some((model) => model.name === job.spec.model));
-	if (holders.length === 0) return modelRemedy(state, job.spec.model);
+	if (holders.length === 0) return modelRemedy(state, job);
 	const request = requestRemedy(holders, job);
 	return request.length > 0 ? request : memoryRemedy(holders, task);
 };
 
 /** What to do, most effective first: a node that is there before one that would have to be found. */
 export const remediesFor = (state: PoolState, now: number, job: Job, task: Task): string[] => {
-	const nodes = [...state.nodes.values()].filter((node) => worksFor(node, job.ws) && node.mode !== 'terminated').slice(0, NODES_LOOK);
+	const nodes: PoolNode[] = [];
+	for (const node of nodesFor(state, job.ws)) {
+		if (nodes.length === NODES_LOOK) break;
+		if (node.mode !== 'terminated') nodes.push(node);
+	}
 	const found = nodes.flatMap((node) => ofNode(state, now, node, job, task) ?? []);
 	return [...new Set([...found, ...general(state, nodes, job, task)])].slice(0, REMEDIES_MAX);
 };

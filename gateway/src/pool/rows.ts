@@ -5,10 +5,12 @@
 import { TIMING } from '@limner/shared';
 import { indexDependents } from './dependencies.ts';
 import { jobIsOver, queueSettlement } from './ending.ts';
-import { addFree, occupy } from './free.ts';
+import { addFree, occupy, slotsOf } from './free.ts';
 import { freshRun, taskDueAt } from './grants.ts';
 import { slotNamed, taskKey, type Job, type PoolConfig, type PoolNode, type PoolState, type Readings, type Task } from './model.ts';
 import { unpackJob, unpackNode, type JobRowData, type NodeRowData, type PoolRowData } from './pack.ts';
+import { sizeOf } from './ordered.ts';
+import { enlist } from './owners.ts';
 import { enqueueTask, rebuildFair } from './queue.ts';
 import { createState } from './state.ts';
 import { arm } from './timers.ts';
@@ -94,8 +96,7 @@ const restoreJobs = (state: PoolState, now: number): void => {
 
 const listFree = (state: PoolState, node: PoolNode): void => {
 	if (node.conn === null || node.mode !== 'active') return;
-	for (const slot of [...node.slots.values(), ...(node.service === null ? [] : [node.service])])
-		if (slot.grant === null) addFree(state, slot);
+	for (const slot of slotsOf(node)) if (slot.grant === null) addFree(state, slot);
 };
 
 /** Everything the pool knew that matters, from rows and surviving sockets. */
@@ -106,7 +107,11 @@ export const rebuild = (
 	readings: Readings,
 ): PoolState => {
 	const state = createState(readings);
-	for (const row of rows.nodes) state.nodes.set(row.id, unpackNode(row));
+	for (const row of rows.nodes) {
+		const node = unpackNode(row);
+		state.nodes.set(node.id, node);
+		enlist(state, node);
+	}
 	for (const row of rows.jobs) state.jobs.set(row.id, unpackJob(row));
 	for (const row of rows.pools ?? []) state.pools.set(row.ws, JSON.parse(row.data) as PoolConfig);
 	restoreConns(state, survivors, now);
@@ -117,6 +122,6 @@ export const rebuild = (
 		if (job !== undefined && !jobIsOver(job)) addWatcher(state, jobId);
 	}
 	for (const node of state.nodes.values()) listFree(state, node);
-	if (state.backlog > 0 || state.chores.size > 0) arm(state.timers, 'recheck', now);
+	if (state.backlog > 0 || sizeOf(state.chores) > 0) arm(state.timers, 'recheck', now);
 	return state;
 };

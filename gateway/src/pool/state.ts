@@ -2,8 +2,10 @@
  * The state of a pool that knows nothing.
  * @module
  */
-import { createLanes } from './lanes.ts';
+import { createLanes } from './pens.ts';
 import type { PoolState, Readings } from './model.ts';
+import { createOrdered } from './ordered.ts';
+import { createOwners } from './owners.ts';
 import { createTimers } from './timers.ts';
 
 /** An empty pool. */
@@ -11,11 +13,12 @@ export const createState = (readings: Readings): PoolState => ({
 	jobs: new Map(),
 	settled: new Map(),
 	nodes: new Map(),
+	owners: createOwners(),
 	pending: new Map(),
 	connNode: new Map(),
 	queues: new Map(),
 	backlog: 0,
-	chores: new Map(),
+	chores: createOrdered(),
 	service: new Set(),
 	dependents: new Map(),
 	source: null,

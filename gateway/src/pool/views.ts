@@ -9,7 +9,9 @@ import { waitingReason } from './dependencies.ts';
 import { idleReason, queueView } from './explain.ts';
 import { imagesOf } from './history.ts';
 import { typeOf, type Job, type PoolNode, type PoolState, type Slot, type Task } from './model.ts';
-import { lastSeen, worksFor } from './placement.ts';
+import { sizeOf } from './ordered.ts';
+import { nodesFor, nodesOf } from './owners.ts';
+import { lastSeen } from './placement.ts';
 import { nodeHistory } from './workstats.ts';
 
 const taskView = (job: Job, task: Task): TaskView => {
@@ -120,8 +122,8 @@ export const nodeView = (state: PoolState, now: number, node: PoolNode): NodeVie
  */
 export const modelsFor = (state: PoolState, ws: string): (ModelInfo & { nodes: number })[] => {
 	const found = new Map<string, ModelInfo & { nodes: number }>();
-	for (const node of state.nodes.values()) {
-		if (node.mode === 'terminated' || !worksFor(node, ws)) continue;
+	for (const node of nodesFor(state, ws)) {
+		if (node.mode === 'terminated') continue;
 		const here = node.conn !== null && node.mode === 'active';
 		for (const model of node.models) {
 			const known = found.get(model.name);
@@ -159,7 +161,7 @@ export const metricsOf = (state: PoolState, now: number): Omit<PoolMetrics, 'wak
 	const sorted = state.dispatchMs.toSorted((a, b) => a - b);
 	const dispatchMs = { p50: percentile(sorted, 0.5), p95: percentile(sorted, 0.95), count: sorted.length };
 	return {
-		queued: state.backlog + state.chores.size,
+		queued: state.backlog + sizeOf(state.chores),
 		waiting,
 		running,
 		nodesOnline,
@@ -207,8 +209,8 @@ export const poolTasks = (
 const countSlots = (state: PoolState, ws: string): { nodes: number; slots: PoolOverview['slots'] } => {
 	const slots = { total: 0, idle: 0, running: 0, paused: 0, terminated: 0 };
 	let nodes = 0;
-	for (const node of state.nodes.values()) {
-		if (node.ws !== ws || node.movedTo !== null || (node.conn === null && node.mode !== 'terminated')) continue;
+	for (const node of nodesOf(state, ws)) {
+		if (node.movedTo !== null || (node.conn === null && node.mode !== 'terminated')) continue;
 		nodes++;
 		for (const slot of node.slots.values()) {
 			slots.total++;

@@ -4,7 +4,8 @@
  * @module
  */
 import { isChore } from '@limner/shared';
-import { typeOf, type PoolState, type Send } from '../model.ts';
+import { careWait } from '../care.ts';
+import { typeOf, type PoolState, type QueueItem, type Send, type Slot } from '../model.ts';
 import { nodeRefusal, slotRefusal, worksFor } from '../placement.ts';
 import { inOrder } from '../ordered.ts';
 import { queuedTasks, taskCost } from '../queue.ts';
@@ -50,14 +51,20 @@ export class FairWatch {
 	}
 }
 
+/** A node that was silent is looked at again after so long: nothing else tells that it was heard of. */
+const SECOND_LOOK_MS = 1000;
+
 const checkIdleSlots = (state: PoolState, now: number): void => {
-	// A refusal that has passed with time alone is noticed by a second look, which must be planned.
-	if (state.free.size === 0 || state.backlog === 0 || state.timers.armed.has('recheck')) return;
-	for (const { job, task } of queuedTasks(state)) {
-		for (const slot of state.free) {
+	const secondLookAt = state.timers.armed.get('recheck') ?? Number.POSITIVE_INFINITY;
+	if (secondLookAt <= now + SECOND_LOOK_MS) return;
+	const check = ({ job, task }: QueueItem, slots: ReadonlySet<Slot>): void => {
+		if (careWait(state, now, job, task) !== null) return;
+		for (const slot of slots) {
 			// What is set aside is looked at again when its timer fires.
 			if (state.aside.has(slot) || !worksFor(slot.node, job.ws) || slotRefusal(state, now, slot, job, task) !== null) continue;
 			throw new Error(`invariant: ${job.id}/${task.index} waits while ${slot.node.id}/${slot.info.id} is free for it`);
 		}
-	}
+	};
+	if (state.free.size > 0) for (const item of queuedTasks(state)) check(item, state.free);
+	if (state.service.size > 0) for (const item of inOrder(state.chores)) check(item, state.service);
 };

@@ -2,9 +2,9 @@
  * What must hold after every single step, whatever happened before.
  * @module
  */
-import { isTerminal, makesReport } from '@limner/shared';
+import { isChore, isTerminal, makesReport } from '@limner/shared';
 import { taskDueAt } from '../grants.ts';
-import { isListed } from '../lanes.ts';
+import { isListed } from '../pens.ts';
 import {
 	slotNamed,
 	taskKey,
@@ -110,19 +110,28 @@ const checkBatches = (state: PoolState): void => {
 	}
 };
 
+const checkListed = (state: PoolState, slot: Slot, free: boolean): void => {
+	const { node } = slot;
+	const idle = slot === node.service ? !node.taskTypes.some(isChore) : !node.models.some(({ operations }) => operations.length > 0);
+	must(idle || (free && !state.aside.has(slot)) === isListed(state, slot), () => `slot ${node.id}/${slot.info.id} is free=${free}`);
+	must(
+		!state.aside.has(slot) || (free && state.timers.armed.has(`a:${node.id}`)),
+		() => `${node.id}/${slot.info.id} is set aside for ever`,
+	);
+};
+
 const checkSlots = (state: PoolState): void => {
+	const { shared, own } = state.owners;
+	const listed = [...own.values()].reduce((sum, nodes) => sum + nodes.size, shared.size);
+	must(listed === state.nodes.size, () => `${listed} nodes have an owner, ${state.nodes.size} are known`);
 	for (const node of state.nodes.values()) {
+		must((node.trust === 'shared' ? shared : own.get(node.ws))?.has(node) === true, () => `${node.id} stands with the wrong owner`);
 		for (const slot of node.slots.values()) {
 			const free = node.conn !== null && node.mode === 'active' && slot.grant === null;
-			for (const { name, operations } of node.models)
-				for (const operation of operations)
-					must((free && !state.aside.has(slot)) === isListed(state, slot, name, operation), () => `slot ${slot.info.id} of ${name}`);
-			must(
-				!state.aside.has(slot) || (free && state.timers.armed.has(`a:${node.id}`)),
-				() => `${node.id}/${slot.info.id} is set aside for ever`,
-			);
+			checkListed(state, slot, free);
 			must(free === state.free.has(slot), () => `slot ${node.id}/${slot.info.id} free=${free}`);
 		}
+		if (node.service !== null) checkListed(state, node.service, state.service.has(node.service));
 	}
 };
 

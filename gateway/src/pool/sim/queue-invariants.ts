@@ -2,7 +2,7 @@
  * What must hold of the queues after every step.
  * @module
  */
-import { itemBefore, type Group, type Lane } from '../lanes.ts';
+import { itemBefore, type Group, type Lane } from '../pens.ts';
 import type { PoolState, QueueItem } from '../model.ts';
 import { first, inOrder, sizeOf } from '../ordered.ts';
 
@@ -23,7 +23,7 @@ export const checkQueues = (state: PoolState): void => {
 		must(sizeOf(queue) > 0, () => `${ws} has an empty queue`);
 	}
 	must(count === state.backlog, () => `backlog is ${state.backlog}, ${count} tasks wait`);
-	for (const { task } of state.chores.values()) must(task.queued, () => 'a chore is listed that does not wait');
+	for (const { task } of inOrder(state.chores)) must(task.queued, () => 'a chore is listed that does not wait');
 };
 
 const checkGroup = (lane: Lane, group: Group): void => {
@@ -57,8 +57,10 @@ export const checkLanes = (state: PoolState): void => {
 		count += sizeOf(lane.items);
 		checkLane(state, lane);
 	}
-	must(count === state.backlog, () => `${count} tasks stand in lanes, ${state.backlog} wait`);
+	const waiting = state.backlog + sizeOf(state.chores);
+	must(count === waiting, () => `${count} tasks stand in lanes, ${waiting} wait`);
 	for (const pen of pens.values()) {
+		for (const { node } of pen.slots) must(pen.target === undefined || pen.target === node.id, () => `${node.id} stands in ${pen.key}`);
 		const listed = ready.places.has(pen);
 		must(listed === (pen.slots.size > 0 && pen.groups.items.length > 0), () => `the pen ${pen.key} ready=${listed}`);
 	}
