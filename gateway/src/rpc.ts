@@ -553,7 +553,7 @@ export interface WorkspaceRpc extends TenancyRpc, ResourcesRpc, RepliesRpc {
 	/** Rows of these jobs, in this order; unknown ones are left out. */
 	getJobs(jobIds: string[]): Promise<JobRow[]>;
 	getJob(jobId: string): Promise<JobRow | null>;
-	listJobs(query: { limit: number; cursor?: string; state?: JobState }): Promise<Page<JobRow>>;
+	listJobs(query: { limit: number; cursor?: string; state?: JobState | 'open' }): Promise<Page<JobRow>>;
 	/** Finished pictures, newest job first. The cursor is `<jobId>:<index>`. */
 	listImages(query: { limit: number; cursor?: string }): Promise<Page<{ job: JobRow; image: ImageRecord }>>;
 	/** Applies each settlement iff its job is open. */

@@ -3,7 +3,7 @@
  * @module
  */
 import type { CallOptions, Http } from './http.ts';
-import type { AccessToken, AccountWithWorkspaces, InvitationPreview, JoinedWorkspace } from './types.ts';
+import type { AccessToken, AccountWithWorkspaces, InvitationPreview, JoinedWorkspace, Page, Session } from './types.ts';
 
 export interface SignIn {
 	email: string;
@@ -51,6 +51,14 @@ export class Accounts {
 		await this.#http.request('/api/v1/auth/reset', { ...options, method: 'POST', json: { token, password } });
 	}
 
+	/**
+	 * Has a reset link mailed. The answer is the same whether there is such an account or not.
+	 * @throws {ApiError} 409 where the gateway sends no mail
+	 */
+	async forgotPassword(email: string, options: CallOptions = {}): Promise<void> {
+		await this.#http.request('/api/v1/accounts/forgot-password', { ...options, method: 'POST', json: { email } });
+	}
+
 	/** What an invitation is for, without using it. */
 	previewInvitation(invitation: string, options: CallOptions = {}): Promise<InvitationPreview> {
 		return this.#http.json('/api/v1/invitations/preview', { ...options, method: 'POST', json: { invitation }, repeatable: true });
@@ -59,6 +67,16 @@ export class Accounts {
 	/** Joins a workspace with the account that is signed in. */
 	acceptInvitation(invitation: string, options: CallOptions = {}): Promise<JoinedWorkspace> {
 		return this.#http.json('/api/v1/invitations/accept', { ...options, method: 'POST', json: { invitation } });
+	}
+
+	/** Where the account is signed in. */
+	async sessions(options: CallOptions = {}): Promise<Session[]> {
+		return (await this.#http.json<Page<Session>>('/api/v1/auth/sessions', options)).data;
+	}
+
+	/** Signs one of them out. */
+	async endSession(id: string, options: CallOptions = {}): Promise<void> {
+		await this.#http.request(`/api/v1/auth/sessions/${encodeURIComponent(id)}`, { ...options, method: 'DELETE' });
 	}
 
 	/** The account that is signed in, and its workspaces. */

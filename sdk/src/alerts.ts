@@ -3,7 +3,7 @@
  * @module
  */
 import type { CallOptions, Http } from './http.ts';
-import type { Alert, Page, PageQuery } from './types.ts';
+import type { Alert, AlertRules, AlertRulesChange, Page, PageQuery } from './types.ts';
 
 const ALERTS = '/api/v1/alerts';
 
@@ -27,6 +27,16 @@ export class Alerts {
 	/** Says that it is over. It comes back as a new alert when it is not. */
 	resolve(id: string, options: CallOptions = {}): Promise<Alert> {
 		return this.#say(id, 'resolve', options);
+	}
+
+	/** When alerts are raised: what holds, and what of it this workspace has set. */
+	rules(options: CallOptions = {}): Promise<AlertRules> {
+		return this.#http.json(`${ALERTS}/rules`, options);
+	}
+
+	/** Replaces what the workspace has set; what is left out follows the gateway. */
+	setRules(own: AlertRulesChange, options: CallOptions = {}): Promise<AlertRules> {
+		return this.#http.json(`${ALERTS}/rules`, { ...options, method: 'PUT', json: own });
 	}
 
 	#say(id: string, verb: string, options: CallOptions): Promise<Alert> {

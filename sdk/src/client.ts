@@ -14,10 +14,12 @@ import { Images } from './images.ts';
 import { Jobs } from './jobs.ts';
 import { Keys } from './keys.ts';
 import { Members } from './members.ts';
+import { Reports } from './reports.ts';
 import { Resources } from './resources.ts';
 import { Webhooks } from './webhooks.ts';
 import type { Caller, Usage } from './types.ts';
 import { Workflows } from './workflows.ts';
+import { Workspaces } from './workspaces.ts';
 
 /**
  * A client of one gateway.
@@ -40,6 +42,8 @@ export class Limner {
 	readonly resources: Resources;
 	readonly webhooks: Webhooks;
 	readonly members: Members;
+	readonly reports: Reports;
+	readonly workspaces: Workspaces;
 	readonly workflows: Workflows;
 	readonly accounts: Accounts;
 	readonly #http: Http;
@@ -59,6 +63,8 @@ export class Limner {
 		this.resources = new Resources(this.#http);
 		this.webhooks = new Webhooks(this.#http);
 		this.members = new Members(this.#http);
+		this.reports = new Reports(this.#http);
+		this.workspaces = new Workspaces(this.#http);
 		this.workflows = new Workflows(this.#http);
 		this.accounts = new Accounts(this.#http);
 	}

@@ -29,8 +29,8 @@ export class Jobs {
 		return this.#http.json(path(id), options);
 	}
 
-	/** Jobs, newest first. A page may come back short; only `nextCursor: null` is the end. */
-	list(query: PageQuery & { state?: JobState } = {}, options: CallOptions = {}): Promise<Page<Job>> {
+	/** Jobs, newest first; `open` are those that have not ended. A page may come back short; only `nextCursor: null` is the end. */
+	list(query: PageQuery & { state?: JobState | 'open' } = {}, options: CallOptions = {}): Promise<Page<Job>> {
 		return this.#http.json('/api/v1/jobs', { ...options, query: { ...query } });
 	}
 

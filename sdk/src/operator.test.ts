@@ -48,6 +48,21 @@ const CALLS: Call[] = [
 	['GET', '/api/v1/invitations', (client) => client.members.invitations()],
 	['POST', '/api/v1/invitations', (client) => client.members.invite({ role: 'member' }), { role: 'member' }],
 	['DELETE', '/api/v1/invitations/i1', (client) => client.members.withdraw('i1')],
+	['GET', '/api/v1/alerts/rules', (client) => client.alerts.rules()],
+	['PUT', '/api/v1/alerts/rules', (client) => client.alerts.setRules({ poison: { enabled: false } }), { poison: { enabled: false } }],
+	['GET', '/api/v1/reports?state=open', (client) => client.reports.list({ state: 'open' })],
+	['POST', '/api/v1/images/i1/report', (client) => client.reports.report('i1', { reason: 'person' }), { reason: 'person' }],
+	['POST', '/api/v1/images/i1/takedown', (client) => client.reports.takeDown('i1', { reason: 'asked' }), { reason: 'asked' }],
+	['POST', '/api/v1/reports/r1/dismiss', (client) => client.reports.dismiss('r1', 'fine'), { note: 'fine' }],
+	['GET', '/api/v1/workspaces?limit=5', (client) => client.workspaces.list({ limit: 5 })],
+	['GET', '/api/v1/workspaces/ws', (client) => client.workspaces.get('ws')],
+	['POST', '/api/v1/workspaces', (client) => client.workspaces.create({ name: 'Attic' }), { name: 'Attic' }],
+	['PATCH', '/api/v1/workspaces/ws', (client) => client.workspaces.rename('ws', 'Attic'), { name: 'Attic' }],
+	['PUT', '/api/v1/workspaces/ws/limits', (client) => client.workspaces.setLimits('ws', { queued: 3 }), { queued: 3 }],
+	['POST', '/api/v1/invitations/owner-link', (client) => client.workspaces.ownerLink('ws'), { workspaceId: 'ws' }],
+	['POST', '/api/v1/accounts/forgot-password', (client) => client.accounts.forgotPassword('a@b.c'), { email: 'a@b.c' }],
+	['GET', '/api/v1/auth/sessions', (client) => client.accounts.sessions()],
+	['DELETE', '/api/v1/auth/sessions/s1', (client) => client.accounts.endSession('s1')],
 ];
 
 describe('what an operator calls', () => {

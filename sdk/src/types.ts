@@ -36,6 +36,11 @@ export type TimelineSpan = Schemas['TimelineSpan'];
 export type Dashboard = Schemas['Dashboard'];
 export type Presence = Schemas['Presence'];
 export type Alert = Schemas['Alert'];
+/** What holds (`effective`), and what of it the workspace has set itself (`own`). */
+export type AlertRules = Schemas['AlertRulesView'];
+export type AlertRulesChange = Schemas['AlertRulesChange'];
+export type Report = Schemas['Report'];
+export type Takedown = Schemas['Takedown'];
 export type AuditEvent = Schemas['AuditEvent'];
 export type ApiKey = Schemas['ApiKeyInfo'];
 /** With the text of the key, which is shown once. */
@@ -57,6 +62,8 @@ export type JoinToken = Schemas['JoinToken'];
 /** With the token itself, which is shown once. */
 export type NewJoinToken = Schemas['NewJoinToken'];
 export type Workspace = Schemas['Workspace'];
+export type WorkspaceEntry = Schemas['WorkspaceEntry'];
+export type WorkspaceLimits = Schemas['WorkspaceLimits'];
 /** Who the credential belongs to, and what it may do. */
 export type Caller = Schemas['Caller'];
 export type ProblemDetails = Schemas['Problem'];
@@ -69,6 +76,8 @@ export type Account = Schemas['Account'];
 export type AccountWithWorkspaces = Schemas['AccountWithWorkspaces'];
 export type InvitationPreview = Schemas['InvitationPreview'];
 export type JoinedWorkspace = Schemas['JoinedWorkspace'];
+/** A place where an account is signed in. */
+export type Session = Schemas['Session'];
 
 export interface Page<T> {
 	data: T[];

@@ -103,6 +103,8 @@ describe('accounts in the studio', () => {
 		await page.getByRole('link', { name: 'Settings' }).click();
 		const workspace = page.getByLabel('Workspace');
 		expect(await workspace.inputValue()).toBe('attic');
+		// By their names, which come a moment after the ids.
+		await until('the name', async () => (await workspace.locator('option').allTextContents()).includes('The attic (owner)') || undefined);
 		await workspace.selectOption('main');
 		await holds(page, 'the other workspace', `workspaceId === 'main'`);
 		// It stays there when the token is renewed.
@@ -114,5 +116,23 @@ describe('accounts in the studio', () => {
 		await renewed(page);
 		expect(await page.getByLabel('Workspace').inputValue()).toBe('main');
 		await page.context().close();
+	});
+
+	it('shows where one is signed in, and signs out there', async () => {
+		const [here, there] = [await freshPage(), await freshPage()];
+		for (const page of [here, there]) {
+			await page.goto(gateway.url);
+			await signIn(page, 'another horse battery');
+			await inside(page);
+		}
+		await here.getByRole('link', { name: 'Settings' }).click();
+		await here.getByText('Where you are signed in').click();
+		await here.locator('[data-session="true"]').getByText('Chrome on Linux').waitFor();
+		await here.getByRole('button', { name: 'Sign out everywhere else' }).click();
+		await here.locator('[data-session="false"]').first().waitFor({ state: 'detached' });
+		// What its page asks next is refused, and it shows the way in.
+		await there.getByRole('heading', { name: 'Sign in' }).waitFor();
+		await here.getByText(EMAIL).waitFor();
+		await Promise.all([here.context().close(), there.context().close()]);
 	});
 });

@@ -138,7 +138,7 @@ describe('the mask editor', () => {
 		expect(await pressed('Lasso (L)')).toBe('true');
 		await page.keyboard.press('b');
 		expect(await pressed('Brush (B)')).toBe('true');
-		const size = page.getByRole('slider', { name: 'Brush size ([ and ])' });
+		const size = page.getByRole('slider', { name: 'Brush size' });
 		await page.keyboard.press(']');
 		expect(await size.inputValue()).toBe('30');
 		await page.keyboard.press('[');

@@ -4,7 +4,8 @@ import { startTestGateway, type TestGateway } from '../lib/gateway.ts';
 import { startTestNode, type TestNode } from '../lib/node.ts';
 import { violations } from './axe.ts';
 import { openStudio, startBrowser } from './browser.ts';
-import { openPool, openTab, POOL_TABS, populate, startReceiver, useUpQuota, walkPool } from './pool-pages.ts';
+import { makePictures } from './pictures.ts';
+import { openPool, openTab, POOL_TABS, populate, reportOne, startReceiver, useUpQuota, walkPool } from './pool-pages.ts';
 
 let browser: Browser;
 let gateway: TestGateway;
@@ -16,8 +17,8 @@ beforeAll(async () => {
 	[browser, gateway] = await Promise.all([startBrowser(), startTestGateway({ WEBHOOK_ALLOW_PRIVATE: 'true', SIGNUP: 'invite' })]);
 	node = await startTestNode(gateway, { name: 'bench', stepMs: 20, slots: 2 });
 	await populate(gateway, receiver.url);
-	const jobs = await Promise.all([1, 2, 3].map((seed) => gateway.submit({ prompt: `a red castle number ${seed}`, seed, n: 4 })));
-	for (const job of jobs) await gateway.jobEnded(job.id);
+	await makePictures(gateway, 1000);
+	await reportOne(gateway);
 	for (let i = 0; i < 8; i++) await gateway.submit({ prompt: `a long job ${i}`, steps: 150, n: 16 });
 	await useUpQuota(gateway);
 });
@@ -30,10 +31,21 @@ afterAll(async () => {
 
 /** The dialogs of the tabs, by the button that opens each. */
 const DIALOGS: readonly (readonly [string, string])[] = [
+	['Alerts', 'Rules'],
+	['Reports', 'Take it down'],
+	['Reports', 'It may stay'],
 	['Usage', 'Reserve'],
+	['Usage', 'Release: Exhibition on Friday'],
 	['Keys', 'New key'],
+	['Keys', 'Change: Nightly batch'],
+	['Keys', 'Rotate: Nightly batch'],
+	['Keys', 'Revoke: Nightly batch'],
 	['Webhooks', 'New webhook'],
 	['Members', 'Invite'],
+	['Members', 'Make owner: Ben'],
+	['Workspace', 'Rename'],
+	['Workspace', 'Change the limits'],
+	['Workspace', 'New workspace'],
 	['Join tokens', 'New token'],
 ];
 

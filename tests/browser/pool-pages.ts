@@ -11,11 +11,13 @@ import type { TestGateway } from '../lib/gateway.ts';
 export const POOL_TABS: readonly (readonly [string, string])[] = [
 	['Dashboard', '[data-testid="gantt"] li'],
 	['Alerts', '[data-alert]'],
+	['Reports', '[data-report]'],
 	['Ledger', '[data-action]'],
 	['Usage', '[data-reservation]'],
 	['Keys', '[data-key]'],
 	['Webhooks', '[data-hook]'],
 	['Members', '[data-invitation]'],
+	['Workspace', '[data-workspace-entry]'],
 	['Join tokens', '[data-token]'],
 ];
 
@@ -86,14 +88,35 @@ export const populate = async (gateway: TestGateway, hook: string): Promise<void
 	await must(gateway, `/webhooks/${String(id)}/test`, {});
 	await must(gateway, '/join-tokens', { maxUses: 5, labels: ['lab', 'room-2'], approval: true });
 	await must(gateway, '/resources/allocate', { images: 40, megapixelSteps: 100, note: 'Exhibition on Friday' });
+	await must(gateway, '/workspaces', { name: 'The attic', id: 'attic' });
 };
 
-/** Makes the pictures that are made all that the month allows, which is an alert. */
+/** Somebody says that a picture should not be there. */
+export const reportOne = async (gateway: TestGateway): Promise<void> => {
+	const { data } = (await gateway.api<{ data: { id: string }[] }>('GET', '/api/v1/images?limit=1')).body;
+	await must(gateway, `/images/${data[0]?.id}/report`, { reason: 'copyright', detail: 'The castle on it is on the cover of my book.' });
+};
+
+interface Window {
+	metric: string;
+	used: number;
+	reserved: number;
+}
+
+/** How much of the quota is to be used: enough for an alert. */
+const NEARLY_ALL = 0.93;
+
+/** Sets a limit for the month that is nearly reached with what is made and reserved, which is an alert. */
 export const useUpQuota = async (gateway: TestGateway): Promise<void> => {
-	const { images } = (await gateway.api<{ images: number }>('GET', '/api/v1/resources/usage')).body;
 	const { workspaceId } = (await gateway.api<{ workspaceId: string }>('GET', '/api/v1/auth/me')).body;
-	const answer = await gateway.api('PUT', `/api/v1/workspaces/${workspaceId}/limits`, { month: { images } });
-	if (answer.status !== 200) throw new Error(`limits answered ${answer.status}: ${JSON.stringify(answer.body)}`);
+	const limit = async (images: number): Promise<void> => {
+		const answer = await gateway.api('PUT', `/api/v1/workspaces/${workspaceId}/limits`, { month: { images } });
+		if (answer.status !== 200) throw new Error(`limits answered ${answer.status}: ${JSON.stringify(answer.body)}`);
+	};
+	await limit(1_000_000);
+	const { windows } = (await gateway.api<{ windows: Window[] }>('GET', '/api/v1/resources/quotas')).body;
+	const month = windows.find(({ metric }) => metric === 'images');
+	await limit(Math.ceil(((month?.used ?? 0) + (month?.reserved ?? 0)) / NEARLY_ALL));
 };
 
 export const openTab = async (page: Page, name: string, there: string): Promise<void> => {

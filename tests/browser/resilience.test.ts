@@ -21,6 +21,25 @@ afterAll(async () => {
 
 const at = (sorted: readonly number[], share: number): number => Math.round(sorted[Math.floor((sorted.length - 1) * share)] ?? 0);
 
+const ROUNDS = 5;
+
+interface Seen {
+	begun: number;
+	ended: number;
+}
+
+/** Script that notes in `window.seen` when something is first on the page, by the clock that all browsers of a machine share. */
+const noteWhenSeen = (selectors: Record<keyof Seen, string>): string => `{
+	window.seen = {};
+	const look = () => {
+		for (const [name, selector] of Object.entries(${JSON.stringify(selectors)}))
+			if (!(name in window.seen) && document.querySelector(selector) !== null) window.seen[name] = Date.now();
+	};
+	window.looker?.disconnect();
+	window.looker = new MutationObserver(look);
+	window.looker.observe(document.body, { subtree: true, childList: true, attributes: true });
+}`;
+
 interface Scrolled {
 	/** Milliseconds between frames, and of the main thread's work for each. */
 	frames: number[];
@@ -64,18 +83,30 @@ const scrollThrough = async (page: Page): Promise<Scrolled> => {
 };
 
 describe('the studio while things break', () => {
-	it('shows in two browsers what one of them asked for, and what became of it', async () => {
-		const [one, two] = await Promise.all([openStudio(browser, gateway), openStudio(browser, gateway)]);
-		await one.page.getByLabel('What should the picture show?').fill('a tent in the desert');
-		await one.page.getByRole('button', { name: 'Make a picture' }).click();
-		const tile = one.page.locator('article[data-job^="job_"]').first();
-		await tile.waitFor();
-		const job = await tile.getAttribute('data-job');
-		await two.page.locator(`article[data-job="${job}"]`).waitFor({ timeout: 5_000 });
-		await two.page.locator(`article[data-job="${job}"]`).getByRole('button', { name: 'Cancel' }).click();
-		await one.page.locator(`article[data-job="${job}"][data-status="canceled"]`).waitFor({ timeout: 10_000 });
-		expect((await gateway.job(job ?? '')).state).toBe('canceled');
-		await Promise.all([one.page.context().close(), two.page.context().close()]);
+	it('shows in two browsers what one of them asked for, and what became of it, within a second', async () => {
+		const other = await startBrowser();
+		const [one, two] = await Promise.all([openStudio(browser, gateway), openStudio(other, gateway)]);
+		const [begun, ended]: [number[], number[]] = [[], []];
+		for (let round = 0; round < ROUNDS; round++) {
+			const prompt = `a tent in the desert, number ${round}`;
+			const tile = `article[aria-label="${prompt}"][data-job^="job_"]`;
+			for (const { page } of [one, two]) await page.evaluate(noteWhenSeen({ begun: tile, ended: `${tile}[data-status="canceled"]` }));
+			await one.page.getByLabel('What should the picture show?').fill(prompt);
+			await one.page.getByRole('button', { name: 'Make a picture' }).click();
+			await two.page.locator(tile).getByRole('button', { name: 'Cancel' }).click();
+			await Promise.all([one, two].map(({ page }) => page.locator(`${tile}[data-status="canceled"]`).waitFor()));
+			const [first, second] = await Promise.all([one, two].map(({ page }) => page.evaluate<Seen>('window.seen')));
+			begun.push(Math.abs(first!.begun - second!.begun));
+			ended.push(Math.abs(first!.ended - second!.ended));
+			const job = await one.page.locator(tile).getAttribute('data-job');
+			expect((await gateway.job(job ?? '')).state).toBe('canceled');
+		}
+		const sorted = [begun, ended].map((list) => list.toSorted((a, b) => a - b));
+		console.log(`two browsers apart, ms: begun ${sorted[0]!.join(' ')}; canceled ${sorted[1]!.join(' ')}`);
+		// The middle one: what else this machine does may hold up a single round.
+		for (const list of sorted) expect(at(list, 0.5)).toBeLessThanOrEqual(1_000);
+		await one.page.context().close();
+		await other.close();
 	});
 
 	it('turns the card of a machine that was killed, and the job goes on elsewhere', async () => {

@@ -59,6 +59,14 @@ const poolPages = pool.addChildren([
 		lazyRouteComponent(() => import('./features/members/page.tsx'), 'MembersPage'),
 	),
 	poolPage(
+		'/reports',
+		lazyRouteComponent(() => import('./features/reports/page.tsx'), 'ReportsPage'),
+	),
+	poolPage(
+		'/workspace',
+		lazyRouteComponent(() => import('./features/workspace/page.tsx'), 'WorkspacePage'),
+	),
+	poolPage(
 		'/tokens',
 		lazyRouteComponent(() => import('./features/tokens/page.tsx'), 'TokensPage'),
 	),

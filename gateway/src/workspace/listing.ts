@@ -33,14 +33,28 @@ const walk = (store: Store, before: string, inclusive: boolean, take: (row: JobS
 	return null;
 };
 
+/** A state of a job, or any of those that have not ended. */
+export type JobFilter = JobState | 'open';
+
+/** Open jobs are known by their ids: no row of an ended one is looked at. */
+const listOpen = (store: Store, { limit, cursor }: { limit: number; cursor?: string }): Page<JobRow> => {
+	const ids = [...store.open.keys()]
+		.filter((id) => cursor === undefined || id < cursor)
+		.toSorted()
+		.toReversed();
+	const shown = ids.slice(0, limit);
+	return { data: shown.flatMap((id) => store.job(id)?.row ?? []), nextCursor: ids.length > limit ? (shown.at(-1) ?? null) : null };
+};
+
 /**
  * Jobs, newest first. A row says `queued` until its job ends, so each open state selects all open jobs: what the
  * shard knows of them tells them apart.
  * @param query `cursor`: the id of the last job of the page before; anything else gives an empty page
  */
-export const listJobs = (store: Store, query: { limit: number; cursor?: string; state?: JobState }): Page<JobRow> => {
+export const listJobs = (store: Store, query: { limit: number; cursor?: string; state?: JobFilter }): Page<JobRow> => {
 	if (query.cursor !== undefined && !isJobId(query.cursor)) return { data: [], nextCursor: null };
-	const wanted = query.state === undefined || isTerminal('job', query.state) ? query.state : 'queued';
+	const wanted = query.state;
+	if (wanted !== undefined && (wanted === 'open' || !isTerminal('job', wanted))) return listOpen(store, query);
 	const data: JobRow[] = [];
 	const nextCursor = walk(store, query.cursor ?? AFTER_ALL, false, (row) => {
 		if (wanted !== undefined && row.state !== wanted) return false;

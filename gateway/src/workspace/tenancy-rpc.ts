@@ -2,7 +2,7 @@
  * Keys, members, quotas and reads of a Workspace: each method is one call of what decides it.
  * @module
  */
-import { refuse, REQUEST_LIMITS, type JobState, type Result, type Role, type WorkspaceLimits } from '@limner/shared';
+import { refuse, REQUEST_LIMITS, type Result, type Role, type WorkspaceLimits } from '@limner/shared';
 import type {
 	Actor,
 	AllocationInput,
@@ -18,7 +18,7 @@ import type {
 } from '../rpc.ts';
 import { ledgerSlice, listAudit, settledHistory } from './audit.ts';
 import { activityOf } from './health.ts';
-import { listImages, listJobs } from './listing.ts';
+import { listImages, listJobs, type JobFilter } from './listing.ts';
 import { WorkspaceObject } from './object.ts';
 import { beginRequest, endRequest } from './replies.ts';
 
@@ -155,7 +155,7 @@ export abstract class TenancyObject extends WorkspaceObject {
 		return jobIds.flatMap((id) => this.store?.job(id)?.row ?? []);
 	}
 
-	async listJobs(query: { limit: number; cursor?: string; state?: JobState }) {
+	async listJobs(query: { limit: number; cursor?: string; state?: JobFilter }) {
 		return this.store === undefined ? { data: [], nextCursor: null } : listJobs(this.store, query);
 	}
 

@@ -11,7 +11,10 @@ describe('workspaces', () => {
 		const open = await withVar('SIGNUP', 'open', () => ask('POST', '/workspaces', token, { name: 'Zweites Büro' }));
 		expect(open.status).toBe(201);
 		expect(open.body.id).toMatch(/^zweites-b-ro-[0-9a-z]{6}$/);
-		expect((await ask('GET', '/workspaces', token)).body.data).toMatchObject([{ id: ws }, { id: open.body.id }]);
+		expect((await ask('GET', '/workspaces', token)).body.data).toMatchObject([
+			{ id: ws, name: ws },
+			{ id: open.body.id, name: 'Zweites Büro' },
+		]);
 		expect((await ask('POST', '/workspaces', undefined, { name: 'x', id: ws })).status).toBe(409);
 		expect((await ask('POST', '/workspaces', undefined, { name: 'x', id: 'test' })).status).toBe(409);
 		const all = (await ask('GET', '/workspaces?limit=200', undefined)).body.data.map((each) => each.id);

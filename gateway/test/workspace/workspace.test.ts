@@ -260,6 +260,8 @@ describe('reading', () => {
 		expect(pages).toEqual([newest.slice(0, 2), newest.slice(2, 4), newest.slice(4)]);
 		expect((await ws.listJobs({ limit: 9, state: 'succeeded' })).data).toHaveLength(4);
 		expect((await ws.listJobs({ limit: 9, state: 'running' })).data.map((job) => job.id)).toEqual([ids[2]]);
+		expect(await ws.listJobs({ limit: 9, state: 'open' })).toMatchObject({ data: [{ id: ids[2] }], nextCursor: null });
+		expect((await ws.listJobs({ limit: 9, state: 'open', cursor: ids[2] as string })).data).toEqual([]);
 		expect(await ws.listJobs({ limit: 9, cursor: 'x' })).toEqual({ data: [], nextCursor: null });
 
 		const seen: string[] = [];

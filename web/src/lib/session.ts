@@ -112,6 +112,7 @@ export const signUp = async (email: string, password: string, invitation: string
 	enter(await anonymous.accounts.create({ email, password, invitation }));
 
 export const previewInvitation = (code: string) => anonymous.accounts.previewInvitation(code);
+export const forgotPassword = (email: string): Promise<void> => anonymous.accounts.forgotPassword(email);
 export const resetPassword = (code: string, password: string): Promise<void> => anonymous.accounts.reset(code, password);
 
 /** Another workspace of the account. */

@@ -11,7 +11,10 @@ export const signIn = {
 	password: 'Password',
 	go: 'Sign in',
 	where: 'npm start prints a key and a link that signs you in. The key stays in this browser.',
-	forgotten: 'Forgotten the password? An operator of the gateway can make a link that sets a new one.',
+	forgotten: 'Forgotten the password?',
+	forgottenGo: 'Send me a link',
+	forgottenNeeds: 'Write your e-mail address above first.',
+	forgottenSent: 'If there is such an account, a link is on its way to you.',
 	wrong: 'The gateway does not know this key. Check that all of it was copied.',
 	wrongAccount: 'There is no account with this address and password.',
 } as const;
@@ -52,4 +55,10 @@ export const account = {
 	present: 'Present password',
 	changed: 'The password is changed. Other sessions have ended.',
 	byKey: 'Signed in with an API key.',
+	sessions: 'Where you are signed in',
+	used: 'used',
+	thisOne: 'this browser',
+	unknownAgent: 'Some program',
+	signOutOthers: 'Sign out everywhere else',
+	roles: { owner: 'owner', admin: 'admin', member: 'member', viewer: 'viewer' },
 } as const;

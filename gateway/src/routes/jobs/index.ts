@@ -167,8 +167,9 @@ jobsRoutes.openapi(
 		operationId: 'listJobs',
 		tags: ['jobs'],
 		summary: 'List jobs, newest first',
+		description: 'The state `open` selects all that have not ended.',
 		...secured('jobs:read'),
-		request: { query: z.object({ ...pageQuery, state: z.enum(STATES).optional() }) },
+		request: { query: z.object({ ...pageQuery, state: z.enum([...STATES, 'open']).optional() }) },
 		responses: { 200: jsonResponse(pageOf(JobViewSchema), 'A page of jobs'), ...problems(401, 403, 422, 429) },
 	}),
 	async (c) => {
@@ -179,7 +180,9 @@ jobsRoutes.openapi(
 			(stub) => stub.listJobs(query),
 		);
 		// Rows do not tell the open states apart, the shards do. So a page may come back short.
-		const data = (await viewsOf(c, page.data)).filter((view) => state === undefined || view.state === state);
+		const fits = (view: JobView): boolean =>
+			state === 'open' ? !isTerminal('job', view.state) : state === undefined || view.state === state;
+		const data = (await viewsOf(c, page.data)).filter(fits);
 		return c.json({ data, nextCursor: page.nextCursor }, 200);
 	},
 );

@@ -33,6 +33,8 @@ const Workspace = z
 const WorkspaceEntry = z
 	.object({
 		id: z.string(),
+		/** Of your own workspaces; the operator's list of all leaves it out. */
+		name: z.string().optional(),
 		createdAt: z.iso.datetime().nullable(),
 		deletedAt: z.iso.datetime().nullable(),
 		role: z.enum(ROLES).nullable(),
@@ -106,10 +108,12 @@ workspacesRoutes.openapi(
 			return c.json({ data, nextCursor: page.nextCursor }, 200);
 		}
 		const memberships = account === undefined ? [{ ws, role: null }] : await accountOf(c.env, account.id).memberships();
-		return c.json(
-			{ data: memberships.map((each) => ({ id: each.ws, createdAt: null, deletedAt: null, role: each.role })), nextCursor: null },
-			200,
-		);
+		const names = await Promise.all(memberships.map(async (each) => (await workspaceOf(c.env, each.ws).workspace())?.name));
+		const data = memberships.map(({ ws: id, role }, i) => {
+			const name = names[i];
+			return { id, ...(name === undefined ? {} : { name }), createdAt: null, deletedAt: null, role };
+		});
+		return c.json({ data, nextCursor: null }, 200);
 	},
 );
 

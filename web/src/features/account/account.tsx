@@ -1,3 +1,4 @@
+import { useQuery } from '@tanstack/react-query';
 import { useState } from 'react';
 import { client, session, switchWorkspace, type AccountSession } from '../../lib/session.ts';
 import { useValue } from '../../lib/value.ts';
@@ -6,11 +7,25 @@ import { Select } from '../../ui/field.tsx';
 import { say, sayError } from '../../ui/toast.tsx';
 import { Go, Input, messageOf, Problem, useSubmit } from '../signin/form.tsx';
 import { JoinForm } from '../signin/no-workspace.tsx';
+import { Sessions } from './sessions.tsx';
 
 const MIN_PASSWORD_CHARS = 10;
 
+/** What people call the workspaces, by id; empty until that is known. */
+const useNames = (): ReadonlyMap<string, string> => {
+	const { data } = useQuery({
+		queryKey: ['workspaces', 'mine'],
+		queryFn: ({ signal }) => client.workspaces.list({ limit: 200 }, { signal }),
+	});
+	return new Map((data?.data ?? []).map(({ id, name }) => [id, name ?? id]));
+};
+
 const Workspaces = ({ signedIn }: { signedIn: AccountSession }) => {
-	const options = signedIn.workspaces.map(({ workspaceId, role }) => ({ value: workspaceId, label: `${workspaceId} (${role})` }));
+	const names = useNames();
+	const options = signedIn.workspaces.map(({ workspaceId, role }) => ({
+		value: workspaceId,
+		label: `${names.get(workspaceId) ?? workspaceId} (${t.account.roles[role]})`,
+	}));
 	return (
 		<Select
 			label={t.account.workspace}
@@ -63,6 +78,10 @@ export const AccountSection = () => {
 				<div className="mt-3">
 					<JoinForm />
 				</div>
+			</details>
+			<details>
+				<summary className="text-sm font-medium">{t.account.sessions}</summary>
+				<Sessions />
 			</details>
 			<details>
 				<summary className="text-sm font-medium">{t.account.change}</summary>

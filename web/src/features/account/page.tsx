@@ -10,9 +10,9 @@ import { AccountSection } from './account.tsx';
 import { theme, type Theme } from '../layout/theme.ts';
 
 const Figure = ({ value, label }: { value: number; label: string }) => (
-	<div className="rounded-xl border border-line bg-raised p-4">
+	<div className="min-w-0 rounded-xl border border-line bg-raised p-3 sm:p-4">
 		<div className="font-display text-2xl tabular-nums">{value.toLocaleString()}</div>
-		<div className="text-sm text-muted">{label}</div>
+		<div className="text-sm break-words text-muted">{label}</div>
 	</div>
 );
 
@@ -29,7 +29,7 @@ export const AccountPage = () => {
 	return (
 		<div className="mx-auto flex max-w-2xl flex-col gap-6 p-4 sm:p-6">
 			<h1 className="font-display text-2xl">{t.account.title}</h1>
-			<section aria-label={t.account.usage} className="grid grid-cols-1 gap-3 sm:grid-cols-3">
+			<section aria-label={t.account.usage} className="grid grid-cols-3 gap-2 sm:gap-3">
 				<Figure value={usage?.images ?? 0} label={t.account.pictures} />
 				<Figure value={Math.round((usage?.megapixelSteps ?? 0) * 10) / 10} label={t.account.work} />
 				<Figure value={usage?.openJobs ?? 0} label={t.account.open} />

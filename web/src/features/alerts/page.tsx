@@ -1,5 +1,6 @@
 import type { Alert } from '@limner/sdk';
 import { useInfiniteQuery, type InfiniteData } from '@tanstack/react-query';
+import { SlidersHorizontal } from 'lucide-react';
 import { useState } from 'react';
 import { ago, duration } from '../../lib/format.ts';
 import { perform } from '../../lib/mutate.ts';
@@ -11,6 +12,9 @@ import { Button } from '../../ui/button.tsx';
 import { Select } from '../../ui/field.tsx';
 import { GatedButton } from '../../ui/gate.tsx';
 import { Badge, Empty, Loaded, NoScope, type BadgeTone } from '../../ui/panel.tsx';
+import { useWho } from '../../lib/names.ts';
+import { rules } from '../../strings/operator.ts';
+import { RulesDialog } from './rules-form.tsx';
 
 const LOOK_MS = 5_000;
 const TONES: Record<Alert['severity'], BadgeTone> = { P1: 'bad', P2: 'bad', P3: 'warn', P4: 'muted' };
@@ -31,10 +35,10 @@ const act = (alert: Alert, verb: 'acknowledge' | 'resolve'): void => {
 	void perform(() => client.alerts[verb](alert.id), ['alerts'], ['dashboard']);
 };
 
-const When = ({ alert }: { alert: Alert }) => (
+const When = ({ alert, who }: { alert: Alert; who: (id: string) => string }) => (
 	<p className="text-xs text-muted">
 		{p.alerts.raised} {ago(alert.raisedAt)}
-		{alert.acknowledgedBy === undefined ? '' : ` · ${p.alerts.acknowledgedBy} ${alert.acknowledgedBy}`}
+		{alert.acknowledgedBy === undefined ? '' : ` · ${p.alerts.acknowledgedBy} ${who(alert.acknowledgedBy)}`}
 		{alert.resolvedAt === undefined ? '' : ` · ${p.alerts.resolved} ${ago(alert.resolvedAt)}`}
 		{alert.escalations === 0 ? '' : ` · ${p.alerts.escalated} ${alert.escalations}×`}
 		{alert.escalatesAt === undefined || alert.state !== 'raised'
@@ -43,7 +47,7 @@ const When = ({ alert }: { alert: Alert }) => (
 	</p>
 );
 
-const AlertRow = ({ alert }: { alert: Alert }) => (
+const AlertRow = ({ alert, who }: { alert: Alert; who: (id: string) => string }) => (
 	<li
 		data-alert={alert.kind}
 		data-state={alert.state}
@@ -53,7 +57,7 @@ const AlertRow = ({ alert }: { alert: Alert }) => (
 		<div className="min-w-48 flex-1">
 			<p className="font-semibold">{alert.title}</p>
 			<p className="text-sm">{alert.detail}</p>
-			<When alert={alert} />
+			<When alert={alert} who={who} />
 		</div>
 		<Badge tone={alert.state === 'raised' ? 'warn' : alert.state === 'resolved' ? 'good' : 'muted'}>{p.alerts.states[alert.state]}</Badge>
 		<div className="flex gap-2">
@@ -103,12 +107,14 @@ const useAlerts = (state: StateFilter, severity: SeverityFilter) =>
 const Alerts = () => {
 	const [state, setState] = useState<StateFilter>('open');
 	const [severity, setSeverity] = useState<SeverityFilter>('');
+	const [ruling, setRuling] = useState(false);
+	const who = useWho();
 	const query = useAlerts(state, severity);
 	const all = query.data?.pages.flatMap(({ data }) => data) ?? [];
 	const alerts = all.filter((alert) => state !== 'open' || alert.state !== 'resolved');
 	return (
 		<>
-			<div className="grid grid-cols-2 gap-3 sm:max-w-md">
+			<div className="grid grid-cols-2 items-end gap-3 sm:grid-cols-[14rem_14rem_1fr]">
 				<Select
 					label={p.alerts.state}
 					value={state}
@@ -121,6 +127,13 @@ const Alerts = () => {
 					options={optionsOf(p.alerts.severities)}
 					onChange={(value) => setSeverity(value as SeverityFilter)}
 				/>
+				<Button
+					className="justify-self-start sm:justify-self-end"
+					icon={<SlidersHorizontal size={16} aria-hidden />}
+					onClick={() => setRuling(true)}
+				>
+					{rules.open}
+				</Button>
 			</div>
 			<Loaded query={query}>
 				{alerts.length === 0 ? (
@@ -128,11 +141,12 @@ const Alerts = () => {
 				) : null}
 				<ul className="flex flex-col gap-3">
 					{alerts.map((alert) => (
-						<AlertRow key={alert.id} alert={alert} />
+						<AlertRow key={alert.id} alert={alert} who={who} />
 					))}
 				</ul>
 				{query.hasNextPage ? <Button onClick={() => void query.fetchNextPage()}>{p.common.more}</Button> : null}
 			</Loaded>
+			{ruling ? <RulesDialog onClose={() => setRuling(false)} /> : null}
 		</>
 	);
 };

@@ -8,11 +8,13 @@ import { t } from '../../strings.ts';
 import { Button } from '../../ui/button.tsx';
 import { Modal } from '../../ui/dialog.tsx';
 import { INPUT } from '../../ui/field.tsx';
+import { SubmitRow } from '../../ui/submit.tsx';
+import { usePictures, galleryImages } from '../gallery/pictures.tsx';
 import { isOpen } from '../jobs/entry.ts';
 import { JobTile } from '../jobs/tile.tsx';
 import { submit, useEntries } from '../jobs/store.ts';
 import { draft, effective, problems, toRequest } from './draft.ts';
-import { Recent } from './recent.tsx';
+import { Recent, useRecent } from './recent.tsx';
 import { SettingsPanel } from './settings.tsx';
 
 const EXAMPLES = [
@@ -57,21 +59,13 @@ const Prompt = ({ model }: { model: Model | undefined }) => {
 				onKeyDown={onKey}
 				className={`${INPUT} resize-y text-base`}
 			/>
-			<div className="flex flex-wrap items-center gap-3">
-				<Button
-					kind="primary"
-					type="submit"
-					icon={<Sparkles size={16} />}
-					disabled={why.length > 0}
-					aria-describedby="why-not"
-					className="min-h-11 px-5"
-				>
-					{current.n > 1 ? t.create.go : t.create.goOne}
-				</Button>
-				<p id="why-not" className="text-sm text-muted">
-					{why.join(' ')}
-				</p>
-			</div>
+			<SubmitRow
+				icon={<Sparkles size={16} />}
+				label={current.n > 1 ? t.create.go : t.create.goOne}
+				disabled={why.length > 0}
+				whyId="why-not"
+				why={why.join(' ')}
+			/>
 		</form>
 	);
 };
@@ -139,6 +133,9 @@ export const CreatePage = () => {
 	const { data: models = [], isSuccess } = useModels();
 	const entries = useEntries().filter(({ job }) => job?.workflow === undefined);
 	const model = modelOf(models, current.model);
+	const recent = useRecent();
+	const made = entries.flatMap(({ job, images }) => (job === undefined ? [] : galleryImages({ ...job, images: [...images] })));
+	const { open, lightbox } = usePictures([...made, ...recent.images.filter(({ id }) => made.every((image) => image.id !== id))]);
 	const settings =
 		model === undefined ? (
 			<p className="text-muted">{isSuccess ? t.create.noModels : ''}</p>
@@ -152,17 +149,18 @@ export const CreatePage = () => {
 				<Prompt model={model} />
 				<Phone>{settings}</Phone>
 				<OpenWorkflows />
-				{entries.length === 0 ? <Recent empty={<Examples model={model} />} /> : null}
+				{entries.length === 0 && recent.isSuccess && recent.images.length === 0 ? <Examples model={model} /> : null}
 				<div className="grid grid-cols-1 gap-6 sm:grid-cols-2">
 					{entries.map((entry) => (
-						<JobTile key={entry.key} entry={entry} />
+						<JobTile key={entry.key} entry={entry} onOpen={open} />
 					))}
 				</div>
-				{entries.length > 0 ? <Recent empty={null} /> : null}
+				<Recent images={recent.images} onOpen={open} />
 			</section>
 			<aside aria-label={t.create.more} className="hidden w-80 shrink-0 lg:block">
 				<div className="rounded-2xl border border-line bg-panel p-4 shadow-card">{settings}</div>
 			</aside>
+			{lightbox}
 		</div>
 	);
 };

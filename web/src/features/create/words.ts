@@ -6,6 +6,9 @@ import { duration } from '../../lib/format.ts';
 import { t } from '../../strings.ts';
 import type { Entry } from '../jobs/entry.ts';
 
+/** What a slot does, by the name that the protocol has for it. */
+export const phaseWords = (phase: string | undefined): string => PHASES[phase ?? ''] ?? t.job.denoising;
+
 const PHASES: Record<string, string> = {
 	granted: t.job.granted,
 	downloading: t.job.downloading,
@@ -29,7 +32,7 @@ const waiting = (entry: Entry): string => {
 const working = ({ progress }: Entry): string => {
 	const { phase = '', step, steps, requeues = 0 } = progress ?? {};
 	const far = step === undefined || steps === undefined ? '' : ` ${step}/${steps}`;
-	return `${PHASES[phase] ?? t.job.denoising}${far}${requeues > 0 ? ` · ${t.job.moved}` : ''}`;
+	return `${phaseWords(phase)}${far}${requeues > 0 ? ` · ${t.job.moved}` : ''}`;
 };
 
 /** One line: what happens, how far, on which machine, how long still. */

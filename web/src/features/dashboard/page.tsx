@@ -1,12 +1,15 @@
 import type { Dashboard } from '@limner/sdk';
 import { Link } from '@tanstack/react-router';
 import { ago, duration } from '../../lib/format.ts';
+import { useWhat } from '../../lib/names.ts';
 import { useMay } from '../../lib/scopes.ts';
 import { useValue } from '../../lib/value.ts';
+import { actions } from '../../strings/actions.ts';
 import { p } from '../../strings/pool.ts';
 import { Bar } from '../../ui/bar.tsx';
 import { Chart } from '../../ui/chart.tsx';
 import { Badge, Empty, Figure, Loaded, NoScope, Panel, type BadgeTone } from '../../ui/panel.tsx';
+import { phaseWords } from '../create/words.ts';
 import { load, useDashboard } from '../pool/live.ts';
 import { Timeline } from './timeline.tsx';
 
@@ -78,7 +81,7 @@ const Agents = ({ agents }: { agents: readonly Agent[] }) => (
 					</Link>
 					{agent.phase === undefined ? null : (
 						<span className="text-muted tabular-nums">
-							{agent.phase} {agent.step}/{agent.steps}
+							{phaseWords(agent.phase)} {agent.step}/{agent.steps}
 						</span>
 					)}
 					<Badge tone={toneOf(agent)}>{agent.link === 'offline' ? agent.link : p.dashboard.status[agent.status]}</Badge>
@@ -88,38 +91,51 @@ const Agents = ({ agents }: { agents: readonly Agent[] }) => (
 	</Panel>
 );
 
-const Blockers = ({ blockers }: Pick<Dashboard, 'blockers'>) => (
-	<Panel title={`${p.dashboard.blockers}${blockers.length === 0 ? '' : ` (${blockers.length})`}`}>
-		{blockers.length === 0 ? <Empty>{p.dashboard.blockersEmpty}</Empty> : null}
-		<ul className="flex max-h-72 flex-col gap-2 overflow-y-auto text-sm">
-			{blockers.map((blocker) => (
-				<li key={`${blocker.subject}${blocker.since}`}>
-					<Badge tone="warn">{blocker.kind}</Badge> {blocker.reason}{' '}
-					<span className="text-muted">
-						{p.dashboard.since} {ago(blocker.since)}
-					</span>
-				</li>
-			))}
-		</ul>
-	</Panel>
+const Blockers = ({ blockers }: Pick<Dashboard, 'blockers'>) => {
+	const what = useWhat();
+	return (
+		<Panel title={`${p.dashboard.blockers}${blockers.length === 0 ? '' : ` (${blockers.length})`}`}>
+			{blockers.length === 0 ? <Empty>{p.dashboard.blockersEmpty}</Empty> : null}
+			<ul tabIndex={0} aria-label={p.dashboard.blockers} className="flex max-h-72 flex-col gap-2 overflow-y-auto text-sm">
+				{blockers.map((blocker) => (
+					<li key={`${blocker.subject}${blocker.since}`}>
+						<Badge tone="warn">{p.dashboard.blockerKinds[blocker.kind]}</Badge>{' '}
+						{blocker.kind === 'job' ? <span title={blocker.subject}>{what(blocker.subject)}: </span> : null}
+						{blocker.reason} <span className="text-muted">· {ago(blocker.since)}</span>
+					</li>
+				))}
+			</ul>
+		</Panel>
+	);
+};
+
+const EventRow = ({ event, what }: { event: Dashboard['timeline'][number]; what: (target: string) => string }) => (
+	<li className="flex gap-2">
+		<span className="w-20 shrink-0 text-muted">{ago(event.at)}</span>
+		<span className="shrink-0" title={event.action}>
+			{actions[event.action] ?? event.action}
+		</span>
+		<span className="min-w-0 truncate text-muted" title={event.target}>
+			{what(event.target)}
+		</span>
+	</li>
 );
 
-const Events = ({ timeline }: Pick<Dashboard, 'timeline'>) => (
-	<Panel title={p.dashboard.events}>
-		{timeline.length === 0 ? <Empty>{p.dashboard.eventsEmpty}</Empty> : null}
-		<ul tabIndex={0} aria-label={p.dashboard.events} className="flex max-h-72 flex-col gap-1 overflow-y-auto text-sm">
-			{timeline.slice(0, 30).map((event, i) => (
-				// Two events may be alike in everything.
-				// oxlint-disable-next-line react/no-array-index-key
-				<li key={`${event.at}${event.target}${i}`} className="flex gap-2">
-					<span className="w-24 shrink-0 text-muted">{ago(event.at)}</span>
-					<span className="shrink-0">{event.action}</span>
-					<code className="min-w-0 truncate text-xs leading-5 text-muted">{event.target}</code>
-				</li>
-			))}
-		</ul>
-	</Panel>
-);
+const Events = ({ timeline }: Pick<Dashboard, 'timeline'>) => {
+	const what = useWhat();
+	return (
+		<Panel title={p.dashboard.events}>
+			{timeline.length === 0 ? <Empty>{p.dashboard.eventsEmpty}</Empty> : null}
+			<ul tabIndex={0} aria-label={p.dashboard.events} className="flex max-h-72 flex-col gap-1 overflow-y-auto text-sm">
+				{timeline.slice(0, 30).map((event, i) => (
+					// Two events may be alike in everything.
+					// oxlint-disable-next-line react/no-array-index-key
+					<EventRow key={`${event.at}${event.target}${i}`} event={event} what={what} />
+				))}
+			</ul>
+		</Panel>
+	);
+};
 
 const Load = () => {
 	const samples = useValue(load);

@@ -1,11 +1,12 @@
 import type { Model } from '@limner/sdk';
 import { Brush } from 'lucide-react';
 import { useEffect, useRef, useState, type RefObject } from 'react';
+import { download } from '../../lib/download.ts';
 import { modelOf, useModels } from '../../lib/queries.ts';
 import { useValue } from '../../lib/value.ts';
 import { t } from '../../strings.ts';
-import { Button } from '../../ui/button.tsx';
 import { INPUT, Range, Select } from '../../ui/field.tsx';
+import { SubmitRow } from '../../ui/submit.tsx';
 import { sayError } from '../../ui/toast.tsx';
 import { draft, effective, SEED_END } from '../create/draft.ts';
 import { submit, useEntries } from '../jobs/store.ts';
@@ -78,11 +79,7 @@ const useMask = (canvas: RefObject<HTMLCanvasElement | null>, size: Source) => {
 	}, [tools]);
 	const save = async (): Promise<void> => {
 		if (canvas.current === null) return;
-		const link = document.createElement('a');
-		link.href = URL.createObjectURL(await maskPng(canvas.current));
-		link.download = 'mask.png';
-		link.click();
-		URL.revokeObjectURL(link.href);
+		download(await maskPng(canvas.current), 'mask.png');
 	};
 	const act = (what: 'fill' | 'invert' | 'clear' | 'undo' | 'redo' | 'export' | 'close'): void => {
 		if (what === 'undo') setMask(undo);
@@ -106,6 +103,7 @@ interface FormProps {
 	strength: number;
 	onStrength: (strength: number) => void;
 	marked: boolean;
+	count: number;
 	onGo: () => void;
 }
 
@@ -114,7 +112,7 @@ const hint = (model: Model | undefined, prompt: string): string => {
 	return prompt.trim() === '' ? t.create.why.prompt : t.edit.maskHint;
 };
 
-const EditForm = ({ model, able, prompt, onPrompt, strength, onStrength, marked, onGo }: FormProps) => (
+const EditForm = ({ model, able, prompt, onPrompt, strength, onStrength, marked, count, onGo }: FormProps) => (
 	<form
 		onSubmit={(event) => {
 			event.preventDefault();
@@ -133,7 +131,7 @@ const EditForm = ({ model, able, prompt, onPrompt, strength, onStrength, marked,
 			onChange={(event) => onPrompt(event.target.value)}
 			className={INPUT}
 		/>
-		<div className="grid gap-4 sm:grid-cols-2">
+		<div className="grid gap-4 sm:grid-cols-2 lg:grid-cols-1">
 			<Range
 				label={t.edit.strength}
 				help={t.create.help.strength}
@@ -144,6 +142,14 @@ const EditForm = ({ model, able, prompt, onPrompt, strength, onStrength, marked,
 				onChange={onStrength}
 				show={(value) => value.toFixed(2)}
 			/>
+			<Range
+				label={t.create.count}
+				help={t.create.help.count}
+				min={1}
+				max={16}
+				value={count}
+				onChange={(n) => draft.set({ ...draft.get(), n })}
+			/>
 			<Select
 				label={t.create.model}
 				value={model?.name ?? ''}
@@ -151,18 +157,13 @@ const EditForm = ({ model, able, prompt, onPrompt, strength, onStrength, marked,
 				onChange={(name) => draft.set({ ...draft.get(), model: name })}
 			/>
 		</div>
-		<div className="flex flex-wrap items-center gap-3">
-			<Button
-				kind="primary"
-				type="submit"
-				icon={<Brush size={16} />}
-				disabled={model === undefined || prompt.trim() === ''}
-				className="min-h-11 px-5"
-			>
-				{marked ? t.edit.goMask : t.edit.go}
-			</Button>
-			<p className="text-sm text-muted">{hint(model, prompt)}</p>
-		</div>
+		<SubmitRow
+			icon={<Brush size={16} />}
+			label={marked ? t.edit.goMask : t.edit.go}
+			disabled={model === undefined || prompt.trim() === ''}
+			whyId="edit-why"
+			why={hint(model, prompt)}
+		/>
 	</form>
 );
 
@@ -179,21 +180,24 @@ const Editor = ({ current, models }: { current: Source; models: readonly Model[]
 		send({ current, model, prompt, strength, feather: tools.feather, canvas: canvas.current }).catch(sayError);
 	};
 	return (
-		<div className="flex flex-col gap-4">
-			<Toolbar
-				tools={tools}
-				onTools={change}
-				canUndo={mask.done.length > 0}
-				canRedo={mask.undone.length > 0}
-				onAct={act}
-				onImport={(file) => void load(file).catch(sayError)}
-			/>
-			<Stage source={current} ops={mask.done} tools={tools} canvas={canvas} onDraw={(op) => setMask((had) => doOp(had, op))} />
+		<div className="flex flex-col gap-4 lg:grid lg:grid-cols-[minmax(0,1fr)_20rem] lg:items-start">
+			<div className="flex min-w-0 flex-col gap-4">
+				<Toolbar
+					tools={tools}
+					onTools={change}
+					canUndo={mask.done.length > 0}
+					canRedo={mask.undone.length > 0}
+					onAct={act}
+					onImport={(file) => void load(file).catch(sayError)}
+				/>
+				<Stage source={current} ops={mask.done} tools={tools} canvas={canvas} onDraw={(op) => setMask((had) => doOp(had, op))} />
+			</div>
 			<EditForm
 				{...{ model, able, prompt, strength }}
 				onPrompt={setPrompt}
 				onStrength={setStrength}
 				marked={mask.done.length > 0 && mask.done.at(-1)?.kind !== 'clear'}
+				count={wanted.n}
 				onGo={go}
 			/>
 		</div>
@@ -206,7 +210,7 @@ export const EditPage = () => {
 	const current = useValue(source);
 	const entries = useEntries().filter(({ request, job }) => (request.labels ?? job?.request.labels ?? []).includes(LABEL));
 	return (
-		<div className="mx-auto flex max-w-5xl flex-col gap-6 p-4 sm:p-6">
+		<div className="mx-auto flex max-w-7xl flex-col gap-6 p-4 sm:p-6">
 			<h1 className="font-display text-2xl">{t.edit.title}</h1>
 			{current === undefined ? (
 				<DropZone multiple={modelOf(models, undefined)?.sizeMultiple ?? 8} />

@@ -48,9 +48,17 @@ const Import = ({ onImport }: Pick<Props, 'onImport'>) => {
 
 const Sliders = ({ tools, onTools }: Pick<Props, 'tools' | 'onTools'>) => (
 	<div className="grid grid-cols-2 gap-x-6 gap-y-1 sm:grid-cols-4">
-		<Range label={t.edit.tools.size} min={MIN_SIZE} max={MAX_SIZE} value={tools.size} onChange={(size) => onTools({ size })} />
+		<Range
+			label={t.edit.tools.size}
+			help={t.edit.tools.sizeHelp}
+			min={MIN_SIZE}
+			max={MAX_SIZE}
+			value={tools.size}
+			onChange={(size) => onTools({ size })}
+		/>
 		<Range
 			label={t.edit.tools.softness}
+			help={t.edit.tools.softnessHelp}
 			min={0}
 			max={1}
 			step={0.05}
@@ -60,6 +68,7 @@ const Sliders = ({ tools, onTools }: Pick<Props, 'tools' | 'onTools'>) => (
 		/>
 		<Range
 			label={t.edit.tools.opacity}
+			help={t.edit.tools.opacityHelp}
 			min={0.1}
 			max={1}
 			step={0.05}
@@ -69,6 +78,7 @@ const Sliders = ({ tools, onTools }: Pick<Props, 'tools' | 'onTools'>) => (
 		/>
 		<Range
 			label={t.edit.tools.feather}
+			help={t.edit.tools.featherHelp}
 			min={0}
 			max={64}
 			value={tools.feather}

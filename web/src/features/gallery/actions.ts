@@ -4,9 +4,13 @@
  */
 import type { GalleryImage, ImageMetadata } from '@limner/sdk';
 import { zipSync } from 'fflate';
+import { download as saveFile } from '../../lib/download.ts';
 import { forgetImages } from '../../lib/queries.ts';
 import { client } from '../../lib/session.ts';
 import { createStored } from '../../lib/value.ts';
+
+/** Downloads at a time. */
+const AT_A_TIME = 4;
 
 /** Ids with a star. They stay in this browser. */
 export const stars = createStored<readonly string[]>('limner.stars', []);
@@ -28,33 +32,38 @@ export const fileName = ({ prompt, seed, contentType }: Pick<GalleryImage, 'prom
 	return `${words}-${seed}.${EXTENSIONS[contentType] ?? 'png'}`;
 };
 
-export const saveBlob = (blob: Blob, name: string): void => {
-	const link = document.createElement('a');
-	link.href = URL.createObjectURL(blob);
-	link.download = name;
-	link.click();
-	URL.revokeObjectURL(link.href);
-};
-
 /** Saves one picture as it is, or several as a zip; pictures do not shrink, so they are only packed. */
 export const download = async (images: readonly GalleryImage[]): Promise<void> => {
 	const [first] = images;
 	if (first === undefined) return;
-	if (images.length === 1) return saveBlob(await client.gallery.blob(first.id), fileName(first));
+	if (images.length === 1) return saveFile(await client.gallery.blob(first.id), fileName(first));
 	const files: Record<string, Uint8Array> = {};
-	for (const image of images) {
-		const name = fileName(image);
-		files[name in files ? `${image.id}-${name}` : name] = await client.gallery.bytes(image.id);
+	// A few at a time: hundreds of pictures one after the other take long, all at once too much.
+	for (let from = 0; from < images.length; from += AT_A_TIME) {
+		const some = images.slice(from, from + AT_A_TIME);
+		const bytes = await Promise.all(some.map(({ id }) => client.gallery.bytes(id)));
+		for (const [i, image] of some.entries()) {
+			const name = fileName(image);
+			files[name in files ? `${image.id}-${name}` : name] = bytes[i] ?? new Uint8Array();
+		}
 	}
 	const zip = zipSync(files, { level: 0 });
-	saveBlob(new Blob([zip], { type: 'application/zip' }), 'limner.zip');
+	saveFile(new Blob([zip], { type: 'application/zip' }), 'limner.zip');
 };
 
 /** Deletes for good. */
 export const remove = async (images: readonly GalleryImage[]): Promise<void> => {
-	for (const image of images) await client.gallery.delete(image.id);
-	stars.set(stars.get().filter((id) => !images.some((image) => image.id === id)));
-	forgetImages(new Set(images.map(({ id }) => id)));
+	const gone = new Set<string>();
+	try {
+		for (const { id } of images) {
+			await client.gallery.delete(id);
+			gone.add(id);
+		}
+	} finally {
+		// One that could not be deleted must not bring the others back.
+		stars.set(stars.get().filter((id) => !gone.has(id)));
+		forgetImages(gone);
+	}
 };
 
 /** The request that makes a picture again. */

@@ -1,10 +1,11 @@
 import type { GalleryImage } from '@limner/sdk';
 import { useQuery } from '@tanstack/react-query';
 import { useNavigate } from '@tanstack/react-router';
-import { ChevronLeft, ChevronRight, Star, X } from 'lucide-react';
+import { ChevronLeft, ChevronRight, Flag, Star, X } from 'lucide-react';
 import { Dialog } from 'radix-ui';
-import { useEffect } from 'react';
+import { useEffect, useState } from 'react';
 import { bytes } from '../../lib/format.ts';
+import { useNodeName, useSchedulers } from '../../lib/queries.ts';
 import { client } from '../../lib/session.ts';
 import { useValue } from '../../lib/value.ts';
 import { t } from '../../strings.ts';
@@ -13,6 +14,7 @@ import { focusItself } from '../../ui/dialog.tsx';
 import { say, sayError } from '../../ui/toast.tsx';
 import { draft, recall, type Recall } from '../create/draft.ts';
 import { fromGallery } from '../edit/source.ts';
+import { ReportDialog } from '../reports/form.tsx';
 import { asCode, download, stars, toggleStar } from './actions.ts';
 
 interface Props {
@@ -26,6 +28,8 @@ interface Props {
 const useArrows = ({ onPrevious, onNext }: Props): void => {
 	useEffect(() => {
 		const key = (event: globalThis.KeyboardEvent): void => {
+			// In a field of a dialog over it arrows move the cursor.
+			if (event.target instanceof HTMLElement && event.target.matches('input, select, textarea')) return;
 			if (event.key === 'ArrowLeft') onPrevious?.();
 			if (event.key === 'ArrowRight') onNext?.();
 		};
@@ -40,6 +44,8 @@ const Facts = ({ image }: { image: GalleryImage }) => {
 		queryFn: ({ signal }) => client.gallery.get(image.id, { signal }),
 		staleTime: 60_000,
 	});
+	const { data: schedulers = [] } = useSchedulers();
+	const node = useNodeName(image.nodeId);
 	const request = data?.request;
 	const facts: [string, string | undefined][] = [
 		[t.create.model, image.model],
@@ -47,17 +53,18 @@ const Facts = ({ image }: { image: GalleryImage }) => {
 		[t.create.seed, String(image.seed)],
 		[t.create.steps, request?.steps.toString()],
 		[t.create.guidance, request?.guidance.toString()],
-		[t.create.scheduler, request?.scheduler],
+		[t.create.scheduler, schedulers.find(({ name }) => name === request?.scheduler)?.label ?? request?.scheduler],
+		[t.edit.strength, request?.strength?.toFixed(2)],
 		[t.create.negative, request?.negativePrompt ?? undefined],
-		[t.pool.title, image.nodeId],
-		['', bytes(image.bytes)],
-		['', new Date(image.createdAt).toLocaleString()],
+		[t.gallery.machine, node],
+		[t.gallery.file, bytes(image.bytes)],
+		[t.gallery.made, new Date(image.createdAt).toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'short' })],
 	];
 	return (
 		<dl aria-label={t.gallery.details} className="grid grid-cols-[auto_1fr] gap-x-4 gap-y-1 text-sm">
-			{facts.map(([name, value], i) =>
+			{facts.map(([name, value]) =>
 				value === undefined || value === '' ? null : (
-					<div key={i} className="contents">
+					<div key={name} className="contents">
 						<dt className="text-muted">{name}</dt>
 						<dd className="break-words">{value}</dd>
 					</div>
@@ -72,6 +79,7 @@ const RECALLS: readonly Recall[] = ['all', 'prompt', 'seed', 'remix'];
 const Actions = ({ image, onClose }: { image: GalleryImage; onClose: () => void }) => {
 	const navigate = useNavigate();
 	const starred = useValue(stars).includes(image.id);
+	const [reporting, setReporting] = useState(false);
 	const take = async (what: Recall): Promise<void> => {
 		const known = what === 'prompt' || what === 'seed' ? image : await client.gallery.get(image.id);
 		draft.set(recall(draft.get(), known, what));
@@ -107,6 +115,10 @@ const Actions = ({ image, onClose }: { image: GalleryImage; onClose: () => void 
 					{t.gallery.copy[how]}
 				</Button>
 			))}
+			<Button kind="quiet" icon={<Flag size={16} aria-hidden />} onClick={() => setReporting(true)}>
+				{t.gallery.report}
+			</Button>
+			{reporting ? <ReportDialog imageId={image.id} onClose={() => setReporting(false)} /> : null}
 		</div>
 	);
 };
@@ -130,8 +142,13 @@ export const Lightbox = (props: Props) => {
 							src={image.url}
 							alt={image.prompt}
 							className="max-h-full max-w-full rounded-lg object-contain"
-							style={{ minWidth: 'min(70%, 32rem)', imageRendering: image.width < 256 ? 'pixelated' : 'auto' }}
+							style={{ minWidth: 'min(70%, 32rem)' }}
 						/>
+						<Dialog.Close asChild>
+							<IconButton label={t.gallery.close} className="!absolute top-2 right-2 bg-panel">
+								<X size={18} />
+							</IconButton>
+						</Dialog.Close>
 						<div className="absolute inset-x-2 top-1/2 flex -translate-y-1/2 justify-between">
 							<IconButton label={t.gallery.previous} disabled={onPrevious === undefined} onClick={onPrevious} className="bg-panel">
 								<ChevronLeft size={20} />
@@ -142,14 +159,7 @@ export const Lightbox = (props: Props) => {
 						</div>
 					</div>
 					<div className="flex w-full flex-col gap-4 p-5 lg:w-96 lg:overflow-y-auto">
-						<div className="flex items-start gap-3">
-							<Dialog.Title className="flex-1 font-display text-lg">{image.prompt}</Dialog.Title>
-							<Dialog.Close asChild>
-								<IconButton label={t.gallery.close}>
-									<X size={18} />
-								</IconButton>
-							</Dialog.Close>
-						</div>
+						<Dialog.Title className="font-display text-lg break-words">{image.prompt}</Dialog.Title>
 						<Facts image={image} />
 						<Actions image={image} onClose={onClose} />
 					</div>

@@ -1,6 +1,6 @@
 import type { GalleryImage } from '@limner/sdk';
 import { CheckSquare, Columns2, Download, Search, Star, Trash2 } from 'lucide-react';
-import { useDeferredValue, useMemo, useState } from 'react';
+import { useDeferredValue, useEffect, useMemo, useState } from 'react';
 import { useImages } from '../../lib/queries.ts';
 import { useValue } from '../../lib/value.ts';
 import { t } from '../../strings.ts';
@@ -14,7 +14,7 @@ import { useEntries } from '../jobs/store.ts';
 import { JobTile } from '../jobs/tile.tsx';
 import { download, remove, stars } from './actions.ts';
 import { Grid } from './grid.tsx';
-import { Lightbox } from './lightbox.tsx';
+import { usePictures } from './pictures.tsx';
 import { differences, matches, select } from './rows.ts';
 
 interface Selection {
@@ -94,30 +94,30 @@ const useShown = () => {
 		const kept = new Set(starred);
 		return all.filter((image) => (wanted === '' || matches(image, wanted)) && (!onlyStarred || kept.has(image.id)));
 	}, [all, wanted, onlyStarred, starred]);
-	return { query, images, search, setSearch, onlyStarred, setOnlyStarred, filtered: wanted !== '' || onlyStarred };
+	const filtered = wanted !== '' || onlyStarred;
+	const { hasNextPage, isFetchingNextPage, isError, fetchNextPage } = query;
+	// What is looked for may be on a page that nobody has scrolled to.
+	useEffect(() => {
+		if (filtered && hasNextPage && !isFetchingNextPage && !isError) void fetchNextPage();
+	}, [filtered, hasNextPage, isFetchingNextPage, isError, fetchNextPage, all.length]);
+	return { query, images, loaded: all.length, search, setSearch, onlyStarred, setOnlyStarred, filtered };
 };
 
 /** All pictures of the workspace. */
 export const GalleryPage = () => {
-	const { query, images, search, setSearch, onlyStarred, setOnlyStarred, filtered } = useShown();
+	const { query, images, loaded, search, setSearch, onlyStarred, setOnlyStarred, filtered } = useShown();
 	const [selection, setSelection] = useState<Selection>(NONE);
-	const [shown, setShown] = useState<string>();
-	const at = shown === undefined ? -1 : images.findIndex(({ id }) => id === shown);
-	const image = images[at];
-	const go = (step: number): (() => void) | undefined => {
-		const next = images[at + step];
-		return next === undefined ? undefined : () => setShown(next.id);
-	};
+	const pictures = usePictures(images);
 	const open = (id: string, range: boolean): void => {
-		if (!selection.on) return setShown(id);
+		if (!selection.on) return pictures.open(id);
 		const ids = images.map((one) => one.id);
 		setSelection((had) => ({ on: true, ids: select(ids, had.ids, id, had.last, range), last: id }));
 	};
 	return (
 		<div className="flex h-full flex-col gap-3 p-4 sm:p-6">
 			<div className="flex flex-wrap items-center gap-3">
-				<h1 className="font-display text-2xl">{t.gallery.title}</h1>
-				<div className="relative min-w-40 flex-1">
+				<h1 className="font-display text-2xl max-sm:flex-1">{t.gallery.title}</h1>
+				<div className="relative min-w-40 flex-1 max-sm:order-last max-sm:basis-full">
 					<Search size={16} aria-hidden className="absolute top-1/2 left-3 -translate-y-1/2 text-muted" />
 					<input
 						type="search"
@@ -141,7 +141,12 @@ export const GalleryPage = () => {
 				{selection.on ? <SelectionBar chosen={images.filter(({ id }) => selection.ids.has(id))} onDone={() => setSelection(NONE)} /> : null}
 			</div>
 			<Pending />
-			{images.length === 0 && query.isSuccess ? (
+			{filtered && query.hasNextPage ? (
+				<p role="status" className="text-sm text-muted">
+					{t.gallery.searching} {loaded.toLocaleString()} {t.gallery.searched}
+				</p>
+			) : null}
+			{images.length === 0 && query.isSuccess && !(filtered && query.hasNextPage) ? (
 				<p className="p-10 text-center text-muted">{filtered ? t.gallery.emptySearch : t.gallery.empty}</p>
 			) : (
 				<Grid
@@ -153,8 +158,8 @@ export const GalleryPage = () => {
 					}}
 				/>
 			)}
-			{query.isFetchingNextPage ? <p className="text-center text-sm text-muted">{t.gallery.loadingMore}</p> : null}
-			{image === undefined ? null : <Lightbox image={image} onClose={() => setShown(undefined)} onPrevious={go(-1)} onNext={go(1)} />}
+			{query.isFetchingNextPage && !filtered ? <p className="text-center text-sm text-muted">{t.gallery.loadingMore}</p> : null}
+			{pictures.lightbox}
 		</div>
 	);
 };

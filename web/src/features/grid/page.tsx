@@ -1,13 +1,11 @@
 import { useNavigate, useParams } from '@tanstack/react-router';
 import { Grid3x3 } from 'lucide-react';
-import { useState, type FormEvent } from 'react';
 import { modelOf, useModels, useSchedulers } from '../../lib/queries.ts';
 import { client } from '../../lib/session.ts';
 import { createStored, useValue } from '../../lib/value.ts';
 import { t } from '../../strings.ts';
-import { Button } from '../../ui/button.tsx';
 import { Field, INPUT, Select } from '../../ui/field.tsx';
-import { sayError } from '../../ui/toast.tsx';
+import { SubmitRow, useSending } from '../../ui/submit.tsx';
 import { draft, problems, toRequest } from '../create/draft.ts';
 import { keepWorkflow } from '../workflow/queries.ts';
 import { AXES, planOf, toWorkflow, type Axis, type AxisName } from './axes.ts';
@@ -75,7 +73,6 @@ const useGridForm = () => {
 	const { x, y } = useValue(wanted);
 	const { data: models = [] } = useModels();
 	const model = modelOf(models, current.model);
-	const [busy, setBusy] = useState(false);
 	const navigate = useNavigate();
 	const plan = planOf(x, y);
 	const why = [...problems(current, model), ...(plan.why === undefined ? [] : [plan.why])];
@@ -85,14 +82,7 @@ const useGridForm = () => {
 		keepWorkflow(made);
 		await navigate({ to: '/grid/$id', params: { id: made.id } });
 	};
-	const submit = (event: FormEvent): void => {
-		event.preventDefault();
-		setBusy(true);
-		start()
-			.catch(sayError)
-			.finally(() => setBusy(false));
-	};
-	return { current, x, y, plan, why, busy, submit };
+	return { current, x, y, plan, why, ...useSending(start) };
 };
 
 const GridForm = () => {
@@ -117,23 +107,17 @@ const GridForm = () => {
 				<AxisFields label={t.grid.across} axis={x} onChange={(axis) => wanted.set({ x: axis, y })} />
 				<AxisFields label={t.grid.down} axis={y} onChange={(axis) => wanted.set({ x, y: axis })} />
 			</div>
-			<div className="flex flex-wrap items-center gap-3">
-				<Button
-					kind="primary"
-					type="submit"
-					icon={<Grid3x3 size={16} />}
-					disabled={busy || why.length > 0}
-					aria-describedby="grid-why"
-					className="min-h-11 px-5"
-				>
-					{t.grid.go}
-				</Button>
-				<p id="grid-why" aria-live="polite" className="text-sm text-muted">
-					{why.length > 0
+			<SubmitRow
+				icon={<Grid3x3 size={16} />}
+				label={t.grid.go}
+				disabled={busy || why.length > 0}
+				whyId="grid-why"
+				why={
+					why.length > 0
 						? why.join(' ')
-						: `${plan.columns.length} × ${plan.rows.length} = ${plan.columns.length * plan.rows.length} ${t.grid.cells}`}
-				</p>
-			</div>
+						: `${plan.columns.length} × ${plan.rows.length} = ${plan.columns.length * plan.rows.length} ${t.grid.cells}`
+				}
+			/>
 		</form>
 	);
 };

@@ -2,12 +2,12 @@ import type { Workflow } from '@limner/sdk';
 import { Link } from '@tanstack/react-router';
 import { Download, Plus, Workflow as WorkflowIcon, X } from 'lucide-react';
 import { useState } from 'react';
+import { download } from '../../lib/download.ts';
 import { t } from '../../strings.ts';
 import { Button } from '../../ui/button.tsx';
 import { sayError } from '../../ui/toast.tsx';
-import { saveBlob } from '../gallery/actions.ts';
-import { galleryImages, JobPicture } from '../workflow/job-picture.tsx';
-import { usePictures } from '../workflow/pictures.tsx';
+import { galleryImages, usePictures } from '../gallery/pictures.tsx';
+import { JobPicture } from '../workflow/job-picture.tsx';
 import { cancelWorkflow, useWorkflow } from '../workflow/queries.ts';
 import { tableOf, type AxisName, type Table } from './axes.ts';
 import { gridPng } from './export.ts';
@@ -25,7 +25,7 @@ const Actions = ({ workflow, table }: { workflow: Workflow; table: Table }) => {
 			column: (value: string) => named(table.x, value),
 			row: (value: string) => named(table.y, value),
 		};
-		saveBlob(await gridPng(table, texts), 'limner-grid.png');
+		download(await gridPng(table, texts), 'limner-grid.png');
 	};
 	return (
 		<div className="flex flex-wrap items-center gap-2">

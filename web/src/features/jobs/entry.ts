@@ -110,6 +110,19 @@ export const put = (entries: readonly Entry[], next: Entry): readonly Entry[] =>
 		? entries.map((entry) => (entry.key === next.key ? next : entry))
 		: [next, ...entries].toSorted((a, b) => b.at - a.at);
 
+const sameJob = (one: Job | undefined, two: Job): boolean => JSON.stringify(one) === JSON.stringify(two);
+
+/** Entries with what a fresh list says of some jobs; the same array when that is nothing new, so that no page is drawn for it. */
+export const takeIn = (entries: readonly Entry[], jobs: readonly Job[]): readonly Entry[] =>
+	jobs.reduce((now, job) => {
+		const had = now.find(({ key }) => key === job.id);
+		return sameJob(had?.job, job) ? now : put(now, withJob(had, job));
+	}, entries);
+
+/** The newest `kept`, and everything open. */
+export const trimmed = (entries: readonly Entry[], kept: number): readonly Entry[] =>
+	entries.length <= kept ? entries : entries.filter((entry, i) => i < kept || isOpen(entry));
+
 /** Entries after a fresh list of the gateway's open jobs: new ones come in, ended ones that nobody watches are named. */
 export const missing = (entries: readonly Entry[], open: readonly Job[]): string[] => {
 	const ids = new Set(open.map(({ id }) => id));

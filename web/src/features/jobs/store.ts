@@ -5,11 +5,13 @@
 import { isTerminal, JobFailedError, type GenerateRequest, type Job } from '@limner/sdk';
 import { client, onFailure } from '../../lib/session.ts';
 import { createValue, useValue } from '../../lib/value.ts';
-import { isOpen, missing, put, withImage, withJob, withPreview, withProgress, type Entry } from './entry.ts';
+import { isOpen, missing, put, takeIn, trimmed, withImage, withJob, withPreview, withProgress, type Entry } from './entry.ts';
 
 /** Event streams at a time: a browser opens six connections to a host, and pictures and calls need some of them. */
 const MAX_STREAMS = 3;
 const KEPT = 60;
+/** Open jobs that the studio looks at; the gateway's own limit of a workspace is lower unless somebody raised it. */
+const MAX_OPEN = 200;
 
 const entries = createValue<readonly Entry[]>([]);
 const streams = new Map<string, AbortController>();
@@ -24,7 +26,7 @@ export const onSettled = (listener: () => void): (() => void) => {
 };
 
 const find = (key: string): Entry | undefined => entries.get().find((entry) => entry.key === key);
-const store = (entry: Entry): void => entries.set(put(entries.get(), entry).slice(0, KEPT));
+const store = (entry: Entry): void => entries.set(trimmed(put(entries.get(), entry), KEPT));
 const change = (key: string, how: (entry: Entry) => Entry): void => {
 	const entry = find(key);
 	if (entry !== undefined) store(how(entry));
@@ -112,16 +114,27 @@ export const cancel = async (key: string): Promise<void> => {
 
 export const dismiss = (key: string): void => entries.set(entries.get().filter((entry) => entry.key !== key));
 
+/** Tries again what failed or was canceled: a job as a new job of the gateway, a refused request as it was. */
+export const retry = async (entry: Entry): Promise<void> => {
+	dismiss(entry.key);
+	if (entry.job === undefined) return submit(entry.request, entry);
+	try {
+		const job = await client.jobs.retry(entry.job.id);
+		store(withJob(undefined, job));
+		follow(job);
+	} catch (error) {
+		store(entry);
+		throw error;
+	}
+};
+
 /** Takes in the gateway's list of open jobs, so that other people's and earlier ones are here too; answers it. */
 export const refresh = async (signal?: AbortSignal): Promise<Job[]> => {
-	const open = (
-		await Promise.all((['running', 'queued', 'waiting'] as const).map((state) => client.jobs.list({ state, limit: 50 }, { signal })))
-	).flatMap(({ data }) => data);
-	for (const job of open) {
-		if (streams.has(job.id)) continue;
-		store(withJob(find(job.id), job));
-		follow(job);
-	}
+	const { data: open } = await client.jobs.list({ state: 'open', limit: MAX_OPEN }, { signal });
+	// What a stream tells is newer than any list.
+	const unwatched = open.filter(({ id }) => !streams.has(id));
+	entries.set(trimmed(takeIn(entries.get(), unwatched), KEPT));
+	for (const job of unwatched) follow(job);
 	// Ended while no stream was open for them.
 	for (const key of missing(entries.get(), open)) if (!streams.has(key)) settled(await client.jobs.get(key, { signal }));
 	return open;

@@ -6,36 +6,44 @@ import { Bar } from '../../ui/bar.tsx';
 import { Button, IconButton } from '../../ui/button.tsx';
 import { sayError } from '../../ui/toast.tsx';
 import { isOpen, type Entry } from './entry.ts';
-import { cancel, dismiss, submit } from './store.ts';
+import { cancel, dismiss, retry } from './store.ts';
 
-const Frame = ({ entry, index }: { entry: Entry; index: number }) => {
+const FRAME = 'checkered relative block w-full overflow-hidden rounded-xl border border-line';
+
+const Frame = ({ entry, index, onOpen }: { entry: Entry; index: number; onOpen: ((id: string) => void) | undefined }) => {
 	const image = entry.images.find((one) => one.index === index);
 	const source = image?.url ?? entry.previews[index];
-	return (
-		<div
-			className="checkered relative overflow-hidden rounded-xl border border-line"
-			style={{ aspectRatio: `${entry.width} / ${entry.height}` }}
-		>
-			{source === undefined ? null : (
-				<img
-					src={source}
-					alt={image === undefined ? '' : entry.request.prompt}
-					width={entry.width}
-					height={entry.height}
-					data-state={image === undefined ? 'preview' : 'done'}
-					className={`size-full object-cover ${image === undefined ? 'blur-[1px]' : ''}`}
-				/>
-			)}
+	const style = { aspectRatio: `${entry.width} / ${entry.height}` };
+	const picture =
+		source === undefined ? null : (
+			<img
+				src={source}
+				alt={image === undefined ? '' : entry.request.prompt}
+				width={entry.width}
+				height={entry.height}
+				data-state={image === undefined ? 'preview' : 'done'}
+				className={`size-full object-cover ${image === undefined ? 'blur-[1px]' : ''}`}
+			/>
+		);
+	// The large view needs what only the job itself knows.
+	return image === undefined || onOpen === undefined || entry.job === undefined ? (
+		<div className={FRAME} style={style}>
+			{picture}
 		</div>
+	) : (
+		<button
+			type="button"
+			aria-label={`${t.create.open}: ${entry.request.prompt}`}
+			className={FRAME}
+			style={style}
+			onClick={() => onOpen(image.id)}
+		>
+			{picture}
+		</button>
 	);
 };
 
 const Actions = ({ entry }: { entry: Entry }) => {
-	const refused = entry.error !== undefined && entry.job === undefined;
-	const again = (): void => {
-		dismiss(entry.key);
-		void submit(entry.request, entry);
-	};
 	if (isOpen(entry)) {
 		return (
 			<Button icon={<X size={16} />} onClick={() => void cancel(entry.key).catch(sayError)}>
@@ -45,8 +53,8 @@ const Actions = ({ entry }: { entry: Entry }) => {
 	}
 	return (
 		<>
-			{refused ? (
-				<Button icon={<RotateCw size={16} />} onClick={again}>
+			{entry.status === 'failed' || entry.status === 'canceled' ? (
+				<Button icon={<RotateCw size={16} />} onClick={() => void retry(entry).catch(sayError)}>
 					{t.job.retry}
 				</Button>
 			) : null}
@@ -60,7 +68,7 @@ const Actions = ({ entry }: { entry: Entry }) => {
 const columns = (n: number): string => (n > 1 ? 'grid-cols-2' : 'grid-cols-1');
 
 /** Everything of one job: its pictures or their previews, one line of status, and what can be done about it. */
-export const JobTile = ({ entry }: { entry: Entry }) => {
+export const JobTile = ({ entry, onOpen }: { entry: Entry; onOpen?: (id: string) => void }) => {
 	const open = isOpen(entry);
 	const node = useNodeName(entry.status === 'running' ? entry.nodeId : undefined);
 	return (
@@ -73,7 +81,7 @@ export const JobTile = ({ entry }: { entry: Entry }) => {
 		>
 			<div className={`grid gap-2 ${columns(entry.n)}`}>
 				{Array.from({ length: entry.n }, (_, index) => (
-					<Frame key={index} entry={entry} index={index} />
+					<Frame key={index} entry={entry} index={index} onOpen={onOpen} />
 				))}
 			</div>
 			{open ? <Bar value={entry.progress?.fraction ?? 0} label={statusLine(entry)} /> : null}

@@ -56,7 +56,7 @@ const revoke = async (id: string): Promise<void> => {
 };
 
 /** The gateway's first key has no name. */
-const nameOf = ({ name, id }: ApiKey): string => (name === '' ? id : name);
+const nameOf = ({ name, id }: ApiKey): string => (name === '' || name === id ? p.keys.first : name);
 
 const hasEnded = ({ expiresAt }: ApiKey): boolean => expiresAt !== null && Date.parse(expiresAt) <= Date.now();
 

@@ -6,8 +6,10 @@ import { useState } from 'react';
 import { download } from '../../lib/download.ts';
 import { plural } from '../../lib/format.ts';
 import { useBusy } from '../../lib/mutate.ts';
+import { useWhat, useWho } from '../../lib/names.ts';
 import { useMay } from '../../lib/scopes.ts';
 import { client } from '../../lib/session.ts';
+import { actions } from '../../strings/actions.ts';
 import { p } from '../../strings/pool.ts';
 import { Button } from '../../ui/button.tsx';
 import { Select } from '../../ui/field.tsx';
@@ -44,7 +46,7 @@ const Filters = ({ onSearch }: { onSearch: (filter: Filter) => void }) => {
 	const field = (name: keyof Draft) => ({ value: draft[name], onChange: (value: string) => setDraft({ ...draft, [name]: value }) });
 	return (
 		<form
-			className="grid grid-cols-2 items-end gap-3 sm:grid-cols-3 lg:grid-cols-7"
+			className="grid grid-cols-2 items-end gap-3 lg:grid-cols-4"
 			onSubmit={(event) => {
 				event.preventDefault();
 				onSearch(filterOf(draft));
@@ -60,7 +62,7 @@ const Filters = ({ onSearch }: { onSearch: (filter: Filter) => void }) => {
 			<TextInput label={p.ledger.target} {...field('target')} />
 			<TextInput label={p.ledger.from} type="datetime-local" {...field('from')} />
 			<TextInput label={p.ledger.to} type="datetime-local" {...field('to')} />
-			<Button type="submit" kind="primary">
+			<Button type="submit" kind="primary" className="justify-self-start px-6">
 				{p.ledger.apply}
 			</Button>
 		</form>
@@ -112,17 +114,26 @@ const Tools = () => {
 
 const timeOf = (at: string): string => new Date(at).toLocaleString(undefined, { dateStyle: 'short', timeStyle: 'medium' });
 
-const Event = ({ event }: { event: AuditEvent }) => (
+interface EventProps {
+	event: AuditEvent;
+	who: (id: string) => string;
+	what: (id: string) => string;
+}
+
+const Event = ({ event, who, what }: EventProps) => (
 	<Row data-action={event.action}>
 		<Cell>{timeOf(event.at)}</Cell>
-		<Cell>{event.action}</Cell>
 		<Cell>
-			<code className="block max-w-32 truncate text-xs" title={event.who}>
-				{event.who}
-			</code>
+			{actions[event.action] === undefined ? null : <span className="block">{actions[event.action]}</span>}
+			<code className="text-xs text-muted">{event.action}</code>
 		</Cell>
 		<Cell>
-			<code className="text-xs">{event.target}</code>
+			<span title={event.who}>{who(event.who)}</span>
+		</Cell>
+		<Cell>
+			<span className="block truncate sm:max-w-56" title={event.target}>
+				{what(event.target)}
+			</span>
 		</Cell>
 		<Cell>{event.unsealed ? <Badge tone="warn">{p.ledger.unsealed}</Badge> : <Badge>{`${p.ledger.row} ${event.seq ?? ''}`}</Badge>}</Cell>
 		<Cell wide>
@@ -144,6 +155,8 @@ const Ledger = () => {
 		initialPageParam: undefined as string | undefined,
 		getNextPageParam: (last) => last.nextCursor ?? undefined,
 	});
+	const who = useWho();
+	const what = useWhat();
 	const events = query.data?.pages.flatMap(({ data }) => data) ?? [];
 	return (
 		<>
@@ -159,7 +172,7 @@ const Ledger = () => {
 						head={[p.ledger.when, p.ledger.action, p.ledger.who, p.ledger.target, p.ledger.row, p.ledger.detail]}
 					>
 						{events.map((event) => (
-							<Event key={event.id} event={event} />
+							<Event key={event.id} event={event} who={who} what={what} />
 						))}
 					</Table>
 				)}

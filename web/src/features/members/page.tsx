@@ -170,7 +170,7 @@ const Invitations = () => {
 				) : (
 					<Table
 						label={p.members.invitations}
-						head={[p.members.email, p.members.inviteRole, p.alerts.state, p.members.until, p.common.actions]}
+						head={[p.members.invited, p.members.inviteRole, p.alerts.state, p.members.until, p.common.actions]}
 					>
 						{list.map((invitation) => (
 							<InvitationRow key={invitation.id} invitation={invitation} />

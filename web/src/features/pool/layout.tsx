@@ -10,11 +10,13 @@ const TABS = [
 	{ to: '/pool', label: p.tabs.machines, scope: '' },
 	{ to: '/pool/dashboard', label: p.tabs.dashboard, scope: 'supervisor:read' },
 	{ to: '/pool/alerts', label: p.tabs.alerts, scope: 'supervisor:read' },
+	{ to: '/pool/reports', label: p.tabs.reports, scope: 'admin' },
 	{ to: '/pool/ledger', label: p.tabs.ledger, scope: 'audit:read' },
 	{ to: '/pool/usage', label: p.tabs.usage, scope: 'resources:read' },
 	{ to: '/pool/keys', label: p.tabs.keys, scope: 'keys:read' },
 	{ to: '/pool/webhooks', label: p.tabs.webhooks, scope: 'webhooks:read' },
 	{ to: '/pool/members', label: p.tabs.members, scope: 'members:read' },
+	{ to: '/pool/workspace', label: p.tabs.workspace, scope: 'members:read' },
 	{ to: '/pool/tokens', label: p.tabs.tokens, scope: 'nodes:join' },
 ] as const;
 

@@ -3,11 +3,13 @@ import { useQuery } from '@tanstack/react-query';
 import { Link, useParams } from '@tanstack/react-router';
 import { ArrowLeft } from 'lucide-react';
 import { ago, bytes, duration } from '../../lib/format.ts';
+import { useWhat, useWho } from '../../lib/names.ts';
 import { client } from '../../lib/session.ts';
 import { t } from '../../strings.ts';
 import { p } from '../../strings/pool.ts';
 import { Badge, Empty, Facts, Figure, Loaded, Panel } from '../../ui/panel.tsx';
 import { Cell, Row, Table } from '../../ui/table.tsx';
+import { phaseWords } from '../create/words.ts';
 import { NodeActions } from './actions.tsx';
 import { Gauges } from './gauges.tsx';
 import { ModelChips } from './node-card.tsx';
@@ -33,7 +35,7 @@ const Speed = ({ numbers }: { numbers: NodeMetrics }) =>
 			{numbers.work.map((work) => (
 				<Row key={`${work.taskType}${work.model}`}>
 					<Cell>{work.model}</Cell>
-					<Cell>{work.taskType.toLowerCase()}</Cell>
+					<Cell>{p.node.taskTypes[work.taskType]}</Cell>
 					<Cell>{seconds(work.sPerStep)}</Cell>
 					<Cell>{seconds(work.sPerMpStep)}</Cell>
 					<Cell>{work.loadMs === undefined ? '–' : duration(work.loadMs)}</Cell>
@@ -45,38 +47,42 @@ const Speed = ({ numbers }: { numbers: NodeMetrics }) =>
 		</Table>
 	);
 
-const Tasks = ({ tasks }: { tasks: readonly NodeTask[] }) =>
-	tasks.length === 0 ? (
+const Tasks = ({ tasks }: { tasks: readonly NodeTask[] }) => {
+	const what = useWhat();
+	return tasks.length === 0 ? (
 		<Empty>{p.node.tasksEmpty}</Empty>
 	) : (
 		<ul tabIndex={0} aria-label={p.node.tasks} className="flex max-h-80 flex-col gap-1 overflow-y-auto text-sm">
 			{tasks.slice(0, SHOWN).map((task) => (
 				<li key={`${task.jobId}${task.index}${task.epoch}`} className="flex flex-wrap items-center gap-2">
 					<Badge tone={task.state === 'running' ? 'good' : 'muted'}>{p.node[task.state === 'running' ? 'running' : 'delivered']}</Badge>
-					<code className="min-w-0 flex-1 truncate text-xs">
-						{task.jobId}.{task.index}
-					</code>
+					<span className="min-w-0 flex-1 truncate" title={`${task.jobId}.${task.index}`}>
+						{what(task.jobId)}
+					</span>
 					<span className="text-muted tabular-nums">
-						{task.finishedAt === undefined ? `${task.phase ?? ''} ${task.step ?? 0}/${task.steps ?? 0}` : ago(task.finishedAt)}
+						{task.finishedAt === undefined ? `${phaseWords(task.phase)} ${task.step ?? 0}/${task.steps ?? 0}` : ago(task.finishedAt)}
 					</span>
 				</li>
 			))}
 		</ul>
 	);
+};
 
-const History = ({ entries }: { entries: readonly NodeHistoryEntry[] }) =>
-	entries.length === 0 ? (
+const History = ({ entries }: { entries: readonly NodeHistoryEntry[] }) => {
+	const who = useWho();
+	return entries.length === 0 ? (
 		<Empty>{p.node.historyEmpty}</Empty>
 	) : (
 		<ul tabIndex={0} aria-label={p.node.history} className="flex max-h-80 flex-col gap-1.5 overflow-y-auto text-sm">
 			{entries.slice(0, SHOWN).map((entry) => (
 				<li key={`${entry.at}${entry.text}`} className={entry.type === 'error' ? 'text-bad' : ''}>
 					<span className="text-muted">{ago(entry.at)}</span> {entry.text}
-					{entry.who === undefined ? '' : <span className="text-muted"> · {entry.who}</span>}
+					{entry.who === undefined ? '' : <span className="text-muted"> · {who(entry.who)}</span>}
 				</li>
 			))}
 		</ul>
 	);
+};
 
 const Numbers = ({ node, numbers }: { node: Node; numbers: NodeMetrics | undefined }) => (
 	<div className="grid grid-cols-2 gap-3 sm:grid-cols-4">

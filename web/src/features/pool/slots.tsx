@@ -1,6 +1,7 @@
 import type { Node } from '@limner/sdk';
 import { Cpu } from 'lucide-react';
 import { t } from '../../strings.ts';
+import { phaseWords } from '../create/words.ts';
 import { p } from '../../strings/pool.ts';
 import { Bar } from '../../ui/bar.tsx';
 
@@ -13,7 +14,9 @@ const STATES: Partial<Record<Slot['state'], string>> = {
 };
 
 const wordsOf = ({ task, state }: Slot): string =>
-	task === undefined ? (STATES[state] ?? state.toLowerCase()) : `${task.phase}${task.steps > 0 ? ` ${task.step}/${task.steps}` : ''}`;
+	task === undefined
+		? (STATES[state] ?? state.toLowerCase())
+		: `${phaseWords(task.phase)}${task.steps > 0 ? ` ${task.step}/${task.steps}` : ''}`;
 
 /** One slot: its device, what it does, and how far it is. */
 export const SlotRow = ({ slot, away = false }: { slot: Slot; away?: boolean }) => (

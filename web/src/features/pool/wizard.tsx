@@ -7,6 +7,9 @@ import { Button } from '../../ui/button.tsx';
 import { Modal } from '../../ui/dialog.tsx';
 import { say, sayError } from '../../ui/toast.tsx';
 
+/** An address that means another machine wherever it is used. */
+const isLocal = (host: string): boolean => host === 'localhost' || host.startsWith('127.') || host === '[::1]';
+
 const makeToken = async (): Promise<string> => (await client.joinTokens.create({ maxUses: 1 })).token;
 
 /** Gives the command that lets a machine join, and waits until it has. */
@@ -59,6 +62,7 @@ export const AddNode = ({
 						</Button>
 						<p className="text-sm text-muted">{t.pool.wizard.once}</p>
 					</div>
+					{isLocal(location.hostname) ? <p className="text-sm text-warn">{t.pool.wizard.local}</p> : null}
 					<p role="status" className={joined === undefined ? 'text-muted' : 'font-semibold text-good'}>
 						{joined === undefined ? t.pool.wizard.wait : `${joined.name} ${t.pool.wizard.joined}`}
 					</p>

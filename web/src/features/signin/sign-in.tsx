@@ -1,6 +1,6 @@
 import { ApiError } from '@limner/sdk';
 import { useState } from 'react';
-import { signIn, signInByAccount } from '../../lib/session.ts';
+import { forgotPassword, signIn, signInByAccount } from '../../lib/session.ts';
 import { createStored, useValue } from '../../lib/value.ts';
 import { t } from '../../strings.ts';
 import { Card, Choice, Go, Input, messageOf, Problem, useSubmit } from './form.tsx';
@@ -35,6 +35,33 @@ const ByKey = () => {
 	);
 };
 
+/** Has a link mailed that sets a new password; says who else can make one where the gateway sends no mail. */
+const Forgotten = ({ email }: { email: string }) => {
+	const [said, setSaid] = useState<string>();
+	const ask = async (): Promise<void> => {
+		if (email === '') return setSaid(t.signIn.forgottenNeeds);
+		await forgotPassword(email);
+		setSaid(t.signIn.forgottenSent);
+	};
+	return (
+		<div className="flex flex-wrap items-center gap-x-2 text-sm text-muted">
+			<span>{t.signIn.forgotten}</span>
+			<button
+				type="button"
+				className="text-accent underline"
+				onClick={() => void ask().catch((error: unknown) => setSaid(messageOf(error)))}
+			>
+				{t.signIn.forgottenGo}
+			</button>
+			{said === undefined ? null : (
+				<p role="status" className="basis-full">
+					{said}
+				</p>
+			)}
+		</div>
+	);
+};
+
 /** E-mail address and password of an account that exists. */
 export const AccountForm = ({ onSignIn, action }: { onSignIn: (email: string, password: string) => Promise<void>; action: string }) => {
 	const [email, setEmail] = useState('');
@@ -55,7 +82,7 @@ export const AccountForm = ({ onSignIn, action }: { onSignIn: (email: string, pa
 			<Go busy={busy} disabled={email.trim() === '' || password === ''}>
 				{action}
 			</Go>
-			<p className="text-sm text-muted">{t.signIn.forgotten}</p>
+			<Forgotten email={email.trim()} />
 		</form>
 	);
 };

@@ -1,16 +1,17 @@
 import type { Reservation } from '@limner/sdk';
-import { Plus } from 'lucide-react';
+import { Copy, Plus } from 'lucide-react';
 import { useState } from 'react';
 import { perform, useBusy } from '../../lib/mutate.ts';
 import { client } from '../../lib/session.ts';
 import { p } from '../../strings/pool.ts';
 import { AskButton } from '../../ui/ask.tsx';
-import { Button } from '../../ui/button.tsx';
+import { Button, IconButton } from '../../ui/button.tsx';
 import { Modal } from '../../ui/dialog.tsx';
 import { Select } from '../../ui/field.tsx';
 import { GatedButton, ReasonedButton } from '../../ui/gate.tsx';
 import { TextInput } from '../../ui/inputs.tsx';
 import { Badge, Empty, Panel } from '../../ui/panel.tsx';
+import { say, sayError } from '../../ui/toast.tsx';
 
 const HOUR_MS = 3_600_000;
 const QUOTAS = ['quotas'];
@@ -71,12 +72,24 @@ const Row = ({ reservation: one }: { reservation: Reservation }) => (
 	<li data-reservation={one.id} className="flex flex-wrap items-center gap-3 border-b border-line/60 py-2 text-sm last:border-0">
 		<Badge tone={one.state === 'active' ? 'good' : 'muted'}>{p.usage.states[one.state]}</Badge>
 		<span className="min-w-40 flex-1">
+			{one.note === '' ? null : <span className="block font-medium">{one.note}</span>}
 			{one.leftImages} / {one.images} {p.usage.pictures.toLowerCase()}, {one.leftMegapixelSteps} / {one.megapixelSteps}{' '}
 			{p.usage.metric.megapixelSteps.toLowerCase()} {p.usage.left}
-			{one.note === '' ? '' : ` · ${one.note}`}
-			<code className="ml-2 text-xs text-muted">{one.id}</code>
 		</span>
-		<span className="text-muted">{new Date(one.endsAt).toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'short' })}</span>
+		<IconButton
+			label={p.usage.copyId}
+			onClick={() =>
+				void navigator.clipboard
+					.writeText(one.id)
+					.then(() => say(p.common.copied))
+					.catch(sayError)
+			}
+		>
+			<Copy size={16} />
+		</IconButton>
+		<span className="text-muted">
+			{p.usage.until} {new Date(one.endsAt).toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'short' })}
+		</span>
 		{one.state === 'active' || one.state === 'planned' ? (
 			<AskButton
 				scope="resources:write"

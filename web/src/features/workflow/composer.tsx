@@ -1,13 +1,13 @@
 import { useNavigate } from '@tanstack/react-router';
 import { Play, Plus, Trash2 } from 'lucide-react';
-import { useState, type FormEvent } from 'react';
+import { useState } from 'react';
 import { modelOf, useModels } from '../../lib/queries.ts';
 import { client } from '../../lib/session.ts';
 import { useValue } from '../../lib/value.ts';
 import { t } from '../../strings.ts';
 import { Button, IconButton } from '../../ui/button.tsx';
 import { Field, INPUT, Range, Select } from '../../ui/field.tsx';
-import { sayError } from '../../ui/toast.tsx';
+import { SubmitRow, useSending } from '../../ui/submit.tsx';
 import { draft, toRequest } from '../create/draft.ts';
 import { keepWorkflow } from './queries.ts';
 import { addStep, FIRST_STEPS, MAX_STEPS, removeStep, stepProblems, stepsToWorkflow, type Step } from './steps.ts';
@@ -81,7 +81,6 @@ const useComposer = () => {
 	const model = modelOf(models, wanted.model);
 	const [steps, setSteps] = useState(firstSteps);
 	const [name, setName] = useState('');
-	const [busy, setBusy] = useState(false);
 	const navigate = useNavigate();
 	const start = async (): Promise<void> => {
 		if (model === undefined) return;
@@ -89,14 +88,7 @@ const useComposer = () => {
 		keepWorkflow(made);
 		await navigate({ to: '/workflow/$id', params: { id: made.id } });
 	};
-	const submit = (event: FormEvent): void => {
-		event.preventDefault();
-		setBusy(true);
-		start()
-			.catch(sayError)
-			.finally(() => setBusy(false));
-	};
-	return { steps, setSteps, name, setName, busy, submit, why: stepProblems(steps, model) };
+	return { steps, setSteps, name, setName, why: stepProblems(steps, model), ...useSending(start) };
 };
 
 /** A few pictures, each from an earlier one; model and settings are those of Create. */
@@ -121,24 +113,11 @@ export const Composer = () => {
 			<Field label={t.workflow.name}>
 				{(id) => <input id={id} maxLength={200} value={name} onChange={(event) => setName(event.target.value)} className={INPUT} />}
 			</Field>
-			<div className="flex flex-wrap items-center gap-3">
+			<SubmitRow icon={<Play size={16} />} label={t.workflow.go} disabled={busy || why.length > 0} whyId="workflow-why" why={why.join(' ')}>
 				<Button icon={<Plus size={16} />} disabled={steps.length >= MAX_STEPS} onClick={() => setSteps(addStep(steps))}>
 					{t.workflow.add}
 				</Button>
-				<Button
-					kind="primary"
-					type="submit"
-					icon={<Play size={16} />}
-					disabled={busy || why.length > 0}
-					aria-describedby="workflow-why"
-					className="min-h-11 px-5"
-				>
-					{t.workflow.go}
-				</Button>
-				<p id="workflow-why" className="text-sm text-muted">
-					{why.join(' ')}
-				</p>
-			</div>
+			</SubmitRow>
 		</form>
 	);
 };

@@ -6,10 +6,10 @@ import { t } from '../../strings.ts';
 import { Button, IconButton } from '../../ui/button.tsx';
 import { Confirm } from '../../ui/dialog.tsx';
 import { sayError } from '../../ui/toast.tsx';
+import { galleryImages, usePictures } from '../gallery/pictures.tsx';
 import { isGrid } from '../grid/axes.ts';
 import { CARD_H, CARD_W, dependents, isOpenState, layoutGraph, type Placed } from './graph.ts';
-import { galleryImages, JobPicture, StateText } from './job-picture.tsx';
-import { usePictures } from './pictures.tsx';
+import { JobPicture, StateText } from './job-picture.tsx';
 import { cancelSubtree, cancelWorkflow, useWorkflow } from './queries.ts';
 
 interface NodeProps {

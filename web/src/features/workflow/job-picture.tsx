@@ -1,18 +1,8 @@
-import type { GalleryImage, WorkflowJob } from '@limner/sdk';
+import type { WorkflowJob } from '@limner/sdk';
 import { t } from '../../strings.ts';
 import { Bar } from '../../ui/bar.tsx';
 import { useEntries } from '../jobs/store.ts';
 import { isOpenState } from './graph.ts';
-
-/** A picture of a job as the gallery would show it. */
-export const galleryImages = (job: WorkflowJob): GalleryImage[] =>
-	job.images.map((image) => ({
-		...image,
-		jobId: job.id,
-		prompt: job.request.prompt,
-		model: job.request.model,
-		createdAt: job.finishedAt ?? job.createdAt,
-	}));
 
 const STATE_TEXT: Record<WorkflowJob['state'], string> = {
 	waiting: 'text-muted',
@@ -44,15 +34,7 @@ export const JobPicture = ({ job, label, onOpen }: Props) => {
 	if (image !== undefined) {
 		return (
 			<button type="button" aria-label={label} onClick={() => onOpen(image.id)} className={shape}>
-				<img
-					src={image.url}
-					alt=""
-					width={image.width}
-					height={image.height}
-					data-state="done"
-					className="size-full object-cover"
-					style={{ imageRendering: image.width < 256 ? 'pixelated' : 'auto' }}
-				/>
+				<img src={image.url} alt="" width={image.width} height={image.height} data-state="done" className="size-full object-cover" />
 			</button>
 		);
 	}
