@@ -8,8 +8,9 @@ import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
 import sharp from 'sharp';
 import { startTestGateway, type TestGateway } from '../lib/gateway.ts';
 import { startTestNode } from '../lib/node.ts';
+import { until } from '../lib/until.ts';
 import { openStudio, startBrowser } from './browser.ts';
-import { populate, startReceiver, useUpQuota, walkPool } from './pool-pages.ts';
+import { openTab, populate, reportOne, startReceiver, useUpQuota, walkPool } from './pool-pages.ts';
 
 const OUT = join(import.meta.dirname, '../../docs/images');
 const PROMPTS = [
@@ -33,10 +34,13 @@ const THEMES = ['light', 'dark'] as const;
 const shoot = async (page: Page, name: string): Promise<void> => {
 	await page.waitForTimeout(700);
 	await sharp(await page.screenshot())
-		.png({ palette: true, quality: 90, effort: 10 })
+		.png({ palette: true, quality: 100, effort: 10 })
 		.toFile(join(OUT, `${name}.png`));
 	console.log(`docs/images/${name}.png`);
 };
+
+const hasPictures = async (gateway: TestGateway): Promise<boolean> =>
+	(await gateway.api<{ data: unknown[] }>('GET', '/api/v1/images?limit=1')).body.data.length > 0;
 
 const open = async (page: Page, name: string): Promise<void> => {
 	await page.getByRole('link', { name, exact: true }).first().click();
@@ -141,16 +145,41 @@ const run = async (browser: Browser, gateway: TestGateway, screens: readonly (ty
 	}
 };
 
+/** What the settings show of an account. */
+const accountPage = async (browser: Browser, gateway: TestGateway, suffix: string, options: Options): Promise<void> => {
+	const context = await browser.newContext(options);
+	await context.addInitScript(`localStorage.setItem('limner.toured', 'true')`);
+	const page = await context.newPage();
+	await page.goto(gateway.url);
+	await page.getByText('With an account').click();
+	await page.getByLabel('E-mail address').fill('ada@example.com');
+	await page.getByLabel('Password', { exact: true }).fill('correct horse battery');
+	await page.getByRole('button', { name: 'Sign in' }).click();
+	await open(page, 'Settings');
+	await page.getByText('Where you are signed in').click();
+	await page.locator('[data-session]').first().waitFor();
+	await shoot(page, `studio-account-${suffix}`);
+	await context.close();
+};
+
 /** The pool's own pages. Last: they need a quota that is used up. */
 const poolPages = async (browser: Browser, gateway: TestGateway, hook: string): Promise<void> => {
 	await populate(gateway, hook);
+	await gateway.jobEnded((await gateway.submit({ prompt: 'a stone castle by the sea', seed: 8 })).id);
+	await until('it is in the gallery', async () => (await hasPictures(gateway)) || undefined);
+	await reportOne(gateway);
 	for (const prompt of PROMPTS.slice(0, 3)) await gateway.submit({ prompt, steps: 150, n: 16 });
 	await useUpQuota(gateway);
 	for (const { name, options } of SCREENS) {
 		for (const colorScheme of THEMES) {
 			const { page } = await openStudio(browser, gateway, { ...options, colorScheme });
 			await walkPool(page, (part) => shoot(page, `studio-pool-${part}-${name}-${colorScheme}`));
+			await openTab(page, 'Alerts', '[data-alert]');
+			await page.getByRole('button', { name: 'Rules' }).click();
+			await page.locator('[data-rule]').first().waitFor();
+			await shoot(page, `studio-pool-rules-${name}-${colorScheme}`);
 			await page.context().close();
+			await accountPage(browser, gateway, `${name}-${colorScheme}`, { ...options, colorScheme });
 		}
 	}
 };

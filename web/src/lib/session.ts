@@ -107,9 +107,9 @@ const enter = (answer: AccessToken): void => {
 export const signInByAccount = async (email: string, password: string): Promise<void> =>
 	enter(await anonymous.accounts.signIn({ email, password }));
 
-/** Makes an account with the code of an invitation, and signs it in. */
-export const signUp = async (email: string, password: string, invitation: string): Promise<void> =>
-	enter(await anonymous.accounts.create({ email, password, invitation }));
+/** Makes an account and signs it in; without the code of an invitation only where sign-up is open. */
+export const signUp = async (email: string, password: string, invitation?: string): Promise<void> =>
+	enter(await anonymous.accounts.create({ email, password, ...(invitation === undefined ? {} : { invitation }) }));
 
 export const previewInvitation = (code: string) => anonymous.accounts.previewInvitation(code);
 export const forgotPassword = (email: string): Promise<void> => anonymous.accounts.forgotPassword(email);

@@ -350,6 +350,7 @@ export const p = {
 		transfer: 'Make owner',
 		transferTitle: 'Hand over the workspace?',
 		transferText: 'The owner before becomes an admin. Only the new owner can undo this.',
+		mail: 'E-mail',
 		joined: 'joined',
 		you: 'you',
 		invitations: 'Invitations',
@@ -395,5 +396,7 @@ export const p = {
 		open: 'open',
 		until: 'until',
 		needsApproval: 'with approval',
+		id: 'Id',
+		sharedLabel: 'for all workspaces',
 	},
 } as const;

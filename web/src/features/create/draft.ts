@@ -42,20 +42,24 @@ export interface SizePreset {
 }
 
 const SHAPES = [
-	['Square', 1, 1],
-	['Portrait 3:4', 3, 4],
-	['Landscape 4:3', 4, 3],
-	['Portrait 2:3', 2, 3],
-	['Landscape 3:2', 3, 2],
-	['Wide 16:9', 16, 9],
-	['Tall 9:16', 9, 16],
+	['square', 1, 1],
+	['portrait34', 3, 4],
+	['landscape43', 4, 3],
+	['portrait23', 2, 3],
+	['landscape32', 3, 2],
+	['wide', 16, 9],
+	['tall', 9, 16],
 ] as const;
 
 /** Sizes of about the model's own area, at multiples that it can draw. */
 export const presets = (model: Model): SizePreset[] => {
 	const area = model.nativeWidth * model.nativeHeight;
 	const fit = (side: number): number => Math.min(MAX_SIDE, Math.max(MIN_SIDE, Math.round(side / model.sizeMultiple) * model.sizeMultiple));
-	return SHAPES.map(([name, w, h]) => ({ name, width: fit(Math.sqrt((area * w) / h)), height: fit(Math.sqrt((area * h) / w)) }));
+	return SHAPES.map(([shape, w, h]) => ({
+		name: t.create.shapes[shape],
+		width: fit(Math.sqrt((area * w) / h)),
+		height: fit(Math.sqrt((area * h) / w)),
+	}));
 };
 
 /** Every reason why pictures cannot be asked for yet. */

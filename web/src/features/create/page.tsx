@@ -17,13 +17,6 @@ import { draft, effective, problems, toRequest } from './draft.ts';
 import { Recent, useRecent } from './recent.tsx';
 import { SettingsPanel } from './settings.tsx';
 
-const EXAMPLES = [
-	'a red castle in the mountains in the snow',
-	'a lighthouse on a cliff at sunset',
-	'a yellow hot air balloon over the sea, with birds',
-	'a cottage in a forest at night under a full moon',
-];
-
 const send = (model: Model | undefined): void => {
 	const wanted = draft.get();
 	if (model === undefined || problems(wanted, model).length > 0) return;
@@ -75,7 +68,7 @@ const Examples = ({ model }: { model: Model | undefined }) => (
 		<p className="font-display text-xl">{t.create.empty}</p>
 		<p className="text-sm text-muted">{t.create.example}</p>
 		<div className="flex flex-wrap justify-center gap-2">
-			{EXAMPLES.map((prompt) => (
+			{t.create.examples.map((prompt) => (
 				<Button
 					key={prompt}
 					onClick={() => {

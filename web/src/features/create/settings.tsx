@@ -49,9 +49,9 @@ const Size = ({ draft, model, onChange }: Props) => {
 			/>
 			{chosen === undefined ? (
 				<div className="flex items-center gap-2">
-					{side('Width', width, (value) => set(value, height))}
+					{side(t.create.width, width, (value) => set(value, height))}
 					<span aria-hidden>×</span>
-					{side('Height', height, (value) => set(width, value))}
+					{side(t.create.height, height, (value) => set(width, value))}
 				</div>
 			) : null}
 		</>
@@ -155,6 +155,7 @@ export const SettingsPanel = ({ draft, model, models, onChange }: Props & { mode
 	<div className="flex flex-col gap-4">
 		<Select
 			label={t.create.model}
+			help={t.create.help.model}
 			value={model.name}
 			options={models.map((one) => ({ value: one.name, label: `${one.displayName} (${one.warm ? t.create.warm : t.create.cold})` }))}
 			onChange={(name) => onChange({ prompt: draft.prompt, negative: draft.negative, n: draft.n, model: name })}

@@ -3,6 +3,7 @@ import { Check, Columns2 } from 'lucide-react';
 import { useState } from 'react';
 import { t } from '../../strings.ts';
 import { Button, IconButton } from '../../ui/button.tsx';
+import { Modal } from '../../ui/dialog.tsx';
 import type { Entry } from '../jobs/entry.ts';
 import { JobTile } from '../jobs/tile.tsx';
 import { Compare } from './compare.tsx';
@@ -12,11 +13,7 @@ const Candidate = ({ entry, image, source }: { entry: Entry; image: JobImage; so
 	const [comparing, setComparing] = useState(false);
 	return (
 		<li className="flex w-48 shrink-0 flex-col gap-2">
-			{comparing ? (
-				<Compare before={source.url} after={image.url} width={image.width} height={image.height} />
-			) : (
-				<img src={image.url} alt={entry.request.prompt} data-testid="candidate" className="w-full rounded-xl border border-line" />
-			)}
+			<img src={image.url} alt={entry.request.prompt} data-testid="candidate" className="w-full rounded-xl border border-line" />
 			<div className="flex gap-1">
 				<Button
 					className="flex-1"
@@ -25,10 +22,13 @@ const Candidate = ({ entry, image, source }: { entry: Entry; image: JobImage; so
 				>
 					{t.edit.accept}
 				</Button>
-				<IconButton label={t.edit.compare} pressed={comparing} onClick={() => setComparing(!comparing)}>
+				<IconButton label={t.edit.compare} onClick={() => setComparing(true)}>
 					<Columns2 size={18} />
 				</IconButton>
 			</div>
+			<Modal open={comparing} onOpenChange={setComparing} title={t.edit.compare} lead={entry.request.prompt}>
+				<Compare before={source.url} after={image.url} width={image.width} height={image.height} />
+			</Modal>
 		</li>
 	);
 };

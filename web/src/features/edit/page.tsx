@@ -11,7 +11,7 @@ import { sayError } from '../../ui/toast.tsx';
 import { draft, effective, SEED_END } from '../create/draft.ts';
 import { submit, useEntries } from '../jobs/store.ts';
 import { Candidates } from './candidates.tsx';
-import { DropZone } from './drop.tsx';
+import { DropZone, useArrivals } from './drop.tsx';
 import { doOp, EMPTY_MASK, redo, undo, type Mask } from './mask.ts';
 import { isMarked, maskFromPicture, maskPng } from './paint.ts';
 import { source, type Source } from './source.ts';
@@ -208,15 +208,13 @@ const Editor = ({ current, models }: { current: Source; models: readonly Model[]
 export const EditPage = () => {
 	const { data: models = [] } = useModels();
 	const current = useValue(source);
+	const multiple = modelOf(models, undefined)?.sizeMultiple ?? 8;
+	const arrivals = useArrivals(multiple);
 	const entries = useEntries().filter(({ request, job }) => (request.labels ?? job?.request.labels ?? []).includes(LABEL));
 	return (
-		<div className="mx-auto flex max-w-7xl flex-col gap-6 p-4 sm:p-6">
+		<div {...arrivals} className="mx-auto flex max-w-7xl flex-col gap-6 p-4 sm:p-6">
 			<h1 className="font-display text-2xl">{t.edit.title}</h1>
-			{current === undefined ? (
-				<DropZone multiple={modelOf(models, undefined)?.sizeMultiple ?? 8} />
-			) : (
-				<Editor key={current.url} current={current} models={models} />
-			)}
+			{current === undefined ? <DropZone multiple={multiple} /> : <Editor key={current.url} current={current} models={models} />}
 			{current === undefined ? null : <Candidates entries={entries} source={current} />}
 		</div>
 	);

@@ -5,6 +5,7 @@
 import type { GalleryImage, GenerateRequest } from '@limner/sdk';
 import { client } from '../../lib/session.ts';
 import { createValue } from '../../lib/value.ts';
+import { t } from '../../strings.ts';
 import { MAX_SIDE, MIN_SIDE } from '../create/draft.ts';
 import { sizedPng } from './paint.ts';
 
@@ -30,7 +31,7 @@ export const sizeFor = (width: number, height: number, multiple: number): { widt
 /** Takes a file: any format that the browser can show. */
 export const fromFile = async (file: Blob, multiple: number): Promise<void> => {
 	const bitmap = await createImageBitmap(file).catch(() => {
-		throw new Error('This file is not a picture that the browser can read.');
+		throw new Error(t.edit.notAPicture);
 	});
 	const size = sizeFor(bitmap.width, bitmap.height, multiple);
 	const picture = await sizedPng(bitmap, size.width, size.height);

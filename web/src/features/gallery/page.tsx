@@ -107,7 +107,10 @@ const useShown = () => {
 export const GalleryPage = () => {
 	const { query, images, loaded, search, setSearch, onlyStarred, setOnlyStarred, filtered } = useShown();
 	const [selection, setSelection] = useState<Selection>(NONE);
-	const pictures = usePictures(images);
+	const more = (): void => {
+		if (query.hasNextPage && !query.isFetchingNextPage) void query.fetchNextPage();
+	};
+	const pictures = usePictures(images, more);
 	const open = (id: string, range: boolean): void => {
 		if (!selection.on) return pictures.open(id);
 		const ids = images.map((one) => one.id);
@@ -149,14 +152,7 @@ export const GalleryPage = () => {
 			{images.length === 0 && query.isSuccess && !(filtered && query.hasNextPage) ? (
 				<p className="p-10 text-center text-muted">{filtered ? t.gallery.emptySearch : t.gallery.empty}</p>
 			) : (
-				<Grid
-					images={images}
-					selected={selection.on ? selection.ids : undefined}
-					onOpen={open}
-					onEnd={() => {
-						if (query.hasNextPage && !query.isFetchingNextPage) void query.fetchNextPage();
-					}}
-				/>
+				<Grid images={images} selected={selection.on ? selection.ids : undefined} onOpen={open} onEnd={more} />
 			)}
 			{query.isFetchingNextPage && !filtered ? <p className="text-center text-sm text-muted">{t.gallery.loadingMore}</p> : null}
 			{pictures.lightbox}

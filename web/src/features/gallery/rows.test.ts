@@ -44,7 +44,7 @@ describe('the gallery', () => {
 
 	it('tells two pictures apart', () => {
 		const one = image('a', '2026-01-01T00:00:00Z');
-		expect(differences(one, { ...one, id: 'b', seed: 43, height: 128 })).toEqual(['seed: 42 → 43', 'size: 128 × 64 → 128 × 128']);
+		expect(differences(one, { ...one, id: 'b', seed: 43, height: 128 })).toEqual(['Seed: 42 → 43', 'Size: 128 × 64 → 128 × 128']);
 		expect(differences(one, { ...one, id: 'b' })).toEqual([]);
 	});
 });

@@ -4,6 +4,7 @@
  */
 import type { GalleryImage } from '@limner/sdk';
 import { dayOf, startOfDay } from '../../lib/format.ts';
+import { t } from '../../strings.ts';
 
 export type Row = { kind: 'day'; label: string } | { kind: 'images'; images: readonly GalleryImage[] };
 
@@ -65,12 +66,18 @@ export const select = (
 	return next;
 };
 
-const facts = ({ prompt, model, seed, width, height }: GalleryImage) => ({ prompt, model, seed, size: `${width} × ${height}` });
+const facts = ({ prompt, model, seed, width, height }: GalleryImage) => ({
+	prompt,
+	model,
+	seed: String(seed),
+	size: `${width} × ${height}`,
+});
+const NAMES = { prompt: t.gallery.prompt, model: t.create.model, seed: t.create.seed, size: t.create.size };
 
 /** What is not the same of two pictures, in words: `seed 1 → 2`. */
 export const differences = (one: GalleryImage, two: GalleryImage): string[] => {
 	const [a, b] = [facts(one), facts(two)];
 	return (['prompt', 'model', 'seed', 'size'] as const)
 		.filter((name) => a[name] !== b[name])
-		.map((name) => `${name}: ${a[name]} → ${b[name]}`);
+		.map((name) => `${NAMES[name]}: ${a[name]} → ${b[name]}`);
 };

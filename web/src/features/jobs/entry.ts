@@ -3,6 +3,7 @@
  * @module
  */
 import { isTerminal, type GenerateRequest, type Job, type JobImage, type Preview, type Progress } from '@limner/sdk';
+import { t } from '../../strings.ts';
 
 export type EntryStatus = 'submitting' | 'waiting' | 'running' | 'succeeded' | 'failed' | 'canceled';
 
@@ -32,10 +33,8 @@ const statusOf = (job: Job): EntryStatus => {
 	return job.state === 'running' ? 'running' : 'waiting';
 };
 
-const EXPIRED = 'It was not finished before its deadline.';
-
 const errorOf = (job: Job): Pick<Entry, 'error'> => {
-	const error = job.error?.message ?? (job.state === 'expired' ? EXPIRED : undefined);
+	const error = job.error?.message ?? (job.state === 'expired' ? t.job.expired : undefined);
 	return error === undefined ? {} : { error };
 };
 

@@ -193,7 +193,7 @@ const Members = ({ ws }: { ws: string }) => {
 				{list.length === 0 ? (
 					<Empty>{p.members.empty}</Empty>
 				) : (
-					<Table label={p.tabs.members} head={[p.keys.name, 'E-mail', p.members.inviteRole, p.members.joined, p.common.actions]}>
+					<Table label={p.tabs.members} head={[p.keys.name, p.members.mail, p.members.inviteRole, p.members.joined, p.common.actions]}>
 						{list.map((member) => (
 							<MemberRow key={member.accountId} ws={ws} member={member} />
 						))}

@@ -1,15 +1,14 @@
 import { useQuery } from '@tanstack/react-query';
 import { useState } from 'react';
-import { acceptInvitation, previewInvitation, resetPassword, session, signInByAccount, signUp } from '../../lib/session.ts';
+import { acceptInvitation, previewInvitation, resetPassword, session, signInByAccount } from '../../lib/session.ts';
 import { useValue } from '../../lib/value.ts';
 import { t } from '../../strings.ts';
 import { Button } from '../../ui/button.tsx';
 import { say } from '../../ui/toast.tsx';
 import { Card, Choice, Go, Input, messageOf, Problem, useSubmit } from './form.tsx';
 import { followed, type Link } from './link.ts';
+import { MIN_PASSWORD_CHARS, NewAccount } from './new-account.tsx';
 import { AccountForm } from './sign-in.tsx';
-
-const MIN_PASSWORD_CHARS = 10;
 
 const putAside = (): void => followed.set(undefined);
 
@@ -18,32 +17,6 @@ const NotNow = () => (
 		{t.link.cancel}
 	</Button>
 );
-
-const NewAccount = ({ code, email: given }: { code: string; email: string | null }) => {
-	const [email, setEmail] = useState(given ?? '');
-	const [password, setPassword] = useState('');
-	const { busy, error, onSubmit } = useSubmit(async () => {
-		await signUp(email.trim(), password, code);
-		putAside();
-	}, messageOf);
-	return (
-		<form onSubmit={onSubmit} className="flex flex-col gap-4">
-			<Input label={t.signIn.email} type="email" autoComplete="username" value={email} onChange={setEmail} />
-			<Input
-				label={t.link.newPassword}
-				type="password"
-				autoComplete="new-password"
-				minLength={MIN_PASSWORD_CHARS}
-				value={password}
-				onChange={setPassword}
-			/>
-			<Problem text={error} />
-			<Go busy={busy} disabled={email.trim() === '' || password.length < MIN_PASSWORD_CHARS}>
-				{t.link.join}
-			</Go>
-		</form>
-	);
-};
 
 const JoinAs = ({ code, email }: { code: string; email: string }) => {
 	const { busy, error, onSubmit } = useSubmit(async () => {
@@ -95,7 +68,7 @@ const Invitation = ({ code }: { code: string }) => {
 						onChange={setNew}
 					/>
 					{isNew === 'yes' ? (
-						<NewAccount code={code} email={data.email} />
+						<NewAccount code={code} email={data.email} onDone={putAside} />
 					) : (
 						<AccountForm action={t.link.join} onSignIn={(email, password) => join(code, email, password)} />
 					)}

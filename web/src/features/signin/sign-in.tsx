@@ -3,6 +3,7 @@ import { useState } from 'react';
 import { forgotPassword, signIn, signInByAccount } from '../../lib/session.ts';
 import { createStored, useValue } from '../../lib/value.ts';
 import { t } from '../../strings.ts';
+import { NewAccount } from './new-account.tsx';
 import { Card, Choice, Go, Input, messageOf, Problem, useSubmit } from './form.tsx';
 
 type Way = 'key' | 'account';
@@ -87,6 +88,18 @@ export const AccountForm = ({ onSignIn, action }: { onSignIn: (email: string, pa
 	);
 };
 
+const ByAccount = () => {
+	const [isNew, setNew] = useState(false);
+	return (
+		<>
+			{isNew ? <NewAccount /> : <AccountForm onSignIn={signInByAccount} action={t.signIn.go} />}
+			<button type="button" className="self-start text-sm text-accent underline" onClick={() => setNew(!isNew)}>
+				{isNew ? t.signIn.known : t.signIn.new}
+			</button>
+		</>
+	);
+};
+
 /** Asks for an API key, or for an account's address and password. */
 export const SignIn = () => {
 	const chosen = useValue(way);
@@ -102,7 +115,7 @@ export const SignIn = () => {
 				]}
 				onChange={way.set}
 			/>
-			{chosen === 'key' ? <ByKey /> : <AccountForm onSignIn={signInByAccount} action={t.signIn.go} />}
+			{chosen === 'key' ? <ByKey /> : <ByAccount />}
 		</Card>
 	);
 };

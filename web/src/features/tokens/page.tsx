@@ -97,7 +97,11 @@ const TokenRow = ({ token }: { token: JoinToken }) => {
 			</Cell>
 			<Cell>{new Date(token.expiresAt).toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'short' })}</Cell>
 			<Cell wide>
-				{[...token.labels, ...(token.approval ? [p.tokens.needsApproval] : []), ...(token.trust === 'shared' ? ['shared'] : [])].join(', ')}
+				{[
+					...token.labels,
+					...(token.approval ? [p.tokens.needsApproval] : []),
+					...(token.trust === 'shared' ? [p.tokens.sharedLabel] : []),
+				].join(', ')}
 			</Cell>
 			<Cell>{ago(token.createdAt)}</Cell>
 			<Cell>
@@ -135,7 +139,7 @@ const Tokens = () => {
 				) : (
 					<Table
 						label={p.tabs.tokens}
-						head={['ID', p.alerts.state, p.tokens.uses, p.tokens.until, p.node.labels, p.keys.made, p.common.actions]}
+						head={[p.tokens.id, p.alerts.state, p.tokens.uses, p.tokens.until, p.node.labels, p.keys.made, p.common.actions]}
 					>
 						{tokens.map((one) => (
 							<TokenRow key={one.id} token={one} />
