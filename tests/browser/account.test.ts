@@ -133,6 +133,7 @@ describe('accounts in the studio', () => {
 		// What its page asks next is refused, and it shows the way in.
 		await there.getByRole('heading', { name: 'Sign in' }).waitFor();
 		await here.getByText(EMAIL).waitFor();
+		expect(await here.locator('[data-session]').count()).toBe(1);
 		await Promise.all([here.context().close(), there.context().close()]);
 	});
 });
