@@ -191,7 +191,7 @@ describe('the pool in the studio', () => {
 
 		await card.getByRole('link', { name: /^Details/ }).click();
 		await page.getByText('node.pause', { exact: false }).first().waitFor();
-		await page.getByText(`${made.id}.0`).waitFor();
+		await page.locator(`[title="${made.id}.0"]`).getByText('a church').waitFor();
 		expect(await page.getByRole('region', { name: 'Speed' }).last().textContent()).toMatch(/storybook.*ms/);
 		expect(await page.getByText('100 %').count()).toBeGreaterThan(0);
 		await page.context().close();

@@ -54,7 +54,7 @@ const AlertRow = ({ alert, who }: { alert: Alert; who: (id: string) => string })
 		className="flex flex-wrap items-start gap-3 rounded-2xl border border-line bg-panel p-4 shadow-card"
 	>
 		<Badge tone={alert.state === 'resolved' ? 'muted' : TONES[alert.severity]}>{alert.severity}</Badge>
-		<div className="min-w-48 flex-1">
+		<div className="min-w-48 flex-1 [overflow-wrap:anywhere]">
 			<p className="font-semibold">{alert.title}</p>
 			<p className="text-sm">{alert.detail}</p>
 			<When alert={alert} who={who} />

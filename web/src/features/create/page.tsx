@@ -23,9 +23,11 @@ const send = (model: Model | undefined): void => {
 	void submit(toRequest(wanted, model, Math.random), effective(wanted, model));
 };
 
-const Prompt = ({ model }: { model: Model | undefined }) => {
+const Prompt = ({ model, known }: { model: Model | undefined; known: boolean }) => {
 	const current = useValue(draft);
 	const why = problems(current, model);
+	// Before the models are there, nobody knows that there are none.
+	const said = known ? why : why.filter((reason) => reason !== t.create.why.model);
 	const onKey = (event: KeyboardEvent): void => {
 		if (event.key !== 'Enter' || event.shiftKey) return;
 		event.preventDefault();
@@ -57,7 +59,7 @@ const Prompt = ({ model }: { model: Model | undefined }) => {
 				label={current.n > 1 ? t.create.go : t.create.goOne}
 				disabled={why.length > 0}
 				whyId="why-not"
-				why={why.join(' ')}
+				why={said.join(' ')}
 			/>
 		</form>
 	);
@@ -139,7 +141,7 @@ export const CreatePage = () => {
 		<div className="mx-auto flex max-w-7xl flex-col gap-6 p-4 sm:p-6 lg:flex-row">
 			<h1 className="sr-only">{t.create.title}</h1>
 			<section className="flex min-w-0 flex-1 flex-col gap-6">
-				<Prompt model={model} />
+				<Prompt model={model} known={isSuccess} />
 				<Phone>{settings}</Phone>
 				<OpenWorkflows />
 				{entries.length === 0 && recent.isSuccess && recent.images.length === 0 ? <Examples model={model} /> : null}
