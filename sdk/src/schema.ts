@@ -59,7 +59,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List jobs, newest first */
+        /**
+         * List jobs, newest first
+         * @description The state `open` selects all that have not ended.
+         */
         get: operations["listJobs"];
         put?: never;
         /**
@@ -5344,6 +5347,7 @@ export interface components {
         };
         WorkspaceEntry: {
             id: string;
+            name?: string;
             /** Format: date-time */
             createdAt: string | null;
             /** Format: date-time */
@@ -6305,7 +6309,7 @@ export interface operations {
             query?: {
                 limit?: number;
                 cursor?: string;
-                state?: "waiting" | "queued" | "running" | "succeeded" | "failed" | "canceled" | "expired";
+                state?: "waiting" | "queued" | "running" | "succeeded" | "failed" | "canceled" | "expired" | "open";
             };
             header?: never;
             path?: never;
@@ -20647,6 +20651,7 @@ export interface operations {
                      *       "data": [
                      *         {
                      *           "id": "studio-north",
+                     *           "name": "first",
                      *           "createdAt": "2026-11-21T12:00:00.000Z",
                      *           "deletedAt": "2026-11-21T12:00:00.000Z",
                      *           "role": "owner"

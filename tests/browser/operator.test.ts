@@ -75,7 +75,7 @@ describe('what an operator does in the studio', () => {
 		await openPool(page);
 		await openTab(page, 'Reports', '[data-report]');
 		const first = page.locator('[data-report]', { hasText: 'number 1' });
-		await first.getByText('The gateway’s first key').waitFor();
+		await first.getByText('the gateway’s first key').waitFor();
 		await first.getByRole('button', { name: 'It may stay' }).click();
 		await dialog(page).getByRole('button', { name: 'It may stay' }).click();
 		await first.waitFor({ state: 'detached' });

@@ -35,6 +35,11 @@ export const rules = {
 	escalate: 'One step worse, when nobody has acknowledged it',
 	escalateLead: 'Minutes after which an alert becomes one step worse; a P1 is told again. Empty: never.',
 	numberNeeded: 'Every field needs a number.',
+	details: {
+		report: 'Somebody says that it should not be there. Look at it, and say whether it stays.',
+		queueAge: 'The queue says what it waits for. Add machines, resume paused ones, or cancel it.',
+	},
+	look: 'Look at it',
 } as const;
 
 export const reports = {
@@ -83,7 +88,7 @@ export const workspaces = {
 	title: 'Workspace',
 	lead: 'Keys, people, pictures and limits belong to a workspace.',
 	name: 'Name',
-	id: 'Address name',
+	id: 'Id',
 	made: 'Made',
 	people: 'People',
 	limits: 'Limits',

@@ -186,7 +186,7 @@ export const p = {
 		action: 'Action',
 		actionHint: 'node.* or job.cancel',
 		who: 'Who',
-		target: 'What it was done to',
+		target: 'About what',
 		from: 'From',
 		to: 'To',
 		apply: 'Search',
@@ -204,7 +204,7 @@ export const p = {
 		row: 'row',
 	},
 	keys: {
-		first: 'The gateway’s first key',
+		first: 'the gateway’s first key',
 		lead: 'Keys are for programs. Each may do only what its scopes say.',
 		empty: 'There are no keys.',
 		add: 'New key',

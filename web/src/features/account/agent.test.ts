@@ -12,6 +12,7 @@ it.each([
 		'Safari on iOS',
 	],
 	['limner-cli/0.1', 'Limner'],
+	['node', 'Node.js'],
 	['something else', 'something else'],
 	['', 'somewhere'],
 ])('%s', (agent, words) => {

@@ -12,6 +12,7 @@ const BROWSERS: readonly (readonly [RegExp, string])[] = [
 	[/Safari\//, 'Safari'],
 	[/limner/i, 'Limner'],
 	[/curl\//, 'curl'],
+	[/^node$|Node\.js/i, 'Node.js'],
 ];
 const SYSTEMS: readonly (readonly [RegExp, string])[] = [
 	[/iPhone|iPad/, 'iOS'],

@@ -1,5 +1,6 @@
 import type { Alert } from '@limner/sdk';
 import { useInfiniteQuery, type InfiniteData } from '@tanstack/react-query';
+import { Link } from '@tanstack/react-router';
 import { SlidersHorizontal } from 'lucide-react';
 import { useState } from 'react';
 import { ago, duration } from '../../lib/format.ts';
@@ -12,9 +13,10 @@ import { Button } from '../../ui/button.tsx';
 import { Select } from '../../ui/field.tsx';
 import { GatedButton } from '../../ui/gate.tsx';
 import { Badge, Empty, Loaded, NoScope, type BadgeTone } from '../../ui/panel.tsx';
-import { useWho } from '../../lib/names.ts';
+import { useWhat, useWho } from '../../lib/names.ts';
 import { rules } from '../../strings/operator.ts';
 import { RulesDialog } from './rules-form.tsx';
+import { alertPlace, alertWords } from './words.ts';
 
 const LOOK_MS = 5_000;
 const TONES: Record<Alert['severity'], BadgeTone> = { P1: 'bad', P2: 'bad', P3: 'warn', P4: 'muted' };
@@ -47,7 +49,22 @@ const When = ({ alert, who }: { alert: Alert; who: (id: string) => string }) => 
 	</p>
 );
 
-const AlertRow = ({ alert, who }: { alert: Alert; who: (id: string) => string }) => (
+const Place = ({ alert }: { alert: Alert }) => {
+	const to = alert.state === 'resolved' ? undefined : alertPlace(alert.kind);
+	return to === undefined ? null : (
+		<Link to={to} aria-label={`${rules.look}: ${alert.title}`} className="text-accent underline">
+			{rules.look}
+		</Link>
+	);
+};
+
+interface RowProps {
+	alert: Alert;
+	who: (id: string) => string;
+	what: (id: string) => string;
+}
+
+const AlertRow = ({ alert, who, what }: RowProps) => (
 	<li
 		data-alert={alert.kind}
 		data-state={alert.state}
@@ -56,7 +73,9 @@ const AlertRow = ({ alert, who }: { alert: Alert; who: (id: string) => string })
 		<Badge tone={alert.state === 'resolved' ? 'muted' : TONES[alert.severity]}>{alert.severity}</Badge>
 		<div className="min-w-48 flex-1 [overflow-wrap:anywhere]">
 			<p className="font-semibold">{alert.title}</p>
-			<p className="text-sm">{alert.detail}</p>
+			<p className="text-sm">
+				{alertWords(alert, what)} <Place alert={alert} />
+			</p>
 			<When alert={alert} who={who} />
 		</div>
 		<Badge tone={alert.state === 'raised' ? 'warn' : alert.state === 'resolved' ? 'good' : 'muted'}>{p.alerts.states[alert.state]}</Badge>
@@ -109,6 +128,7 @@ const Alerts = () => {
 	const [severity, setSeverity] = useState<SeverityFilter>('');
 	const [ruling, setRuling] = useState(false);
 	const who = useWho();
+	const what = useWhat();
 	const query = useAlerts(state, severity);
 	const all = query.data?.pages.flatMap(({ data }) => data) ?? [];
 	const alerts = all.filter((alert) => state !== 'open' || alert.state !== 'resolved');
@@ -141,7 +161,7 @@ const Alerts = () => {
 				) : null}
 				<ul className="flex flex-col gap-3">
 					{alerts.map((alert) => (
-						<AlertRow key={alert.id} alert={alert} who={who} />
+						<AlertRow key={alert.id} alert={alert} who={who} what={what} />
 					))}
 				</ul>
 				{query.hasNextPage ? <Button onClick={() => void query.fetchNextPage()}>{p.common.more}</Button> : null}

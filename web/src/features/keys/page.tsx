@@ -86,7 +86,7 @@ const KeyRow = ({ apiKey, onSecret }: { apiKey: ApiKey; onSecret: (key: string) 
 		>
 			<div className="min-w-56 flex-1">
 				<p className="flex flex-wrap items-center gap-2 font-semibold">
-					{nameOf(apiKey)}
+					<span className="inline-block first-letter:uppercase">{nameOf(apiKey)}</span>
 					{gone ? <Badge tone="bad">{p.keys.revoked}</Badge> : null}
 					{me?.keyId === apiKey.id ? <Badge tone="good">{p.keys.yours}</Badge> : null}
 				</p>

@@ -60,8 +60,8 @@ const Filters = ({ onSearch }: { onSearch: (filter: Filter) => void }) => {
 			<TextInput label={p.ledger.action} placeholder={p.ledger.actionHint} {...field('action')} />
 			<TextInput label={p.ledger.who} {...field('who')} />
 			<TextInput label={p.ledger.target} {...field('target')} />
-			<TextInput label={p.ledger.from} type="datetime-local" {...field('from')} />
-			<TextInput label={p.ledger.to} type="datetime-local" {...field('to')} />
+			<TextInput className="max-sm:col-span-2" label={p.ledger.from} type="datetime-local" {...field('from')} />
+			<TextInput className="max-sm:col-span-2" label={p.ledger.to} type="datetime-local" {...field('to')} />
 			<Button type="submit" kind="primary" className="justify-self-start px-6">
 				{p.ledger.apply}
 			</Button>

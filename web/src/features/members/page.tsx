@@ -65,7 +65,7 @@ const MemberRow = ({ ws, member }: { ws: string; member: Member }) => {
 			<Cell>{ago(member.joinedAt)}</Cell>
 			<Cell>
 				{member.role === 'owner' ? null : (
-					<div className="flex gap-2">
+					<div className="flex flex-wrap gap-2">
 						<AskButton
 							scope=""
 							why={mayTransfer ? undefined : p.common.onlyOwner}

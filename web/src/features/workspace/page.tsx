@@ -85,7 +85,7 @@ const Entry = ({ entry, onLink }: { entry: WorkspaceEntry; onLink: (url: string)
 				<code className="min-w-32 flex-1 break-all">{entry.id}</code>
 				{here ? <Badge tone="good">{texts.here}</Badge> : null}
 				{entry.deletedAt === null ? null : <Badge tone="bad">{texts.deleted}</Badge>}
-				<span className="text-muted">{entry.createdAt === null ? '' : ago(entry.createdAt)}</span>
+				<span className="text-muted max-sm:hidden">{entry.createdAt === null ? '' : ago(entry.createdAt)}</span>
 				{entry.deletedAt === null ? (
 					<Button aria-expanded={open} aria-label={`${texts.open}: ${entry.id}`} onClick={() => setOpen(!open)}>
 						{open ? p.common.close : texts.open}
