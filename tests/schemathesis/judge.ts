@@ -12,6 +12,12 @@ export interface Call {
 	detail: string;
 }
 
+/** A failure that does not count, and why. */
+export interface Filtered {
+	operation: string;
+	filtered: string;
+}
+
 export interface Tally {
 	cases: number;
 	positive: number;
@@ -19,6 +25,8 @@ export interface Tally {
 	serverErrors: Call[];
 	/** Operations that never answered 2xx to a positive case. */
 	never: string[];
+	/** Cases by phase. */
+	phases: Record<string, number>;
 }
 
 /** Counts calls. An upgrade to WebSocket counts as accepted. */
@@ -32,6 +40,7 @@ export const tally = (calls: readonly Call[]): Tally => {
 		positive: positive.length,
 		accepted: accepted.length,
 		serverErrors: calls.filter(({ status }) => status >= 500),
+		phases: Object.fromEntries([...Map.groupBy(calls, ({ phase }) => phase)].map(([phase, each]) => [phase, each.length])),
 		never: [...new Set(positive.map(({ operation }) => operation))].filter((operation) => !worked.has(operation)).toSorted(),
 	};
 };

@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { startTestGateway, type TestGateway } from '../lib/gateway.ts';
 import { startTestNode, type TestNode } from '../lib/node.ts';
+import { startWorkshop } from './workshop.ts';
 
 export interface World {
 	gateway: TestGateway;
@@ -25,7 +26,22 @@ const must = async <T>(gateway: TestGateway, path: string, body: unknown): Promi
 
 /** @param file where the hooks read what there is */
 export const startWorld = async (file: string): Promise<World> => {
-	const gateway = await startTestGateway({ MAX_QUEUE_DEPTH: '100000', LOG_LEVEL: 'error', SIGNUP: 'invite' });
+	const workshop = await startWorkshop();
+	const hook = `${workshop.url}/sink`;
+	const gateway = await startTestGateway({
+		MAX_QUEUE_DEPTH: '100000',
+		LOG_LEVEL: 'error',
+		SIGNUP: 'invite',
+		PUBLIC_URL: 'https://limner.example',
+		EMAIL_HOOK_URL: hook,
+		CONTENT_POLICY: JSON.stringify({ hook: { url: hook, prompts: false, results: false, onFailure: 'allow' } }),
+		// The sink is on this machine.
+		WEBHOOK_ALLOW_PRIVATE: 'true',
+	}).catch(async (error: unknown) => {
+		await workshop.stop();
+		throw error;
+	});
+	workshop.secret = gateway.state.secret;
 	const nodes: TestNode[] = [];
 	try {
 		for (const name of ['first', 'second', 'third']) nodes.push(await startTestNode(gateway, { name, stepMs: 0, slots: 4 }));
@@ -37,17 +53,26 @@ export const startWorld = async (file: string): Promise<World> => {
 		const { key: narrowKey } = await must<{ key: string }>(gateway, '/keys', { name: 'narrow', scopes: [NARROW_SCOPE] });
 		writeFileSync(
 			file,
-			JSON.stringify({ url: gateway.url, adminKey: gateway.key, email, password, workers: workers.map(({ id }) => id) }),
+			JSON.stringify({
+				url: gateway.url,
+				adminKey: gateway.key,
+				email,
+				password,
+				workers: workers.map(({ id }) => id),
+				workshop: workshop.url,
+			}),
 			{ mode: 0o600 },
 		);
 		const stop = async (): Promise<void> => {
 			for (const node of nodes) await node.stop();
 			await gateway.stop();
+			await workshop.stop();
 		};
 		return { gateway, narrowKey, stop };
 	} catch (error) {
 		for (const node of nodes) await node.kill();
 		await gateway.stop();
+		await workshop.stop();
 		throw error;
 	}
 };

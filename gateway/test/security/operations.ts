@@ -59,6 +59,11 @@ export const send = async ({ method, path }: Operation, key: string | null, reci
 		...(recipe.json === undefined ? {} : { json: recipe.json }),
 		...(recipe.body === undefined ? {} : { body: recipe.body as BodyInit }),
 	});
+	if (response.webSocket !== null) {
+		response.webSocket.accept();
+		response.webSocket.close(1000, 'seen');
+		return { status: response.status, body: '' };
+	}
 	// A stream that is answered has no end.
 	if (response.headers.get('content-type')?.includes('event-stream') === true) {
 		await response.body?.cancel();

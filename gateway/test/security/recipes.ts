@@ -1,6 +1,6 @@
 /**
- * What a good request looks like for each operation, with things made for it. `skip` says where the happy case is seen
- * instead, when it needs a machine, a finished picture or a stream.
+ * What a good request looks like for each operation, with things made for it; those that need a machine or a picture are in
+ * `recipes-machines.ts` and `recipes-pictures.ts`.
  */
 import { makePng } from '../storage/pictures.ts';
 import { ask, newMember, newTenant, PASSWORD } from '../tenancy/harness.ts';
@@ -24,6 +24,10 @@ export interface Recipe {
 	headers?: Record<string, string>;
 	/** Who asks; else a key with exactly the scope that the operation names. */
 	as?: string | null;
+	/** Settings for the time of the request. */
+	vars?: Record<string, string>;
+	/** What the path names belongs to no workspace. */
+	everybodys?: boolean;
 }
 
 export type Make = (tenant: Tenant) => Promise<Recipe> | Recipe;
@@ -181,60 +185,3 @@ export const RECIPES: Record<string, Make> = {
 	kserveReady: none,
 	cogHealth: none,
 };
-
-/** Where the happy case of the others is seen: they need a machine, a finished picture or a stream. */
-export const SEEN_ELSEWHERE: Record<string, string> = {
-	followJob: 'gateway/test/http/bridge.test.ts',
-	followWorkflow: 'gateway/test/http',
-	getWorkflow: 'gateway/test/http',
-	cancelWorkflow: 'gateway/test/http',
-	getJobImage: 'gateway/test/storage/images.test.ts',
-	getImage: 'gateway/test/storage/images.test.ts',
-	deleteImage: 'gateway/test/storage/images.test.ts',
-	getImageMetadata: 'gateway/test/storage/images.test.ts',
-	getAsset: 'gateway/test/storage/assets.test.ts',
-	getObject: 'gateway/test/storage/images.test.ts',
-	uploadResult: 'gateway/test/storage/results.test.ts',
-	resultUploadUrl: 'gateway/test/storage/direct.test.ts',
-	resultUploadDone: 'gateway/test/storage/direct.test.ts',
-	enrolNode: 'gateway/test/registry/registry.test.ts',
-	renewNode: 'gateway/test/http/surface.test.ts',
-	rotateNodeKey: 'gateway/test/registry',
-	approveNode: 'gateway/test/registry',
-	banNode: 'gateway/test/registry',
-	connectNode: 'gateway/test/http/surface.test.ts',
-	redeliverWebhook: 'gateway/test/delivery',
-	testWebhook: 'gateway/test/delivery',
-	acknowledgeAlert: 'gateway/test/delivery',
-	resolveAlert: 'gateway/test/delivery',
-	beginRestore: 'gateway/test/workspace',
-	restoreRows: 'gateway/test/workspace',
-	finishRestore: 'gateway/test/workspace',
-	restoreWorkspace: 'gateway/test/http/backup.test.ts',
-	restorePicture: 'gateway/test/workspace',
-	followPresence: 'gateway/test/http',
-	reportImage: 'gateway/test/http/reports.test.ts',
-	takeDownImage: 'gateway/test/http/reports.test.ts',
-	dismissReport: 'gateway/test/http/reports.test.ts',
-	testHook: 'gateway/test/tenancy/mail.test.ts',
-	forgotPassword: 'gateway/test/tenancy/mail.test.ts',
-	failAgent: 'gateway/test/http/coordination.test.ts',
-	initializePool: 'gateway/test/http/coordination.test.ts',
-};
-/** Operations of which all are seen elsewhere, by the beginning of their names. */
-export const SEEN_ELSEWHERE_PREFIXES: readonly (readonly [string, string])[] = [
-	['a1111', 'gateway/test/dialects'],
-	['openai', 'gateway/test/dialects'],
-	['dialect', 'gateway/test/dialects'],
-	['kserve', 'gateway/test/dialects'],
-	['cog', 'gateway/test/dialects'],
-	['replicate', 'gateway/test/dialects/kserve-cog.test.ts'],
-	['mcp', 'gateway/test/dialects'],
-	['getWorker', 'gateway/test/http'],
-	['listWorker', 'gateway/test/http'],
-	['pauseWorker', 'gateway/test/http'],
-	['resumeWorker', 'gateway/test/http'],
-	['drainWorker', 'gateway/test/http'],
-	['terminateWorker', 'gateway/test/http'],
-	['pool', 'gateway/test/pool'],
-];
