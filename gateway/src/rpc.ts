@@ -582,6 +582,8 @@ export interface WorkspaceRpc extends TenancyRpc, ResourcesRpc, RepliesRpc {
 	watchLedger(): Promise<number>;
 	/** What was settled since a time (milliseconds since the epoch), and what is open. */
 	health(sinceMs: number): Promise<WorkspaceHealth>;
+	/** Whether it holds the key that the gateway was started with. */
+	runsGateway(): Promise<boolean>;
 	/** Ended jobs after an id, oldest first. */
 	backupSlice(after: string, limit: number): Promise<BackupSlice>;
 	beginRestore(): Promise<Result<{ dropped: number }>>;

@@ -80,7 +80,7 @@ def after_load_schema(context, schema):
 def set_headers(name, case) -> None:
     """What headers stand for is there; nothing of it where a header is meant to be wrong."""
     if name == "uploadResult":
-        case.headers["X-Content-SHA256"] = things.announced()["sha256"]
+        case.headers["x-content-sha256"] = things.announced()["sha256"]
     for header in list(case.headers):
         # Made-up keys come twice, with another body the second time, and tickets stand for nothing.
         if header.lower() == "idempotency-key":

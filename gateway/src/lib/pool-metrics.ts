@@ -2,9 +2,31 @@
  * Metrics of all shards, as one sum and as Prometheus text.
  * @module
  */
+import { LimnerError } from '@limner/shared';
 import type { PoolMetrics } from '../rpc.ts';
 import type { AppContext } from './context.ts';
-import { idempotent, poolOf, shardsOf } from './stubs.ts';
+import { idempotent, poolOf, shardsOf, workspaceOf } from './stubs.ts';
+
+/** What the document says of routes with these numbers. */
+export const OF_ALL =
+	'They are about all workspaces, so keys of the workspace that runs the gateway alone may read them; those of your own are at /api/v1/pool/metrics.';
+
+/**
+ * Numbers of all workspaces together are for those who run the gateway.
+ * @throws {LimnerError} `forbidden`
+ */
+export const mustRunGateway = async (c: AppContext): Promise<void> => {
+	const { ws, scopes } = c.get('principal');
+	if (scopes.includes('operator')) return;
+	const runs = await idempotent(
+		() => workspaceOf(c.env, ws),
+		(stub) => stub.runsGateway(),
+	);
+	if (!runs)
+		throw new LimnerError('forbidden', {
+			detail: 'these numbers are about all workspaces and for the one that runs the gateway; yours are at /api/v1/pool/metrics',
+		});
+};
 
 const addRecords = <T extends Record<string, number>>(a: T, b: T): T => {
 	const out: Record<string, number> = { ...a };

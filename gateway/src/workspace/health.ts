@@ -13,7 +13,7 @@ const SCAN_ROWS = 500;
 const ACTIVITY_JOBS = 500;
 
 /** Whether a good key of the workspace is the one that the gateway was started with, or what that was rotated to. */
-const holdsOperatorKey = (store: Store, bootstrapHash: string): boolean =>
+export const holdsOperatorKey = (store: Store, bootstrapHash: string): boolean =>
 	store.sql.all(
 		"SELECT 1 FROM keys WHERE (hash = ? OR instr(scopes, 'operator') > 0) AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?)",
 		bootstrapHash,

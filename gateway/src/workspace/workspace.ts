@@ -18,7 +18,7 @@ import type {
 } from '../rpc.ts';
 import { ledgerSlice } from './audit.ts';
 import { decidePurge, decideSettle, objectsOf } from './jobs.ts';
-import { healthOf } from './health.ts';
+import { healthOf, holdsOperatorKey } from './health.ts';
 import { settleEntry, type LedgerAction, type LedgerEntry } from './ledger.ts';
 import { restoreParts, workspaceParts } from './parts.ts';
 import { backupSlice, beginRestore, finishRestore, isRestoring, restoreBatch } from './restore.ts';
@@ -175,6 +175,10 @@ export class Workspace extends SubmitObject implements WorkspaceRpc {
 		if (answer.ok && store.open.size > 0) this.sweepAt = Date.now();
 		await this.rearm(store);
 		return answer;
+	}
+
+	async runsGateway(): Promise<boolean> {
+		return holdsOperatorKey(this.mustStore(), this.config.bootstrapHash ?? '');
 	}
 
 	async health(sinceMs: number): Promise<WorkspaceHealth> {

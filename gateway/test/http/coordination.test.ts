@@ -1,7 +1,8 @@
 import { POOL_LIMITS } from '@limner/shared';
 import { afterEach, describe, expect, it } from 'vitest';
 import { refOf, until } from '../pool/harness.ts';
-import { addKey, call, cleanUp, joinNode, submit } from './harness.ts';
+import { ask, newTenant } from '../tenancy/harness.ts';
+import { addKey, call, cleanUp, joinNode, problemOf, submit } from './harness.ts';
 
 afterEach(cleanUp);
 
@@ -125,5 +126,47 @@ describe('/api/v1/pool', () => {
 		expect((await call('/api/v1/pool/tasks/nonsense')).status).toBe(404);
 		for (const alias of ['', '/pool/agents', '/metrics', '/isolation-report', '/tasks'])
 			expect((await call(`/api/coordination${alias}`)).status).toBe(200);
+	});
+});
+
+const page = async (query: string) =>
+	(await call(`/api/v1/supervisor/workers${query}`)).json<{ data: { id: string }[]; nextCursor: string | null }>();
+
+describe('what tenants see of the gateway', () => {
+	it('are their own numbers: those of all workspaces are for the one that runs it', async () => {
+		const tenant = await newTenant();
+		const { key } = (await ask('POST', '/keys', tenant.token, { name: 'prometheus', scopes: ['supervisor:read'] })).body;
+		for (const path of ['/api/v1/supervisor/metrics', '/metrics']) {
+			for (const credential of [tenant.token, key]) {
+				const refused = await call(path, { key: credential });
+				expect([path, refused.status, (await problemOf(refused)).code]).toEqual([path, 403, 'forbidden']);
+			}
+			expect((await call(path)).status).toBe(200);
+			expect((await call(path, { key: await addKey(`m${path.length}`, ['supervisor:read']) })).status).toBe(200);
+		}
+		expect((await call('/api/v1/pool/metrics', { key })).status).toBe(200);
+	});
+
+	it('is the depth of the queue that holds for them', async () => {
+		const tenant = await newTenant();
+		await ask('PUT', `/workspaces/${tenant.ws}/limits`, undefined, { queued: 7 });
+		expect((await ask('GET', '/pool', tenant.token)).body).toMatchObject({ limits: { maxQueueDepth: 7 } });
+	});
+
+	it('comes in pages where they ask for pages', async () => {
+		const nodes = [await joinNode(), await joinNode(), await joinNode()].map((node) => node.identity.id).toSorted();
+		const all = (await page('')).data.map(({ id }) => id);
+		expect(all).toEqual(expect.arrayContaining(nodes));
+		const seen: string[] = [];
+		for (let cursor: string | null = ''; cursor !== null;) {
+			const { data, nextCursor }: { data: { id: string }[]; nextCursor: string | null } = await page(
+				`?limit=2${cursor === '' ? '' : `&cursor=${cursor}`}`,
+			);
+			expect(data.length).toBeLessThanOrEqual(2);
+			seen.push(...data.map(({ id }) => id));
+			cursor = nextCursor;
+		}
+		expect(seen).toEqual(all.toSorted());
+		expect((await call('/api/v1/supervisor/workers?limit=0')).status).toBe(422);
 	});
 });

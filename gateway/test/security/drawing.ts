@@ -3,6 +3,7 @@
  */
 import { env } from 'cloudflare:workers';
 import { createHash } from 'node:crypto';
+import type { GatewayFrame } from '@limner/shared';
 import { call, connectHeaders, type Enrolled } from '../http/harness.ts';
 import { workspaceOf } from '../../src/lib/stubs.ts';
 import { newIdentity, TestNode, until, type Identity } from '../pool/harness.ts';
@@ -25,7 +26,7 @@ export const enrolFor = async ({ key, ws }: Tenant, approval = false): Promise<M
 	return { identity: { ...identity, id: enrolled.nodeId }, enrolled };
 };
 
-type Task = Awaited<ReturnType<TestNode['frame']>> & { t: 'task' };
+type Task = Extract<GatewayFrame, { t: 'task' }>;
 
 const draw = async (node: TestNode, task: Task): Promise<void> => {
 	node.ack(task);
@@ -37,7 +38,7 @@ const draw = async (node: TestNode, task: Task): Promise<void> => {
 };
 
 const drawAll = async (node: TestNode): Promise<void> => {
-	for (;;) await draw(node, (await node.frame('task', HOUR_MS)) as Task);
+	for (;;) await draw(node, await node.frame('task', HOUR_MS));
 };
 
 const machines = new Map<string, Promise<TestNode>>();

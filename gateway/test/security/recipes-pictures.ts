@@ -9,7 +9,7 @@ import { newFullTenant, type Make, type Recipe, type Tenant } from './recipes.ts
 
 const MODEL = 'storybook';
 const PROMPT = 'a red castle';
-const png = (): Uint8Array => makePng({ width: 64, height: 64 });
+const png = (): Uint8Array<ArrayBuffer> => new Uint8Array(makePng({ width: 64, height: 64 }));
 const base64 = (): string => Buffer.from(png()).toString('base64');
 const none: Make = () => ({});
 
@@ -25,11 +25,11 @@ const image =
 	async (tenant) => ({ params: { id: imageId(await drawnJob(tenant), 0) }, ...more });
 
 /** A form as its bytes and their type. */
-const form = async (fields: Record<string, string | Uint8Array>): Promise<Recipe> => {
+const form = async (fields: Record<string, string | Uint8Array<ArrayBuffer>>): Promise<Recipe> => {
 	const data = new FormData();
 	for (const [name, value] of Object.entries(fields)) {
 		if (typeof value === 'string') data.append(name, value);
-		else data.append(name, new Blob([value as Uint8Array<ArrayBuffer>], { type: 'image/png' }), 'picture.png');
+		else data.append(name, new Blob([value], { type: 'image/png' }), 'picture.png');
 	}
 	const request = new Request('http://form', { method: 'POST', body: data });
 	return {

@@ -70,7 +70,7 @@ const finishedJob = async (tenant: Tenant): Promise<string> => {
 export const RECIPES: Record<string, Make> = {
 	health: none,
 	ready: none,
-	prometheus: none,
+	prometheus: () => ({ as: 'operator' }),
 	jwks: none,
 	submitJob: () => ({ json: JOB }),
 	listJobs: none,
@@ -89,7 +89,7 @@ export const RECIPES: Record<string, Make> = {
 	listJoinTokens: none,
 	revokeJoinToken: byId('/join-tokens', {}),
 	listWorkers: none,
-	poolMetrics: none,
+	poolMetrics: () => ({ as: 'operator' }),
 	resourceQuotas: none,
 	resourceUsage: none,
 	allocateResources: () => ({ json: { images: 1 } }),

@@ -4,7 +4,7 @@
  */
 import { createRoute, z } from '@hono/zod-openapi';
 import { newApp, problems, secured } from '../../lib/openapi.ts';
-import { poolMetrics, prometheusText } from '../../lib/pool-metrics.ts';
+import { mustRunGateway, OF_ALL, poolMetrics, prometheusText } from '../../lib/pool-metrics.ts';
 
 export const metricsRoutes = newApp();
 
@@ -15,6 +15,7 @@ metricsRoutes.openapi(
 		operationId: 'prometheus',
 		tags: ['operations'],
 		summary: 'Metrics as Prometheus text',
+		description: OF_ALL,
 		...secured('supervisor:read'),
 		responses: {
 			200: { description: 'Prometheus text', content: { 'text/plain': { schema: z.string() } } },
@@ -22,6 +23,7 @@ metricsRoutes.openapi(
 		},
 	}),
 	async (c) => {
+		await mustRunGateway(c);
 		const { shards } = await poolMetrics(c);
 		return c.text(prometheusText(shards), 200, { 'Content-Type': 'text/plain; version=0.0.4; charset=utf-8' });
 	},

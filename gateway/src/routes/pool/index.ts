@@ -9,7 +9,7 @@ import { recordAction, whoOf } from '../../lib/audit.ts';
 import type { AppContext } from '../../lib/context.ts';
 import { jsonRequest, jsonResponse, newApp, pageOf, pageQuery, problems, secured, securedJson } from '../../lib/openapi.ts';
 import { idempotent, poolOf, shardsOf, workspaceOf, type PoolStub } from '../../lib/stubs.ts';
-import type { IsolationRecord } from '../../rpc.ts';
+import type { IsolationRecord, PoolOverview } from '../../rpc.ts';
 import { viewOf } from '../jobs/service.ts';
 import { nodesOf } from '../supervisor/nodes.ts';
 import { isolationReport } from './isolation.ts';
@@ -50,6 +50,15 @@ const home = async (c: AppContext): Promise<() => PoolStub> => {
 	return () => poolOf(c.env, shard ?? 0);
 };
 
+/** The shard knows the default only: how many jobs may be open is the workspace's to say. */
+const withDepth = async (c: AppContext, pool: PoolOverview): Promise<PoolOverview> => {
+	const { queued } = await idempotent(
+		() => workspaceOf(c.env, c.get('principal').ws),
+		(stub) => stub.quotas(),
+	);
+	return { ...pool, limits: { ...pool.limits, maxQueueDepth: queued.limit } };
+};
+
 /** What the nodes of all shards reported of their last tasks. */
 const recordsOf = async (c: AppContext, ws: string): Promise<IsolationRecord[]> => {
 	const lists = await Promise.all(
@@ -81,7 +90,7 @@ poolRoutes.openapi(
 		const { ws } = c.get('principal');
 		const { pool } = must(await idempotent(await home(c), (stub) => stub.initialize(ws, size, whoOf(c))));
 		await recordAction(c, 'pool.initialize', ws, { size });
-		return c.json(pool, 200);
+		return c.json(await withDepth(c, pool), 200);
 	},
 );
 
@@ -95,7 +104,10 @@ poolRoutes.openapi(
 		...secured('supervisor:read'),
 		responses: { 200: jsonResponse(Overview, 'The pool'), ...problems(401, 403, 429) },
 	}),
-	async (c) => c.json(await idempotent(await home(c), (stub) => stub.overview(c.get('principal').ws)), 200),
+	async (c) => {
+		const { ws } = c.get('principal');
+		return c.json(await withDepth(c, await idempotent(await home(c), (stub) => stub.overview(ws))), 200);
+	},
 );
 
 poolRoutes.openapi(
@@ -115,7 +127,7 @@ poolRoutes.openapi(
 		const { ws } = c.get('principal');
 		const { pool } = must(await idempotent(await home(c), (stub) => stub.shutdown(ws, now, whoOf(c))));
 		await recordAction(c, 'pool.shutdown', ws, { now });
-		return c.json(pool, 200);
+		return c.json(await withDepth(c, pool), 200);
 	},
 );
 

@@ -99,6 +99,14 @@ const takeReport = async (c: AppContext, claims: ResultTicket): Promise<Complete
 	return idempotent(pool(c, claims), (stub) => stub.report(read.input));
 };
 
+/** Documented here, and judged by `planUpload`: a wrong one is a result that is refused, of which the Pool has to hear. */
+const UploadHeaders = z.object({
+	'x-content-sha256': z
+		.string()
+		.optional()
+		.openapi({ description: 'SHA-256 of the body as 64 hex digits; a picture is refused without it' }),
+	'x-limner-meta': z.string().optional().openapi({ description: 'base64url JSON of at most 2 KB: seed, timings, device' }),
+});
 const pictureBytes = z.any().openapi({ type: 'string', format: 'binary' });
 /** Makes a stored picture the result, or says why it is not. */
 const complete = async (
@@ -146,6 +154,7 @@ resultsRoutes.openapi(
 			'a JSON object of at most 64 KiB.',
 		request: {
 			params: z.object({ ticket: z.string().min(1).max(2048) }),
+			headers: UploadHeaders,
 			body: {
 				required: true,
 				content: {

@@ -3,11 +3,11 @@
  * @module
  */
 import { createRoute, z } from '@hono/zod-openapi';
-import { FailureClass, NODE_ID_PATTERN, toError, type NodeMode } from '@limner/shared';
+import { BODY_LIMITS, FailureClass, NODE_ID_PATTERN, toError, type NodeMode } from '@limner/shared';
 import { recordAction } from '../../lib/audit.ts';
 import type { AppContext } from '../../lib/context.ts';
-import { jsonResponse, newApp, pageOf, problems, secured } from '../../lib/openapi.ts';
-import { COUNTERS, GAUGES, poolMetrics, type MetricName } from '../../lib/pool-metrics.ts';
+import { jsonResponse, newApp, pageOf, problems, secured, wholeNumber } from '../../lib/openapi.ts';
+import { COUNTERS, GAUGES, mustRunGateway, OF_ALL, poolMetrics, type MetricName } from '../../lib/pool-metrics.ts';
 import { idempotent, poolOf, shardsOf } from '../../lib/stubs.ts';
 import { Telemetry, workerDetailRoutes } from './detail.ts';
 import { nodeOf, nodesOf, noNode } from './nodes.ts';
@@ -83,14 +83,19 @@ supervisorRoutes.openapi(
 				model: z.string().max(200).optional(),
 				workspaceId: z.string().max(40).optional(),
 				label: z.string().max(64).optional(),
+				/** Absent = all of them. */
+				limit: wholeNumber(1, BODY_LIMITS.pageMax).optional(),
+				cursor: z.string().min(1).max(200).optional(),
 			}),
 		},
 		responses: { 200: jsonResponse(pageOf(Worker), 'Nodes'), ...problems(401, 403, 422, 429) },
 	}),
 	async (c) => {
-		const filter = c.req.valid('query');
-		const nodes = (await nodesOf(c)).filter((node) => matches(node, filter));
-		return c.json({ data: nodes.map(workerView), nextCursor: null }, 200);
+		const { limit = Infinity, cursor = '', ...filter } = c.req.valid('query');
+		// Ids are in order of enrolment.
+		const nodes = (await nodesOf(c)).filter((node) => node.id > cursor && matches(node, filter)).toSorted((a, b) => (a.id < b.id ? -1 : 1));
+		const page = nodes.slice(0, limit);
+		return c.json({ data: page.map(workerView), nextCursor: nodes.length > page.length ? (page.at(-1)?.id ?? null) : null }, 200);
 	},
 );
 
@@ -163,6 +168,7 @@ supervisorRoutes.openapi(
 		operationId: 'poolMetrics',
 		tags: ['supervisor'],
 		summary: 'Numbers of the pool, summed over its shards',
+		description: OF_ALL,
 		...secured('supervisor:read'),
 		responses: {
 			200: jsonResponse(z.object({ total: Metrics, shards: z.array(Metrics) }), 'Metrics'),
@@ -170,6 +176,7 @@ supervisorRoutes.openapi(
 		},
 	}),
 	async (c) => {
+		await mustRunGateway(c);
 		const { total, shards } = await poolMetrics(c);
 		return c.json({ total: { ...total }, shards: shards.map((shard) => ({ ...shard })) }, 200);
 	},
