@@ -142,7 +142,7 @@ describe('what tenants see of the gateway', () => {
 				expect([path, refused.status, (await problemOf(refused)).code]).toEqual([path, 403, 'forbidden']);
 			}
 			expect((await call(path)).status).toBe(200);
-			expect((await call(path, { key: await addKey(`m${path.length}`, ['supervisor:read']) })).status).toBe(200);
+			expect((await call(path, { key: await addKey(path === '/metrics' ? 'prom1' : 'prom2', ['supervisor:read']) })).status).toBe(200);
 		}
 		expect((await call('/api/v1/pool/metrics', { key })).status).toBe(200);
 	});
