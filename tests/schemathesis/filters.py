@@ -7,7 +7,7 @@ import re
 
 JOBS = {"submitJob", "submitPoolTask", "submitWorkflow"}
 DIALECTS = {
-    "openaiCreateImage",
+    "openaiGenerateImages",
     "openaiEditImage",
     "openaiVaryImage",
     "a1111Txt2Img",

@@ -89,10 +89,13 @@ def set_headers(name, case) -> None:
             case.headers[header] = things.allocation()
 
 
+def in_scenario(case) -> bool:
+    return case.meta is not None and isinstance(case.meta.phase.data, StatefulPhaseData)
+
+
 def set_path(name, case) -> None:
-    """Ids of things that are there: those that an earlier step has made, else others."""
-    stateful = case.meta is not None and isinstance(case.meta.phase.data, StatefulPhaseData)
-    if not stateful or not all(str(value) in seen_ids for value in case.path_parameters.values()):
+    """Ids of things that are there: those that an earlier step of the scenario has made, else others."""
+    if not in_scenario(case) or not all(str(value) in seen_ids for value in case.path_parameters.values()):
         case.path_parameters = {**case.path_parameters, **things.path(name)}
 
 
@@ -101,7 +104,7 @@ def set_body(name, case) -> None:
         case.body = {**case.body, "id": case.path_parameters["id"]}
     if name in PICTURES or case.media_type == "multipart/form-data":
         pictured.add(case.id)
-    if name == "uploadResult":
+    if name in ("uploadResult", "restorePicture"):
         case.body = things.once("result", things.result)["picture"]
     elif name in PICTURES:
         case.body = PNG
@@ -144,9 +147,11 @@ def collect(value, depth=0):
 def after_call(context, case, response):
     try:
         body = response.json()
-        collect(body)
     except Exception:
         body = None
+    # What a scenario has made is its own: machines, keys and pictures that others need are not.
+    if case.method.upper() == "POST" and response.status_code in (201, 202) and in_scenario(case):
+        collect(body)
     things.keep_drawing()
     if response.status_code < 300:
         things.done(operation_id(case.operation))

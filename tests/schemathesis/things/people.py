@@ -100,7 +100,7 @@ class People(Core):
             return self.owner()
         if operation in RESTORES:
             return self.restoring(operation)
-        return self.apart()["key"] if operation in ("shutdownPool", "restorePicture") else self.key
+        return self.apart()["key"] if operation == "shutdownPool" else self.key
 
     def done(self, operation: str) -> None:
         """The call worked: what it used up is not offered again."""

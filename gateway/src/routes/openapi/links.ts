@@ -20,11 +20,13 @@ const hasField = (schema: Schema | undefined, name: string, schemas: Record<stri
 	return schema.properties?.[name] !== undefined || (schema.allOf ?? []).some((part) => hasField(part, name, schemas));
 };
 
-/** Operations below `<list>/{id}` that need no other part of a path. */
+/** Operations below `<list>/{id}` that need no other part of a path. A PUT of the thing itself makes it: it has none yet. */
 const aboutOne = (paths: Document['paths'], list: string): Operation[] =>
 	Object.entries(paths)
 		.filter(([path]) => path.startsWith(`${list}/{id}`) && path.indexOf('{', list.length + 2) === -1)
-		.flatMap(([, item]) => Object.values(item));
+		.flatMap(([path, item]) =>
+			Object.entries(item).flatMap(([method, operation]) => (method === 'put' && path === `${list}/{id}` ? [] : [operation])),
+		);
 
 /** Adds links to the answers of operations that make things. */
 export const addLinks = ({ paths, components }: Document): void => {
