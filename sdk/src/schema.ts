@@ -42,7 +42,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Metrics as Prometheus text */
+        /**
+         * Metrics as Prometheus text
+         * @description They are about all workspaces, so keys of the workspace that runs the gateway alone may read them; those of your own are at /api/v1/pool/metrics.
+         */
         get: operations["prometheus"];
         put?: never;
         post?: never;
@@ -909,7 +912,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Numbers of the pool, summed over its shards */
+        /**
+         * Numbers of the pool, summed over its shards
+         * @description They are about all workspaces, so keys of the workspace that runs the gateway alone may read them; those of your own are at /api/v1/pool/metrics.
+         */
         get: operations["poolMetrics"];
         put?: never;
         post?: never;
@@ -10399,7 +10405,12 @@ export interface operations {
     uploadResult: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description SHA-256 of the body as 64 hex digits; a picture is refused without it */
+                "x-content-sha256"?: string;
+                /** @description base64url JSON of at most 2 KB: seed, timings, device */
+                "x-limner-meta"?: string;
+            };
             path: {
                 ticket: string;
             };
@@ -12374,6 +12385,8 @@ export interface operations {
                 model?: string;
                 workspaceId?: string;
                 label?: string;
+                limit?: number;
+                cursor?: string;
             };
             header?: never;
             path?: never;
