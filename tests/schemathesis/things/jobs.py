@@ -34,16 +34,16 @@ class Jobs(Core):
     def report(self) -> str:
         return self.call("POST", f"/images/img_{self.finished()[4:]}_0/report", {"reason": "other"})["id"]
 
-    def alert(self, place: int) -> str:
-        """One of the alerts that reports raise; the gateway looks for new ones at most every few seconds."""
-        while len(self.call("GET", "/reports?state=open")["data"]) <= place:
-            self.call("POST", f"/images/img_{self.job()[4:]}_0/report", {"reason": "other"})
-        for _ in range(60):
-            found = self.call("GET", "/alerts?state=raised")["data"]
-            if len(found) > place:
-                return found[place]["id"]
+    def alert(self) -> str:
+        """The alert that a report raises; the gateway looks for new ones at most every few seconds."""
+        image = f"img_{self.job()[4:]}_0"
+        self.call("POST", f"/images/{image}/report", {"reason": "other"})
+        for _ in range(20):
+            found = [alert["id"] for alert in self.call("GET", "/alerts?state=raised&limit=100")["data"] if alert["subject"] == image]
+            if found:
+                return found[0]
             time.sleep(1)
-        raise RuntimeError("reports have raised no alert")
+        raise RuntimeError("a report has raised no alert")
 
     def allocation(self) -> str:
         return self.call("POST", "/resources/allocate", {"images": 1})["id"]
@@ -74,8 +74,8 @@ PATHS = {
     "reportImage": IMAGE,
     "takeDownImage": one("id", lambda t: f"img_{t.job()[4:]}_0"),
     "dismissReport": one("id", lambda t: t.report()),
-    "acknowledgeAlert": one("id", lambda t: t.once("alert", lambda: t.alert(0))),
-    "resolveAlert": one("id", lambda t: t.once("alert to resolve", lambda: t.alert(1))),
+    "acknowledgeAlert": kept("id", "alert"),
+    "resolveAlert": one("id", lambda t: t.once("alert to resolve", t.alert)),
     "restorePicture": lambda t: {"id": t.finished(), "index": "0"},
     "getAsset": kept("id", "asset"),
     "getObject": one("ticket", lambda t: t.object_ticket()),
