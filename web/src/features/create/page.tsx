@@ -145,7 +145,7 @@ export const CreatePage = () => {
 				<Phone>{settings}</Phone>
 				<OpenWorkflows />
 				{entries.length === 0 && recent.isSuccess && recent.images.length === 0 ? <Examples model={model} /> : null}
-				<div className="grid grid-cols-1 gap-6 sm:grid-cols-2">
+				<div className="grid grid-cols-1 gap-6 empty:hidden sm:grid-cols-2">
 					{entries.map((entry) => (
 						<JobTile key={entry.key} entry={entry} onOpen={open} />
 					))}
