@@ -20,9 +20,12 @@ interface Step {
 }
 
 const bin = (name: string, ...args: string[]): Step => ({ command: join(BIN, name), args });
+/** Where Node keeps what it compiled: a command, and each engine process, starts a tenth of a second sooner. */
+const COMPILED = process.env['NODE_COMPILE_CACHE'] ?? join(ROOT, 'node_modules/.cache/node-compile');
 const node = (file: string, ...args: string[]): Step => ({
 	command: process.execPath,
 	args: ['--disable-warning=ExperimentalWarning', file, ...args],
+	env: { NODE_COMPILE_CACHE: COMPILED },
 });
 const titled = (title: string, step: Step): Step => ({ ...step, title });
 const vitest = (...args: string[]): Step => bin('vitest', 'run', '--root', ROOT, ...args);

@@ -1,9 +1,9 @@
 /**
  * `npm run bench:engine`: the built-in engine against diffusers (PyTorch on the CPU) and optimum-onnx, on storybook: the
- * same weights, float32, DDIM, 20 steps, the same number of threads. Every round starts each engine's process afresh
- * and lets it draw a batch of 1 and one of 4, each once to warm up and once for the clock; rounds alternate between the engines,
- * in another order each, so that a busy machine slows all of them, and medians are shown. Cold = from starting the process
- * to the end of the first step.
+ * same weights, float32, DDIM, 20 steps, the same number of threads. Every round starts each engine's process afresh;
+ * cold = from starting it to the end of the first step. Then all of them stay, and take turns at a batch of 1 and one of 4,
+ * in another order each turn: shared machines change their speed by a third within minutes, so engines are compared by what they
+ * needed within one turn, a second or two apart. Medians over rounds; a round's value is the median of its turns.
  *
  * The comparison needs Python: a virtual environment is made under node_modules/.cache/limner-bench, or
  * `LIMNER_BENCH_PYTHON` names one that has the packages. Without it nothing is compared: "not measured", and the exit
@@ -14,6 +14,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync } from 'node:fs';
 import { availableParallelism, cpus } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { commandOf, Peer, type BenchRequest, type BenchRun, type PeerName } from './bench-engine-peers.ts';
@@ -30,6 +31,10 @@ const BATCHES = [1, 4];
 /** Latents of different engines may differ by rounding only, or they do not compute the same. */
 const SAME_WORK = 0.02;
 const TARGET_OUTSIDE = 0.03;
+/** Turns of each batch in a round. */
+const TURNS = 3;
+/** Time in which idle threads of the engine that just ended stop burning their cores: PyTorch's do for a while. */
+const PAUSE_MS = 300;
 
 const REQUEST = { prompt: 'a red castle in the mountains in the snow', steps: 20, guidance: 4, width: 128, height: 128, seed: 5 };
 
@@ -57,57 +62,83 @@ const findPython = (): string | undefined => {
 /** Everything measured of one engine, a list per quantity with an entry a round. */
 interface Samples {
 	coldMs: number[];
-	warmMs: number[];
 	rssMiB: number[];
 	runs: Map<number, BenchRun[]>;
 	latents: number[];
 }
 
-const emptySamples = (): Samples => ({ coldMs: [], warmMs: [], rssMiB: [], runs: new Map(BATCHES.map((n) => [n, []])), latents: [] });
+const emptySamples = (): Samples => ({ coldMs: [], rssMiB: [], runs: new Map(BATCHES.map((n) => [n, []])), latents: [] });
 
-const measure = async (name: PeerName, python: string, model: string, threads: number, samples: Samples): Promise<void> => {
-	const peer = new Peer(...commandOf(name, python, model, threads));
-	const ask = (n: number): Promise<BenchRun> => peer.run({ ...REQUEST, n } satisfies BenchRequest);
+const ask = async (peer: Peer, n: number): Promise<BenchRun> => {
+	await setTimeout(PAUSE_MS);
+	return peer.run({ ...REQUEST, n } satisfies BenchRequest);
+};
+
+/** Starts an engine, while no other works, and lets it draw its first picture. */
+const startPeer = async (peer: Peer, samples: Samples): Promise<void> => {
+	await peer.ready();
+	const readyMs = performance.now() - peer.startedAt;
+	const first = await peer.run({ ...REQUEST, n: 1 });
+	samples.coldMs.push(readyMs + first.firstStepMs);
+	samples.latents = first.latents;
+};
+
+const turnAround = <T>(list: readonly T[], by: number): T[] => list.map((_, i) => list[(i + by) % list.length] as T);
+
+/** One round: the engines started afresh, then turn by turn. */
+const measureRound = async (
+	round: number,
+	all: ReadonlyMap<PeerName, Samples>,
+	command: (name: PeerName) => [string, string[]],
+): Promise<void> => {
+	const peers: { peer: Peer; samples: Samples }[] = [];
 	try {
-		await peer.ready();
-		const readyMs = performance.now() - peer.startedAt;
-		const first = await ask(1);
-		samples.coldMs.push(readyMs + first.firstStepMs);
-		samples.latents = first.latents;
+		for (const [name, samples] of turnAround([...all], round)) {
+			const peer = new Peer(...command(name));
+			peers.push({ peer, samples });
+			await startPeer(peer, samples);
+		}
 		for (const n of BATCHES) {
 			// the first run of a shape takes memory, and ours is compared with a single picture
-			if (n > 1) await ask(n);
-			const run = await ask(n);
-			samples.runs.get(n)?.push(run);
-			if (n === 1) samples.warmMs.push(run.firstStepMs);
+			for (const { peer } of n > 1 ? peers : []) await ask(peer, n);
+			for (let turn = 0; turn < TURNS; turn++) {
+				for (const { peer, samples } of turnAround(peers, turn)) samples.runs.get(n)?.push(await ask(peer, n));
+			}
 		}
-		samples.rssMiB.push(peer.peakRssMiB());
+		for (const { peer, samples } of peers) samples.rssMiB.push(peer.peakRssMiB());
 	} finally {
-		await peer.stop();
+		for (const { peer } of peers) await peer.stop();
 	}
 };
 
 const median = (values: readonly number[]): number => percentile(values, 0.5);
+/** Median over rounds of the median over a round's turns: `values` has TURNS entries a round. */
+const overRounds = (values: readonly number[]): number =>
+	median(Array.from({ length: values.length / TURNS }, (_, r) => median(values.slice(r * TURNS, (r + 1) * TURNS))));
+/** How many times as long as ours an engine's runs took, turn by turn. */
+const timesOurs = (all: ReadonlyMap<PeerName, Samples>, name: PeerName, n: number): number => {
+	const ours = all.get('limner')?.runs.get(n) ?? [];
+	return overRounds((all.get(name)?.runs.get(n) ?? []).map((run, i) => run.totalMs / (ours[i]?.totalMs ?? Number.NaN)));
+};
 const shown = (value: number): string => value.toFixed(value < 10 ? 1 : 0);
 
 const rowsOf = (all: ReadonlyMap<PeerName, Samples>): string[][] =>
 	[...all].flatMap(([name, samples]) =>
 		BATCHES.map((n) => {
 			const runs = samples.runs.get(n) ?? [];
-			const total = median(runs.map((r) => r.totalMs));
+			const total = overRounds(runs.map((r) => r.totalMs));
 			const outside = runs.map((r) => (r.totalMs - r.insideMs) / r.totalMs);
-			const own = median((all.get('limner')?.runs.get(n) ?? []).map((r) => r.totalMs));
 			return [
 				name,
 				String(n),
 				shown(total),
-				shown(median(runs.map((r) => r.insideMs))),
-				shown(median(runs.map((r) => r.totalMs - r.insideMs))),
-				`${(100 * median(outside)).toFixed(1)} %`,
+				shown(overRounds(runs.map((r) => r.insideMs))),
+				shown(overRounds(runs.map((r) => r.totalMs - r.insideMs))),
+				`${(100 * overRounds(outside)).toFixed(1)} %`,
 				shown((n * REQUEST.steps * 1000) / total),
-				(total / own).toFixed(2),
+				timesOurs(all, name, n).toFixed(2),
 				n === 1 ? shown(median(samples.coldMs)) : '',
-				n === 1 ? shown(median(samples.warmMs)) : '',
+				n === 1 ? shown(overRounds(runs.map((r) => r.firstStepMs))) : '',
 				n === 1 ? shown(median(samples.rssMiB)) : '',
 			];
 		}),
@@ -120,13 +151,12 @@ const differenceOf = (ours: readonly number[], theirs: readonly number[]): numbe
 	ours.length === theirs.length ? Math.max(...ours.map((v, i) => Math.abs(v - (theirs[i] ?? Number.NaN)))) : Number.NaN;
 
 const judge = (all: ReadonlyMap<PeerName, Samples>): void => {
-	const time = (name: PeerName, n: number): number => median((all.get(name)?.runs.get(n) ?? []).map((r) => r.totalMs));
 	for (const n of BATCHES) {
 		for (const name of ENGINES.slice(1)) {
-			const speed = time(name, n) / time('limner', n);
+			const speed = timesOurs(all, name, n);
 			console.log(`batch ${n}: ${speed.toFixed(2)} × the speed of ${name} (target 1.00: ${speed >= 1 ? 'met' : 'missed'})`);
 		}
-		const outside = median((all.get('limner')?.runs.get(n) ?? []).map((r) => 1 - r.insideMs / r.totalMs));
+		const outside = overRounds((all.get('limner')?.runs.get(n) ?? []).map((r) => 1 - r.insideMs / r.totalMs));
 		console.log(
 			`batch ${n}: ${(100 * outside).toFixed(1)} % outside session.run (target 3 %: ${outside <= TARGET_OUTSIDE ? 'met' : 'missed'})`,
 		);
@@ -149,12 +179,11 @@ const main = async (): Promise<number> => {
 	const [rounds, threads] = [Number(values.rounds), Number(values.threads)];
 	const all = new Map(ENGINES.map((name) => [name, emptySamples()]));
 	for (let round = 0; round < rounds; round++) {
-		const order = [...all].map((_, i, list) => list[(i + round) % list.length] as (typeof list)[number]);
-		for (const [name, samples] of order) await measure(name, python, values.model, threads, samples);
+		await measureRound(round, all, (name) => commandOf(name, python, values.model, threads));
 		console.error(`round ${round + 1} of ${rounds}`);
 	}
 	console.log(
-		`${cpus()[0]?.model ?? 'unknown processor'}, ${threads} threads, float32, DDIM, ${REQUEST.steps} steps, median of ${rounds}\n`,
+		`${cpus()[0]?.model ?? 'unknown processor'}, ${threads} threads, float32, DDIM, ${REQUEST.steps} steps, median of ${rounds} rounds of ${TURNS} turns\n`,
 	);
 	console.log(table(HEADER, rowsOf(all)));
 	console.log();

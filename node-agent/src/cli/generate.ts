@@ -91,7 +91,7 @@ const single = async (flags: GenerateFlags): Promise<void> => {
 	const requests = Array.from({ length: n }, (_, i) => fillRequest(body, taskOf(flags), seed, i, model.info));
 	let index = 0;
 	for await (const picture of engine.make(model, requests, inputs, (i) => onLine(line, i), outputOf(flags, out))) {
-		line.event({ event: 'image', data: { index } });
+		line.event({ event: 'image', data: { index, phase: 'writing' } });
 		for (const warning of index === 0 ? picture.warnings : []) line.note(`limner: note: ${warning}`);
 		const file = numberedFile(out, index++, n);
 		writeOutput(file, picture.png);

@@ -193,6 +193,8 @@ describe('progress', () => {
 			400,
 		);
 		expect(renderProgress(state)).toBe(`uploading [${'█'.repeat(24)}]  step 20/20`);
+		state = reduceProgress(state, { event: 'image', data: { index: 0, phase: 'writing' } }, 500);
+		expect(renderProgress(state)).toBe(`writing   [${'█'.repeat(24)}]  step 20/20`);
 	});
 
 	it('says which pictures are made together, and counts those that come after them', () => {

@@ -17,7 +17,7 @@ export interface PictureProgress {
 export interface JobProgress {
 	/** Pictures asked for. */
 	n: number;
-	/** The phase shown: queued, waiting, loading, encoding, denoising, decoding, uploading, or the final state. */
+	/** The phase shown: queued, waiting, loading, encoding, denoising, decoding, uploading, writing (without a gateway), or the final state. */
 	phase: string;
 	position?: number;
 	etaMs?: { low: number; high: number };
@@ -85,7 +85,7 @@ const onPosition = (state: JobProgress, data: unknown, now: number): JobProgress
 };
 
 /** Phases after the last step. A node tells steps only so often, so that the number it told last may be an older one. */
-const AFTER_STEPS: ReadonlySet<string> = new Set(['decoding', 'uploading']);
+const AFTER_STEPS: ReadonlySet<string> = new Set(['decoding', 'uploading', 'writing']);
 
 const pictureOf = (data: unknown, phase: string, before: PictureProgress | undefined): PictureProgress => {
 	const steps = num(data, 'steps') ?? before?.steps ?? 0;
@@ -113,10 +113,12 @@ const onStep = (state: JobProgress, data: unknown, now: number): JobProgress => 
 
 const onImage = (state: JobProgress, data: unknown, now: number): JobProgress => {
 	const index = num(data, 'index') ?? 0;
-	const before = state.pictures[index] ?? { phase: 'uploading', step: 0, steps: 0, done: false };
+	// pictures that are made without a gateway are only written
+	const after = str(data, 'phase') ?? 'uploading';
+	const before = state.pictures[index] ?? { phase: after, step: 0, steps: 0, done: false };
 	const pictures = { ...state.pictures, [index]: { ...before, done: true } };
 	const running = Object.values(pictures).find((picture) => !picture.done);
-	return enter({ ...omitWait(state), pictures }, running?.phase ?? 'uploading', now);
+	return enter({ ...omitWait(state), pictures }, running?.phase ?? after, now);
 };
 
 /** Applies one event. Unknown events change nothing. */

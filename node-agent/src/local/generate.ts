@@ -3,7 +3,7 @@
  * pixels are the same.
  * @module
  */
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { taskSeed, type JobRequest, type ModelInfo, type Operation } from '@limner/shared';
 import { createEngine } from '../engines/create.ts';
@@ -20,6 +20,7 @@ import {
 } from '../engines/types.ts';
 import { settings } from '../config/settings.ts';
 import { UserError } from '../lib/user-error.ts';
+import { singleFileSentence } from '../models/layout.ts';
 import { fileHashCache, listModels, readModel, type StoredModel } from '../models/store.ts';
 import { encodePicture, type OutputOptions } from '../png/encode.ts';
 import { pictureRecord } from '../slots/host.ts';
@@ -149,6 +150,8 @@ export class LocalModels {
 		const where = this.#dirs.join(', ');
 		if (models.length > 0)
 			throw new UserError(`There is no model "${wanted ?? ''}" in ${where}; there are: ${models.map((model) => model.name).join(', ')}.`);
+		const file = this.#dirs.find((dir) => statSync(dir, { throwIfNoEntry: false })?.isFile() === true);
+		if (file !== undefined) throw new UserError(singleFileSentence(file));
 		throw new UserError(broken[0]?.sentence ?? `There is no model in ${where}; give a folder of models with --models.`);
 	}
 

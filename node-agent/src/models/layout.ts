@@ -191,6 +191,19 @@ async function readIndex(dir: string): Promise<RawConfig> {
 	return readJsonFile<RawConfig>(path);
 }
 
+/** What to do with a single checkpoint: it has to be taken apart first, for optimum only reads diffusers folders. */
+const EXPORT_CHECKPOINT =
+	'convert it to a diffusers folder first (StableDiffusionPipeline.from_single_file(…).save_pretrained(…)), then run: optimum-cli export onnx --model <that folder> <new folder>';
+
+/** Why a single file is no model, and what to do with it. */
+export function singleFileSentence(path: string): string {
+	if (!TORCH_FILE.test(path)) return `${path} is a file; a model is a folder with model_index.json in it.`;
+	if (/lora/i.test(basename(path))) {
+		return `${path} holds a LoRA, which cannot be added to an ONNX model; merge it into its base model with diffusers (load_lora_weights, fuse_lora, save_pretrained) and export that.`;
+	}
+	return `${path} holds PyTorch weights; ${EXPORT_CHECKPOINT}.`;
+}
+
 /** Endings of PyTorch weights, which this engine does not run. */
 const TORCH_FILE = /\.(safetensors|ckpt|bin|pt|pth)$/i;
 
@@ -202,11 +215,8 @@ const TORCH_FILE = /\.(safetensors|ckpt|bin|pt|pth)$/i;
 function refuseTorchWeights(dir: string, files: readonly FileEntry[], component?: string): void {
 	const found = files.find((f) => TORCH_FILE.test(f.path) && (component === undefined || f.path.startsWith(`${component}/`)));
 	if (found === undefined) return;
-	// a single checkpoint has to be taken apart first; optimum only reads diffusers folders
 	const single = component === undefined && !found.path.includes('/');
-	const how = single
-		? 'convert it to a diffusers folder first (StableDiffusionPipeline.from_single_file(…).save_pretrained(…)), then run: optimum-cli export onnx --model <that folder> <new folder>'
-		: `export it with: optimum-cli export onnx --model ${dir} ${dir}-onnx`;
+	const how = single ? EXPORT_CHECKPOINT : `export it with: optimum-cli export onnx --model ${dir} ${dir}-onnx`;
 	throw new ModelFolderError(`${join(dir, found.path)} holds PyTorch weights and this folder has no ONNX files for them; ${how}.`);
 }
 

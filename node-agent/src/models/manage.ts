@@ -8,6 +8,7 @@ import { basename, join } from 'node:path';
 import { UserError } from '../lib/user-error.ts';
 import { hashOf } from './download.ts';
 import { makeFolder, removeSnapshotFiles, repoCache } from './hub-cache.ts';
+import { singleFileSentence } from './layout.ts';
 import { entryName, placeModel } from './pull.ts';
 import { listRecords, readRecord, removeRecord, writeRecord, type ModelRecord, type PullRecord } from './records.ts';
 import { readModel, type StoredModel } from './store.ts';
@@ -18,7 +19,8 @@ import { readModel, type StoredModel } from './store.ts';
  * @throws {UserError} when it is no model that works here
  */
 export const importModel = async (from: string, store: string, options: { name?: string; copy?: boolean }): Promise<StoredModel> => {
-	if (!existsSync(from) || !statSync(from).isDirectory()) throw new UserError(`There is no folder ${from}; check the path.`);
+	if (!existsSync(from)) throw new UserError(`There is no folder ${from}; check the path.`);
+	if (!statSync(from).isDirectory()) throw new UserError(singleFileSentence(from));
 	const checked = await readModel(from);
 	if (!checked.ok) throw new UserError(checked.broken.sentence);
 	const name = options.name ?? basename(realpathSync(from));

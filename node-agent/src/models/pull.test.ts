@@ -206,6 +206,14 @@ describe('the cache', () => {
 		await removeModel('copied', [store], false);
 		expect(existsSync(join(LCM, 'model_index.json'))).toBe(true);
 		await expect(importModel(join(folder, 'none'), store, {})).rejects.toThrow(/There is no folder/);
+		for (const [name, sentence] of [
+			['v1-5.safetensors', /v1-5\.safetensors holds PyTorch weights; convert it .*optimum-cli/],
+			['my_LoRA.safetensors', /my_LoRA\.safetensors holds a LoRA.*merge it/],
+			['model.onnx', /model\.onnx is a file; a model is a folder/],
+		] as const) {
+			writeFileSync(join(folder, name), 'x');
+			await expect(importModel(join(folder, name), store, {})).rejects.toThrow(sentence);
+		}
 	});
 
 	it('is where the environment says', () => {

@@ -106,8 +106,9 @@ const USUAL_FILL = 0.9;
  */
 function requireMatch(tokenizer: PromptTokenizer, folder: string, config: ComponentConfig, encoder: string): void {
 	const { vocab_size: known, max_position_embeddings: positions } = config;
-	const ids = tokenizer.largestId + 1;
-	const wrongIds = typeof known === 'number' && (ids > known || ids < known * USUAL_FILL);
+	const few = typeof known === 'number' && tokenizer.size < known * USUAL_FILL;
+	const ids = few ? tokenizer.size : tokenizer.largestId + 1;
+	const wrongIds = few || (typeof known === 'number' && ids > known);
 	const tooLong = typeof positions === 'number' && tokenizer.length > positions;
 	if (!wrongIds && !tooLong) return;
 	const why = wrongIds ? `it has ${ids} tokens and the encoder knows ${String(known)}` : 'it is for another kind of encoder';

@@ -54,6 +54,7 @@ export class ClipTokenizer implements PromptTokenizer {
 	readonly length: number;
 	readonly room: number;
 	readonly largestId: number;
+	readonly size: number;
 	readonly chunked = true;
 	readonly #files: ClipFiles;
 	readonly #bos: number;
@@ -67,7 +68,9 @@ export class ClipTokenizer implements PromptTokenizer {
 		this.#files = files;
 		this.length = files.length;
 		this.room = files.length - 2;
-		this.largestId = [...files.vocab.values(), ...files.added.values()].reduce((a, b) => Math.max(a, b), 0);
+		const ids = new Set([...files.vocab.values(), ...files.added.values()]);
+		this.largestId = [...ids].reduce((a, b) => Math.max(a, b), 0);
+		this.size = ids.size;
 		this.#bos = files.vocab.get(BOS) ?? 0;
 		this.#eos = files.vocab.get(EOS) ?? 0;
 		const literal = [...files.added.keys()].map((t) => t.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&'));

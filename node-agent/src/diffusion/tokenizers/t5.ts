@@ -26,6 +26,7 @@ export class T5Tokenizer implements PromptTokenizer {
 	readonly length = T5_LENGTH;
 	readonly room = T5_LENGTH - 1;
 	readonly largestId: number;
+	readonly size: number;
 	/** Its positions are relative, but the reference never gives it a second row. */
 	readonly chunked = false;
 	readonly #tokenizer: Tokenizer;
@@ -34,6 +35,7 @@ export class T5Tokenizer implements PromptTokenizer {
 
 	private constructor(tokenizer: Tokenizer, padId: number, eosId: number, largestId: number) {
 		this.largestId = largestId;
+		this.size = largestId + 1;
 		this.#tokenizer = tokenizer;
 		this.#padId = padId;
 		this.#eosId = eosId;

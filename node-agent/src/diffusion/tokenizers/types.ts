@@ -13,6 +13,8 @@ export interface PromptTokenizer {
 	readonly room: number;
 	/** The largest id that it can give. */
 	readonly largestId: number;
+	/** How many different ids it can give. */
+	readonly size: number;
 	/** Whether the encoder behind it may read a long text row by row. */
 	readonly chunked: boolean;
 	/** Ids of `prompt`, cut or padded to `length`. */
