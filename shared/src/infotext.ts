@@ -21,6 +21,8 @@ export interface InfotextSource {
 		strength?: number | undefined;
 	};
 	model: { name: string; sha256: string };
+	/** Further fields, before the version. */
+	extra?: Record<string, string | number>;
 }
 
 const samplerLabel = (name: string | undefined): string => {
@@ -40,6 +42,7 @@ export const infotext = (record: InfotextSource): string => {
 		['Model hash', model.sha256.slice(0, 10)],
 		['Model', model.name],
 		['Denoising strength', request.task === 'txt2img' ? undefined : request.strength],
+		...Object.entries(record.extra ?? {}),
 		['Version', `limner ${record.version}`],
 	];
 	const lines = [request.prompt];

@@ -59,6 +59,17 @@ def a1111():
     changed = api.img2img(images=[drawn.image], prompt=PROMPT, seed=5, steps=10, denoising_strength=0.3, width=128, height=128)
     assert correlation(drawn.image, changed.image) > 0.5
     steps.extend([6, 3])
+    assert [one["name"] for one in api.get_upscalers()] == ["None", "Lanczos"] and api.get_latent_upscale_modes() == []
+    large = api.txt2img(prompt=PROMPT, seed=5, steps=6, width=128, height=128, sampler_name="DDIM", enable_hr=True, hr_scale=1.5, hr_upscaler=webuiapi.HiResUpscaler.Lanczos, hr_second_pass_steps=4, denoising_strength=0.3)
+    assert large.image.size == (192, 192) and large.info["extra_generation_params"]["Hires upscaler"] == "Lanczos", large.info
+    # The second pass starts from the first one, enlarged: the same seed without it is the picture above.
+    assert correlation(drawn.image, large.image) > 0.5, correlation(drawn.image, large.image)
+    steps.extend([6, 4])
+    try:
+        api.txt2img(prompt=PROMPT, enable_hr=True, hr_upscaler=webuiapi.HiResUpscaler.Latent)
+        raise AssertionError("an upscaler that does not exist was taken")
+    except RuntimeError as error:
+        assert "there is: Lanczos" in str(error), error
     mask = Image.new("L", (128, 128), 0)
     mask.paste(255, (0, 0, 40, 40))
     painted = []

@@ -15,6 +15,8 @@ export type CallbackRow = CallbackSql;
 /** What stands in the place of a webhook's id. */
 export const callbackId = (job: string): string => `cb_${job}`;
 export const isCallback = (webhookId: string): boolean => webhookId.startsWith('cb_');
+/** Where the letters of all predictions are listed, beside webhooks that somebody registered. */
+export const PREDICTIONS = 'predictions';
 const jobOf = (webhookId: string): string => webhookId.slice('cb_'.length);
 
 export class Callbacks {
@@ -43,6 +45,11 @@ export class Callbacks {
 		return this.#sql.exec<CallbackSql>('SELECT * FROM callbacks WHERE job = ?', job).toArray()[0];
 	}
 
+	/** The address that a delivery goes to. */
+	urlOf(webhookId: string): string | undefined {
+		return this.get(jobOf(webhookId))?.url;
+	}
+
 	/** Whether the end of some job is still waited for. */
 	get waiting(): boolean {
 		return this.#sql.exec('SELECT 1 FROM callbacks WHERE done = 0 LIMIT 1').toArray().length > 0;
@@ -62,15 +69,15 @@ export class Callbacks {
 			)
 			.toArray()
 			.flatMap((row) => {
-				const url = this.get(jobOf(row.webhook_id))?.url;
+				const url = this.urlOf(row.webhook_id);
 				return url === undefined ? [] : [{ row, url }];
 			});
 	}
 
-	/** Forgets who has been told, or given up on, before a time. */
+	/** Forgets who waited before a time, when no letter is left that could be sent again. */
 	prune(beforeMs: number): void {
 		this.#sql.exec(
-			"DELETE FROM callbacks WHERE done = 1 AND created_at < ? AND ('cb_' || job) NOT IN (SELECT webhook_id FROM deliveries WHERE state = 'pending')",
+			"DELETE FROM callbacks WHERE done = 1 AND created_at < ? AND ('cb_' || job) NOT IN (SELECT webhook_id FROM deliveries)",
 			beforeMs,
 		);
 	}

@@ -20,6 +20,7 @@ import { isMigrated } from '../lib/migrations.ts';
 import { workspaceOf } from '../lib/stubs.ts';
 import type { Page } from '../rpc.ts';
 import type { AlertState } from './alerts.ts';
+import { isCallback, PREDICTIONS } from './callbacks.ts';
 import { Outbox, type DeliveryHost } from './outbox.ts';
 import type {
 	AlertRulesView,
@@ -32,7 +33,7 @@ import type {
 	WebhookInput,
 	WebhookView,
 } from './rpc.ts';
-import { DeliveryStore, deliveryView, type DeliveryRow, type WebhookRow } from './store.ts';
+import { DeliveryStore, type DeliveryRow, type WebhookRow } from './store.ts';
 import { Watch } from './watch.ts';
 import { changedWebhook, newWebhook, restoredWebhook, webhookPart } from './webhooks.ts';
 
@@ -127,30 +128,38 @@ export class Delivery extends DurableObject<Cloudflare.Env> implements DeliveryR
 		const delivery = this.#outbox.enqueue(row, this.#host.id('msg'), { type: 'webhook.test', at: Date.now(), data });
 		const done = await this.#outbox.attempt(row, delivery);
 		await this.#rearm();
-		return { ok: true, delivery: deliveryView(done) };
+		return { ok: true, delivery: this.#mustStore().deliveryView(done) };
 	}
 
 	async listDeliveries(id: string, query: { limit: number; cursor?: string; state?: DeliveryState }): Promise<Result<Page<DeliveryView>>> {
 		const store = this.#store;
-		if (store?.webhook(id) === undefined) return refuse('not_found', `there is no webhook ${id}`);
+		if (id === PREDICTIONS && store === undefined) return { ok: true, data: [], nextCursor: null };
+		if (store === undefined || (id !== PREDICTIONS && store.webhook(id) === undefined))
+			return refuse('not_found', `there is no webhook ${id}`);
 		const rows = store.deliveriesOf(id, query.limit + 1, query.cursor, query.state);
 		const data = rows.slice(0, query.limit);
 		return {
 			ok: true,
-			data: data.map((row) => deliveryView(row)),
+			data: data.map((row) => store.deliveryView(row)),
 			nextCursor: rows.length > query.limit ? (data.at(-1)?.id ?? null) : null,
 		};
 	}
 
 	async redeliver(webhookId: string, deliveryId: string): Promise<Result<{ delivery: DeliveryView }>> {
 		const row = this.#store?.delivery(deliveryId);
-		if (row === undefined || row.webhook_id !== webhookId) return refuse('not_found', `there is no delivery ${deliveryId}`);
+		const of = row === undefined || !isCallback(row.webhook_id) ? row?.webhook_id : PREDICTIONS;
+		if (row === undefined || of !== webhookId) return refuse('not_found', `there is no delivery ${deliveryId}`);
 		if (row.state === 'pending') return refuse('conflict', 'the delivery is still being tried');
 		const now = Date.now();
 		const again: DeliveryRow = { ...row, state: 'pending', next_at: now, round_at: now, tries: 0, finished_at: null };
 		this.#mustStore().putDelivery(again);
 		await this.#rearm();
-		return { ok: true, delivery: deliveryView(again) };
+		return { ok: true, delivery: this.#mustStore().deliveryView(again) };
+	}
+
+	async lettersOf(job: string): Promise<DeliveryView[]> {
+		const store = this.#store;
+		return store === undefined ? [] : store.lettersOf(job).map((row) => store.deliveryView(row));
 	}
 
 	async expectJob(ws: string, input: CallbackInput): Promise<void> {

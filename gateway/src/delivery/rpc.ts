@@ -46,7 +46,10 @@ export interface Attempt {
 
 export interface DeliveryView {
 	id: string;
+	/** `predictions` for the webhook of a prediction. */
 	webhookId: string;
+	/** Of a prediction's webhook: the address that its request named. */
+	url?: string;
 	/** Also the header `webhook-id`: the same for every attempt. */
 	messageId: string;
 	type: string;
@@ -106,7 +109,10 @@ export interface DeliveryRpc {
 	rotateSecret(id: string): Promise<Result<{ webhook: WebhookView; secret: string }>>;
 	/** Sends a `webhook.test` event now and answers what came of its first attempt. */
 	testWebhook(id: string): Promise<Result<{ delivery: DeliveryView }>>;
+	/** `id`: a webhook's, or `predictions` for the letters of all predictions. */
 	listDeliveries(id: string, query: { limit: number; cursor?: string; state?: DeliveryState }): Promise<Result<Page<DeliveryView>>>;
+	/** What was sent, or is still to be sent, to the address that a prediction named. */
+	lettersOf(job: string): Promise<DeliveryView[]>;
 	/** Queues a delivery that is over for another round. */
 	redeliver(webhookId: string, deliveryId: string): Promise<Result<{ delivery: DeliveryView }>>;
 	/** The ledger has grown. Answers at once; the work is done in an alarm. */

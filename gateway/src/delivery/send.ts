@@ -31,6 +31,9 @@ const answered = async (response: Response): Promise<Outcome> => {
 export const post = async ({ url, body, headers, allowPrivate }: Letter): Promise<Outcome> => {
 	const problem = urlProblem(url, allowPrivate);
 	if (problem !== undefined) return { error: `the address is refused: ${problem}` };
+	const late = new AbortController();
+	// Stopped when the answer is there: a clock that runs on keeps the Durable Object in memory until it ends.
+	const clock = setTimeout(() => late.abort(new DOMException('', 'TimeoutError')), L.attemptMs);
 	try {
 		const response = await fetch(url, {
 			method: 'POST',
@@ -38,10 +41,12 @@ export const post = async ({ url, body, headers, allowPrivate }: Letter): Promis
 			redirect: 'manual',
 			headers: { 'content-type': 'application/json', 'user-agent': `limner-webhooks/${LIMNER_VERSION}`, ...headers },
 			body,
-			signal: AbortSignal.timeout(L.attemptMs),
+			signal: late.signal,
 		});
 		return await answered(response);
 	} catch (error) {
 		return { error: messageOf(error).slice(0, L.errorChars) };
+	} finally {
+		clearTimeout(clock);
 	}
 };

@@ -4,7 +4,7 @@
  */
 import { migrate, type Migration } from '../lib/migrations.ts';
 import type { Alert, AlertSeverity, AlertState } from './alerts.ts';
-import { Callbacks } from './callbacks.ts';
+import { callbackId, Callbacks, isCallback, PREDICTIONS } from './callbacks.ts';
 import type { Attempt, DeliveryState, DeliveryView, WebhookView } from './rpc.ts';
 
 /** Append only. */
@@ -71,7 +71,7 @@ export type DeliveryRow = {
 
 export const filtersOf = (row: WebhookRow): string[] => JSON.parse(row.events) as string[];
 
-export const deliveryView = (row: DeliveryRow): DeliveryView => ({
+const viewOfRow = (row: DeliveryRow): DeliveryView => ({
 	id: row.id,
 	webhookId: row.webhook_id,
 	messageId: row.message_id,
@@ -187,11 +187,27 @@ export class DeliveryStore {
 		return this.#all<DeliveryRow>('SELECT * FROM deliveries WHERE id = ?', id)[0];
 	}
 
-	/** Newest first, below `before`. */
+	/** A delivery as callers see it; a prediction's has the form of all others. */
+	deliveryView(row: DeliveryRow): DeliveryView {
+		const view = viewOfRow(row);
+		if (!isCallback(row.webhook_id)) return view;
+		const url = this.callbacks.urlOf(row.webhook_id);
+		const payload = { type: row.type, timestamp: new Date(row.created_at).toISOString(), data: view.payload };
+		return { ...view, webhookId: PREDICTIONS, payload, ...(url === undefined ? {} : { url }) };
+	}
+
+	/** Letters about one job, oldest first. */
+	lettersOf(job: string): DeliveryRow[] {
+		return this.#all<DeliveryRow>('SELECT * FROM deliveries WHERE webhook_id = ? ORDER BY id', callbackId(job));
+	}
+
+	/** Newest first, below `before`; of one webhook, or of all predictions. */
 	deliveriesOf(webhookId: string, limit: number, before?: string, state?: DeliveryState): DeliveryRow[] {
+		const [from, to] = webhookId === PREDICTIONS ? [callbackId(''), callbackId('~')] : [webhookId, webhookId];
 		return this.#all<DeliveryRow>(
-			'SELECT * FROM deliveries WHERE webhook_id = ? AND id < ? AND (? IS NULL OR state = ?) ORDER BY id DESC LIMIT ?',
-			webhookId,
+			'SELECT * FROM deliveries WHERE webhook_id BETWEEN ? AND ? AND id < ? AND (? IS NULL OR state = ?) ORDER BY id DESC LIMIT ?',
+			from,
+			to,
 			before ?? '~',
 			state ?? null,
 			state ?? null,

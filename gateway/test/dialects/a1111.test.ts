@@ -2,7 +2,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { call, cleanUp, KEY } from '../http/harness.ts';
 import { until } from '../pool/harness.ts';
 import { bytesOf, chunk, makePng } from '../storage/pictures.ts';
-import { base64, paint } from './harness.ts';
+import { base64, fail, paint } from './harness.ts';
 
 afterEach(cleanUp);
 
@@ -84,7 +84,14 @@ describe('txt2img', () => {
 
 	it.each([
 		[{ prompt: 'x <lora:anime:0.8>' }, 'lora:anime'],
-		[{ prompt: 'x', enable_hr: true }, 'enable_hr is not possible here'],
+		[{ prompt: 'x', enable_hr: true, hr_upscaler: 'Latent' }, 'hr_upscaler Latent does not exist here; there is: Lanczos'],
+		[{ prompt: 'x', enable_hr: true, hr_checkpoint_name: 'other' }, 'hr_checkpoint_name'],
+		[{ prompt: 'x', enable_hr: true, firstphase_width: 64 }, 'firstphase_width is not possible here'],
+		[{ prompt: 'x', enable_hr: true, hr_resize_x: 256, hr_resize_y: 512 }, 'must have the shape of the first pass, 128x128'],
+		[{ prompt: 'x', enable_hr: true, hr_resize_x: 4096 }, 'at most 2048'],
+		[{ prompt: 'x', enable_hr: true, denoising_strength: 0 }, 'above 0'],
+		[{ prompt: 'x', enable_hr: true, denoising_strength: 0.1, hr_second_pass_steps: 16 }, 'at most 15 steps, not 16'],
+		[{ prompt: 'x', enable_hr: true, hr_prompt: '<lora:anime:1>' }, 'lora:anime'],
 		[{ prompt: 'x', alwayson_scripts: { controlnet: {} } }, 'alwayson_scripts'],
 		[{ prompt: 'x', sampler_name: 'Restart' }, 'the sampler Restart does not exist'],
 		[{ prompt: 'x', sampler_name: 'DDIM', scheduler: 'Karras' }, 'the schedule Karras does not exist for the sampler DDIM'],
@@ -102,6 +109,94 @@ describe('txt2img', () => {
 		expect([asked.status, asked.headers.get('www-authenticate')]).toEqual([401, 'Basic realm="limner"']);
 		expect(await asked.json()).toMatchObject({ error: 'unauthorized' });
 		expect((await call('/sdapi/v1/samplers', { key: null, headers: { authorization: `Basic ${btoa(`user:${KEY}`)}` } })).status).toBe(200);
+	});
+});
+
+describe('hires fix', () => {
+	const asked = {
+		prompt: 'a castle',
+		enable_hr: true,
+		hr_upscaler: 'Lanczos',
+		seed: 5,
+		steps: 6,
+		denoising_strength: 0.7,
+		width: 128,
+		height: 96,
+	};
+
+	it('draws each picture again from the first pass, larger, with its own seed', async () => {
+		const { tasks } = await paint();
+		const response = await sd('txt2img', { ...asked, batch_size: 2, hr_scale: 2, hr_prompt: 'a castle at dawn', hr_second_pass_steps: 10 });
+		expect([response.status, response.headers.get('limner-job')?.split(', ')]).toEqual([200, expect.objectContaining({ length: 3 })]);
+		const made = await response.json<Made>();
+		expect(made.images.map((image) => Buffer.from(image, 'base64').readUInt32BE(16))).toEqual([256, 256]);
+		const [first, ...seconds] = tasks.map(({ spec, seed, inputs }) => ({ ...spec, own: seed, inputs: inputs.map(({ role }) => role) }));
+		expect(first).toMatchObject({ task: 'txt2img', width: 128, height: 96, steps: 6, own: 5, inputs: [] });
+		expect(tasks).toHaveLength(4);
+		// 15 steps at a strength of 0.7 are the 10 that were asked for.
+		const second = { task: 'img2img', width: 256, height: 192, steps: 15, strength: 0.7, prompt: 'a castle at dawn', inputs: ['init'] };
+		expect(seconds.slice(1).toSorted((a, b) => a.own - b.own)).toEqual([
+			expect.objectContaining({ ...second, own: 5 }),
+			expect.objectContaining({ ...second, own: 6 }),
+		]);
+		const info = JSON.parse(made.info) as {
+			all_seeds: number[];
+			infotexts: string[];
+			extra_generation_params: object;
+			denoising_strength: number;
+		};
+		expect(info).toMatchObject({
+			all_seeds: [5, 6],
+			denoising_strength: 0.7,
+			extra_generation_params: { 'Hires upscale': 2, 'Hires steps': 10, 'Hires upscaler': 'Lanczos', 'Hires prompt': 'a castle at dawn' },
+		});
+		expect(info.infotexts[1]).toContain('Seed: 6, Size: 128x96');
+		expect(info.infotexts[1]).toContain('Denoising strength: 0.7, Hires upscale: 2, Hires steps: 10, Hires upscaler: Lanczos');
+	});
+
+	it('is one task to the client: progress over both passes, and an interrupt that stops both', async () => {
+		const seen = Promise.withResolvers<void>();
+		const { node } = await paint((task) => {
+			if (task.spec.task === 'txt2img') return true;
+			node.progress(task, 3);
+			seen.resolve();
+			return false;
+		});
+		const answer = sd('txt2img', { ...asked, force_task_id: 'both', hr_resize_x: 200 });
+		await seen.promise;
+		await until(
+			async () => (await bodyOf<Progress>(sd('progress?skip_current_image=true'))).state['sampling_step'] === 3,
+			'the second pass',
+		);
+		const progress = await bodyOf<Progress>(sd('progress?skip_current_image=true'));
+		expect(progress).toMatchObject({ current_task: 'both', state: { job_count: 2, job_no: 1, job: 'scripts_txt2img' } });
+		expect(progress.progress).toBeGreaterThan(0.5);
+		const task = () => bodyOf(call('/internal/progress', { json: { id_task: 'both', id_live_preview: -1, live_preview: false } }));
+		expect(await task()).toMatchObject({ active: true, completed: false });
+		await sd('interrupt', {}).then((response) => response.text());
+		expect((await bodyOf<Made>(answer)).images).toEqual([]);
+		await until(async () => ((await task()) as { completed: boolean }).completed, 'the task is over');
+	});
+
+	it('tells why the first pass failed, and leaves nothing open', async () => {
+		const { node, tasks } = await paint((task) => {
+			fail(node, task, 'the first pass broke');
+			return false;
+		});
+		const response = await sd('txt2img', asked);
+		expect([response.status, JSON.stringify(await response.json())]).toEqual([400, expect.stringContaining('the first pass broke')]);
+		expect(tasks).toHaveLength(1);
+		await until(async () => (await bodyOf<{ size: number }>(call('/internal/pending-tasks'))).size === 0, 'nothing open');
+	});
+
+	it('gives a repeat with the same idempotency key the same pictures', async () => {
+		const { tasks } = await paint();
+		const { seed: _none, ...json } = asked;
+		const twice = () => call('/sdapi/v1/txt2img', { json, headers: { 'idempotency-key': 'hires-1' } });
+		const [one, two] = [await twice(), await twice()];
+		expect(one.headers.get('limner-job')).toBe(two.headers.get('limner-job'));
+		expect((await one.json<Made>()).info).toEqual((await two.json<Made>()).info);
+		expect(tasks).toHaveLength(2);
 	});
 });
 
@@ -192,6 +287,8 @@ describe('lists', () => {
 			'exponential',
 			'beta',
 		]);
+		expect((await bodyOf<{ name: string }[]>(sd('upscalers'))).map(({ name }) => name)).toEqual(['None', 'Lanczos']);
+		expect(await bodyOf(sd('latent-upscale-modes'))).toEqual([]);
 		for (const path of ['loras', 'hypernetworks', 'sd-vae', 'face-restorers', 'prompt-styles']) expect(await bodyOf(sd(path))).toEqual([]);
 		expect(await bodyOf(sd('memory'))).toMatchObject({ cuda: { error: expect.any(String) as string } });
 		expect(await bodyOf(sd('cmd-flags'))).toMatchObject({ api: true });

@@ -12,6 +12,11 @@ interface Letter {
 	redirect: string | undefined;
 	body: { id: string; status: string; output: string[] | null; metrics: object };
 }
+interface Delivery {
+	id: string;
+	attempts: object[];
+	payload: object;
+}
 let sent: Letter[] = [];
 let answer: () => Response = () => new Response(null, { status: 204 });
 const HOOK = 'https://hooks.example.com/prediction';
@@ -77,6 +82,32 @@ it('goes on for a receiver that is down, across an eviction, with the same id', 
 	expect([...new Set(sent.map(({ id: message, body }) => `${message} ${body.status}`))]).toEqual([`msg_${id}_completed succeeded`]);
 	const [row] = (await rows('deliveries')).filter(({ message_id: message }) => message === `msg_${id}_completed`);
 	expect(row).toMatchObject({ state: 'delivered', tries: sent.length });
+});
+
+it('shows a letter that was given up where its owner looks, and sends it again', async () => {
+	answer = () => new Response(null, { status: 410 });
+	await paint();
+	const id = await madeId(await predict({ webhook: `${HOOK}?token=secret`, webhook_events_filter: ['completed'] }));
+	await told(1);
+	const dead = () => call('/api/v1/webhooks/predictions/deliveries?state=dead').then((response) => response.json<{ data: Delivery[] }>());
+	await until(async () => (await dead()).data.length === 1, 'it is dead');
+	const [letter] = (await dead()).data;
+	expect(letter).toMatchObject({ webhookId: 'predictions', url: `${HOOK}?token=secret`, type: 'prediction.completed', state: 'dead' });
+	expect(letter?.attempts).toEqual([expect.objectContaining({ status: 410, error: 'the receiver answered 410' })]);
+	expect(letter?.payload).toMatchObject({ type: 'prediction.completed', data: { id, status: 'succeeded' } });
+	const { logs } = await (await call(`/v1/predictions/${id}`)).json<{ logs: string }>();
+	expect(logs).toContain('webhook at hooks.example.com, prediction.completed: the receiver answered 410, after 1 try; given up.');
+	expect(logs).not.toContain('secret');
+
+	answer = () => new Response(null, { status: 204 });
+	const path = `/api/v1/webhooks/predictions/deliveries/${letter?.id ?? ''}/redeliver`;
+	expect(logs).toContain(`POST ${path}`);
+	expect((await call(path, { method: 'POST' })).status).toBe(202);
+	await told(2);
+	await until(async () => (await dead()).data.length === 0, 'it was delivered');
+	expect((await (await call(`/v1/predictions/${id}`)).json<{ logs: string }>()).logs).toBe('');
+	// A webhook that somebody registered does not answer for it, nor the other way round.
+	expect((await call(path.replace('predictions', 'wh_00000000000000000000000000'), { method: 'POST' })).status).toBe(404);
 });
 
 it('hears of a job that had ended before anybody waited, and of a repeat only once', async () => {

@@ -99,8 +99,10 @@ describe('jobs', () => {
 		const running = await submit();
 		await node.frame('task');
 		const queued = await submit();
+		const waiting = await submit({ dependsOn: [queued.id] });
 		expect(await idsOf('running')).toEqual([running.id]);
 		expect(await idsOf('queued')).toEqual([queued.id]);
+		expect(await idsOf('waiting')).toEqual([waiting.id]);
 	});
 
 	it('lets a job wait for a model whose node is away for a moment', async () => {

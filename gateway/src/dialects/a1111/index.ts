@@ -3,21 +3,21 @@
  * @module
  */
 import { createRoute, z } from '@hono/zod-openapi';
-import { parseInfotext, type ImageRecord, type JobRequest } from '@limner/shared';
+import { parseInfotext } from '@limner/shared';
 import type { AppContext } from '../../lib/context.ts';
 import { jsonRequest, jsonResponse, named, newApp, secured } from '../../lib/openapi.ts';
-import { answer, securedPictureJson } from '../lib/answer.ts';
+import { securedPictureJson } from '../lib/answer.ts';
 import { modelFor, sizeFor, warn } from '../lib/model.ts';
-import { assetOf, base64All, decodeInline } from '../lib/pictures.ts';
-import { abandon, startJob, waitForJob, type Done } from '../lib/run.ts';
+import { assetOf, decodeInline } from '../lib/pictures.ts';
+import { abandon } from '../lib/run.ts';
 import { refusals, refuse } from './errors.ts';
-import { infoOf } from './info.ts';
 import { addLists } from './lists.ts';
 import { readOptions } from './options.ts';
 import { pngTexts } from './png-text.ts';
-import { jobsOfKey, keyLabel, progressOf } from './progress.ts';
+import { jobsOfKey, progressOf } from './progress.ts';
 import { img2imgJob, settingsOf, txt2imgJob, wantedSize } from './request.ts';
-import { Generated, Img2Img, Progress, Txt2Img } from './schema.ts';
+import { run, runHires } from './run.ts';
+import { Generated, Img2Img, Progress, Txt2Img, type Common } from './schema.ts';
 
 /** Mounted at `/sdapi/v1`. */
 export const a1111Routes = newApp();
@@ -25,31 +25,8 @@ a1111Routes.onError((error, c) => refuse(c, error));
 
 const tags = ['a1111'];
 
-const picturesOf = async (c: AppContext, body: Txt2Img, { row, images }: Done, extra: object): Promise<Response> => {
-	const send: ImageRecord[] = body.send_images === false ? [] : images;
-	const started = row.startedAt ?? row.createdAt;
-	return Response.json({
-		images: await base64All(c, send),
-		parameters: { ...body, ...extra },
-		info: infoOf(row.spec, images, started),
-	});
-};
-
-/** Runs a job for a waiting client. A job that was interrupted answers what was made before, as the web UI does. */
-const run = async (c: AppContext, body: Txt2Img, request: JobRequest, extra: object = {}): Promise<Response> => {
-	const labels = [...(request.labels ?? []), keyLabel(c)];
-	const row = await startJob(c, { request: { ...request, labels }, body, idempotencyKey: c.req.header('idempotency-key') });
-	c.header('Limner-Job', row.id);
-	for (const warning of row.warnings) warn(c, warning);
-	return answer(
-		c,
-		async (signal) => picturesOf(c, body, await waitForJob(c, row, { signal, keepCanceled: true }), extra),
-		(thrown) => refuse(c, thrown),
-	);
-};
-
 /** Model, size and remembered settings of a request. */
-const prepare = async (c: AppContext, body: Txt2Img) => {
+const prepare = async (c: AppContext, body: Common) => {
 	const stored = await readOptions(c);
 	const settings = settingsOf({ ...stored, ...body.override_settings });
 	if (settings.ignored.length > 0) warn(c, `override_settings has no effect on ${settings.ignored.join(', ')}`);
@@ -66,6 +43,8 @@ a1111Routes.openapi(
 		operationId: 'a1111Txt2Img',
 		tags,
 		summary: 'Make pictures from a prompt (A1111)',
+		description:
+			'`enable_hr` draws each picture again, enlarged with Lanczos: `hr_scale` or `hr_resize_x` and `hr_resize_y`, `hr_second_pass_steps`, `denoising_strength`. Both passes are jobs of one workflow.',
 		...securedPictureJson('jobs:write'),
 		request: { body: jsonRequest(Txt2Img) },
 		responses: { 200: jsonResponse(Generated, 'The pictures'), ...refusals },
@@ -73,7 +52,8 @@ a1111Routes.openapi(
 	async (c) => {
 		const body = c.req.valid('json');
 		const { model, size, format } = await prepare(c, body);
-		return run(c, body, { ...txt2imgJob(body, model, size), ...format }) as never;
+		const request = { ...txt2imgJob(body, model, size), ...format };
+		return (await (body.enable_hr === true ? runHires(c, body, model, request) : run(c, body, request))) as never;
 	},
 );
 

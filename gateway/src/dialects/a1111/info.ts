@@ -19,16 +19,26 @@ const samplerLabel = (scheduler: string): string => {
 /** `20260102030405`, in UTC. */
 export const timestamp = (ms: number): string => new Date(ms).toISOString().replaceAll(/\D/g, '').slice(0, 14);
 
-/** The text that the picture itself carries. */
-export const infotextOf = (spec: JobSpec, record: Pick<ImageRecord, 'seed' | 'meta'>): string =>
+/** What a second pass adds. */
+export interface SecondPass {
+	strength: number;
+	params: Record<string, string | number>;
+}
+
+/** How the picture was made, in the web UI's form; what the picture itself carries, unless there was a second pass. */
+export const infotextOf = (spec: JobSpec, record: Pick<ImageRecord, 'seed' | 'meta'>, second?: SecondPass): string =>
 	infotext({
 		version: LIMNER_VERSION,
 		request: { ...spec, seed: record.seed },
 		model: { name: spec.model, sha256: modelHash(record) },
+		...(second === undefined ? {} : { extra: { 'Denoising strength': second.strength, ...second.params } }),
 	});
 
-/** The value of `info`: JSON inside a text. */
-export const infoOf = (spec: JobSpec, records: readonly ImageRecord[], startedAt: number): string => {
+/**
+ * The value of `info`: JSON inside a text.
+ * @param spec of the first pass
+ */
+export const infoOf = (spec: JobSpec, records: readonly ImageRecord[], startedAt: number, second?: SecondPass): string => {
 	const seeds = records.map((record) => record.seed);
 	return JSON.stringify({
 		prompt: spec.prompt,
@@ -54,10 +64,10 @@ export const infoOf = (spec: JobSpec, records: readonly ImageRecord[], startedAt
 		sd_vae_hash: null,
 		seed_resize_from_w: -1,
 		seed_resize_from_h: -1,
-		denoising_strength: spec.strength ?? null,
-		extra_generation_params: {},
+		denoising_strength: second?.strength ?? spec.strength ?? null,
+		extra_generation_params: second?.params ?? {},
 		index_of_first_image: 0,
-		infotexts: records.map((record) => infotextOf(spec, record)),
+		infotexts: records.map((record) => infotextOf(spec, record, second)),
 		styles: [],
 		job_timestamp: timestamp(startedAt),
 		clip_skip: 1,

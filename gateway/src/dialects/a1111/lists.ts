@@ -8,6 +8,7 @@ import { modelsOf } from '../../lib/models.ts';
 import { jsonRequest, jsonResponse, named, newApp, secured, securedJson } from '../../lib/openapi.ts';
 import { modelFor } from '../lib/model.ts';
 import { refusals, refuse } from './errors.ts';
+import { UPSCALER } from './hires.ts';
 import { OptionsBody, optionsView, readOptions, writeOptions } from './options.ts';
 import { jobsOfKey, taskName, taskProgressOf } from './progress.ts';
 import { NOISE_SCHEDULES, samplerNames } from './request.ts';
@@ -53,6 +54,8 @@ const Upscaler = named(
 const Memory = named(z.object({ ram: z.object({ error: z.string() }), cuda: z.object({ error: z.string() }) }), 'A1111Memory');
 const Options = named(OptionsBody, 'A1111Options');
 
+/** What the web UI says of upscalers without a model; requests name their own scale. */
+const UPSCALER_SCALE = 4;
 const KARRAS_RHO = 7;
 const schedule = (label: string) => ({
 	name: label.toLowerCase(),
@@ -108,9 +111,9 @@ const LISTS: Listing[] = [
 	{
 		path: '/upscalers',
 		operationId: 'a1111Upscalers',
-		summary: 'Upscalers (A1111); this pool has none',
+		summary: 'Upscalers (A1111): what `enable_hr` can use',
 		schema: z.array(Upscaler),
-		value: () => [{ name: 'None', model_name: null, model_path: null, model_url: null, scale: 1 }],
+		value: () => ['None', UPSCALER].map((name) => ({ name, model_name: null, model_path: null, model_url: null, scale: UPSCALER_SCALE })),
 	},
 	none('/latent-upscale-modes', 'a1111LatentUpscalers', 'Latent upscalers (A1111); none'),
 	none('/loras', 'a1111Loras', 'LoRAs (A1111); none'),
@@ -244,7 +247,7 @@ internalRoutes.openapi(
 		},
 	}),
 	async (c) => {
-		const tasks = (await jobsOfKey(c, true)).map(taskName);
+		const tasks = [...new Set((await jobsOfKey(c, true)).map(taskName))];
 		return c.json({ size: tasks.length, tasks }, 200);
 	},
 );

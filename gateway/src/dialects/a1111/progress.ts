@@ -9,6 +9,7 @@ import { followJob } from '../../lib/bridge.ts';
 import type { AppContext } from '../../lib/context.ts';
 import { idempotent, workspaceOf } from '../../lib/stubs.ts';
 import { liveOf } from '../../routes/jobs/service.ts';
+import { rowsOf } from '../../routes/workflows/service.ts';
 import type { JobRow, LiveJob } from '../../rpc.ts';
 import { timestamp } from './info.ts';
 import type { Progress, TaskProgress } from './schema.ts';
@@ -65,6 +66,36 @@ export const countProgress = (
 	return { progress, eta, step: first?.step ?? 0, steps: first?.steps ?? steps, made, running: running.length > 0 };
 };
 
+export interface Part {
+	row: Pick<JobRow, 'spec' | 'state' | 'images'>;
+	live: Pick<LiveJob, 'tasks' | 'startedAt' | 'state'> | undefined;
+}
+
+/** Progress of jobs that are one thing to the client, such as the two passes of `enable_hr`: by the steps of each. Pure. */
+export const countParts = (parts: readonly Part[], nowMs: number): Counted & { jobs: number } => {
+	const counted = parts.map(({ row, live }) => {
+		const weight = row.spec.n * row.spec.steps * (row.spec.strength ?? 1);
+		if (live === undefined && isTerminal('job', row.state)) {
+			return { weight, progress: 1, eta: 0, step: 0, steps: row.spec.steps, made: row.images.length, running: false };
+		}
+		return { weight, ...countProgress(row, live, nowMs) };
+	});
+	const weight = counted.reduce((sum, part) => sum + part.weight, 0);
+	const progress = Math.min(1, counted.reduce((sum, part) => sum + part.weight * part.progress, 0) / Math.max(weight, 1));
+	const active = counted.find(({ running }) => running);
+	const startedAt = Math.min(...parts.map(({ live }) => live?.startedAt ?? nowMs));
+	const elapsed = (nowMs - startedAt) / 1000;
+	return {
+		progress,
+		eta: parts.length === 1 ? (counted[0]?.eta ?? 0) : progress > 0.01 ? Math.max(0, elapsed / progress - elapsed) : 0,
+		step: active?.step ?? 0,
+		steps: active?.steps ?? counted[0]?.steps ?? 0,
+		made: counted.reduce((sum, part) => sum + part.made, 0),
+		running: active !== undefined,
+		jobs: parts.reduce((sum, { row }) => sum + row.spec.n, 0),
+	};
+};
+
 const Preview = z.object({ base64: z.string(), step: z.int() });
 
 /** The next preview of a running job, or nothing when none comes in time. */
@@ -111,18 +142,37 @@ const IDLE: Progress = {
 export const taskName = (row: JobRow): string =>
 	row.spec.labels?.find((label) => label.startsWith('task:'))?.slice('task:'.length) ?? row.id;
 
+interface Work {
+	/** The job that runs, else the first one that waits. */
+	row: JobRow;
+	live: LiveJob | undefined;
+	counted: Counted & { jobs: number };
+	/** Every job of it has ended. */
+	over: boolean;
+}
+
+/** A job with what belongs to it, as it is now. */
+const workOf = async (c: AppContext, row: JobRow): Promise<Work> => {
+	const rows = row.spec.workflow === undefined ? [row] : await rowsOf(c, row.spec.workflow.id);
+	const parts = await Promise.all(rows.map(async (each) => ({ row: each, live: await liveOf(c, each) })));
+	const open = parts.filter((part) => !isTerminal('job', part.live?.state ?? part.row.state));
+	const current = open.find(({ live }) => live?.state === 'running') ?? open[0] ?? { row, live: undefined };
+	return { ...current, counted: countParts(parts, Date.now()), over: open.length === 0 };
+};
+
 /** The web UI works on one thing at a time: what runs is shown before what waits. */
-const currentJob = async (c: AppContext): Promise<{ row: JobRow; live: LiveJob | undefined } | undefined> => {
+const currentWork = async (c: AppContext): Promise<Work | undefined> => {
 	const open = await jobsOfKey(c, true);
 	const views = await Promise.all(open.map(async (row) => ({ row, live: await liveOf(c, row) })));
 	const waiting = views.filter(({ row, live }) => !isTerminal('job', live?.state ?? row.state));
-	return waiting.find(({ live }) => live?.state === 'running') ?? waiting[0];
+	const current = waiting.find(({ live }) => live?.state === 'running') ?? waiting[0];
+	return current === undefined ? undefined : workOf(c, current.row);
 };
 
-const stateOf = (row: JobRow, counted: Counted): Progress['state'] => ({
+const stateOf = (row: JobRow, counted: Work['counted']): Progress['state'] => ({
 	...IDLE.state,
-	job: row.spec.task === 'txt2img' ? 'scripts_txt2img' : 'scripts_img2img',
-	job_count: row.spec.n,
+	job: row.spec.task === 'txt2img' || row.spec.workflow !== undefined ? 'scripts_txt2img' : 'scripts_img2img',
+	job_count: counted.jobs,
 	job_timestamp: timestamp(row.createdAt),
 	job_no: counted.made,
 	sampling_step: counted.step,
@@ -131,10 +181,9 @@ const stateOf = (row: JobRow, counted: Counted): Progress['state'] => ({
 
 /** `GET /sdapi/v1/progress`. */
 export const progressOf = async (c: AppContext, withImage: boolean): Promise<Progress> => {
-	const current = await currentJob(c);
-	if (current === undefined) return IDLE;
-	const { row, live } = current;
-	const counted = countProgress(row, live, Date.now());
+	const current = await currentWork(c);
+	if (current === undefined || current.over) return IDLE;
+	const { row, live, counted } = current;
 	const preview = withImage && counted.running ? await nextPreview(c, row) : undefined;
 	return {
 		progress: counted.progress,
@@ -165,11 +214,10 @@ const UNKNOWN_TASK: TaskView = {
  * @param seen number of the preview that the client has already
  */
 export const taskProgressOf = async (c: AppContext, task: string, seen: number, withImage: boolean): Promise<TaskView> => {
-	const row = await jobOfTask(c, task);
-	if (row === undefined) return UNKNOWN_TASK;
-	const live = await liveOf(c, row);
-	if (isTerminal('job', live?.state ?? row.state)) return { ...UNKNOWN_TASK, completed: true, id_live_preview: seen };
-	const counted = countProgress(row, live, Date.now());
+	const found = await jobOfTask(c, task);
+	if (found === undefined) return UNKNOWN_TASK;
+	const { row, counted, over } = await workOf(c, found);
+	if (over) return { ...UNKNOWN_TASK, completed: true, id_live_preview: seen };
 	if (!counted.running) return { ...UNKNOWN_TASK, queued: true, id_live_preview: seen, textinfo: 'In queue' };
 	const preview = withImage ? await nextPreview(c, row) : undefined;
 	const fresh = preview === undefined || preview.step === seen ? undefined : preview;

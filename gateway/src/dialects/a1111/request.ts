@@ -13,7 +13,7 @@ import {
 } from '@limner/shared';
 import type { KnownModel } from '../../lib/catalog.ts';
 import type { Size } from '../lib/size.ts';
-import type { Img2Img, Txt2Img } from './schema.ts';
+import type { Common, Img2Img, Txt2Img } from './schema.ts';
 
 const refuse = (field: string, detail: string): LimnerError =>
 	new LimnerError('validation_failed', { detail, errors: [{ pointer: `/${field}`, detail }] });
@@ -56,15 +56,15 @@ export const schedulerOf = (sampler: string | null | undefined, schedule: string
 export const extraNetworks = (prompt: string): string[] =>
 	[...prompt.matchAll(/<(lora|lyco|hypernet):([^:>]+)[^>]*>/gi)].map(([, kind, name]) => `${kind}:${name}`);
 
-const checkPrompt = (prompt: string): void => {
+/** @throws {LimnerError} `validation_failed` for an extra network */
+export const checkPrompt = (prompt: string, field = 'prompt'): void => {
 	const [found] = extraNetworks(prompt);
-	if (found !== undefined)
-		throw refuse('prompt', `<${found}> cannot be used: this pool loads no extra networks; take it out of the prompt`);
+	if (found !== undefined) throw refuse(field, `<${found}> cannot be used: this pool loads no extra networks; take it out of the prompt`);
 };
 
 /** The size that is asked for; both sides, or the model's. */
 export const wantedSize = (
-	body: Pick<Txt2Img, 'width' | 'height'>,
+	body: Pick<Common, 'width' | 'height'>,
 	model: Pick<KnownModel, 'nativeWidth' | 'nativeHeight'>,
 ): Size | undefined => {
 	const { width, height } = body;
@@ -72,7 +72,7 @@ export const wantedSize = (
 	return { width: width ?? model.nativeWidth, height: height ?? model.nativeHeight };
 };
 
-const nOf = ({ batch_size: size, n_iter: rounds }: Txt2Img): number => {
+const nOf = ({ batch_size: size, n_iter: rounds }: Common): number => {
 	const n = (size ?? 1) * (rounds ?? 1);
 	if (n > REQUEST_LIMITS.nMax) throw refuse('n_iter', `batch_size times n_iter may be at most ${REQUEST_LIMITS.nMax}`);
 	return n;
@@ -103,10 +103,10 @@ const given = <T extends object>(values: T): { [K in keyof T]?: NonNullable<T[K]
 	Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined && value !== null)) as never;
 
 /** Fields that text and picture jobs share. */
-const common = (body: Txt2Img, model: KnownModel, size: Size): JobRequest => {
+const common = (body: Common, model: KnownModel, size: Size): JobRequest & Size => {
 	const prompt = body.prompt ?? '';
 	checkPrompt(prompt);
-	checkPrompt(body.negative_prompt ?? '');
+	checkPrompt(body.negative_prompt ?? '', 'negative_prompt');
 	return {
 		// The web UI draws without words, too.
 		prompt: prompt === '' ? ' ' : prompt,
@@ -127,9 +127,10 @@ const common = (body: Txt2Img, model: KnownModel, size: Size): JobRequest => {
 	};
 };
 
-export const txt2imgJob = (body: Txt2Img, model: KnownModel, size: Size): JobRequest => common(body, model, size);
+export const txt2imgJob = (body: Common, model: KnownModel, size: Size): JobRequest & Size => common(body, model, size);
 
-const STRENGTH = 0.75;
+/** The web UI's own default. */
+export const STRENGTH = 0.75;
 const MASK_BLUR = 4;
 
 /** `inpainting_fill` by number. */

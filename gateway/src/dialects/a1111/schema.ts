@@ -9,7 +9,9 @@ import { named } from '../../lib/openapi.ts';
 
 const text = z.string().max(L.promptChars);
 const count = z.int().min(1).max(L.nMax);
-const side = z.int().min(1).max(16_384);
+const SIDE_MAX = 16_384;
+const side = z.int().min(1).max(SIDE_MAX);
+const HR_SCALE_MAX = 8;
 /** Taken whatever it says: it tells where the web UI would put files, or what it would remember. */
 const anything = z.unknown().optional();
 
@@ -45,7 +47,6 @@ const shared = {
 		.min(1)
 		.max(L.labelChars - 'task:'.length)
 		.nullish(),
-	enable_hr: only(FALSY, 'enable_hr'),
 	restore_faces: only(FALSY, 'restore_faces'),
 	tiling: only(FALSY, 'tiling'),
 	subseed_strength: only(FALSY, 'subseed_strength'),
@@ -70,21 +71,29 @@ const shared = {
 	override_settings_restore_afterwards: anything,
 	infotext: only(FALSY, 'infotext'),
 	comments: anything,
-	hr_scale: anything,
-	hr_upscaler: anything,
-	hr_second_pass_steps: anything,
-	hr_resize_x: anything,
-	hr_resize_y: anything,
-	hr_checkpoint_name: anything,
-	hr_sampler_name: anything,
-	hr_scheduler: anything,
-	hr_prompt: anything,
-	hr_negative_prompt: anything,
-	firstphase_width: anything,
-	firstphase_height: anything,
+};
+
+/** Second pass of a text job at a larger size. Without `enable_hr` its fields say nothing. */
+const hires = {
+	enable_hr: z.boolean().nullish(),
+	hr_scale: z.number().min(1).max(HR_SCALE_MAX).nullish(),
+	/** Sides in pixels; 0 for what follows from the other, or from the scale when both are. */
+	hr_resize_x: z.int().min(0).max(SIDE_MAX).nullish(),
+	hr_resize_y: z.int().min(0).max(SIDE_MAX).nullish(),
+	hr_upscaler: z.string().max(64).nullish(),
+	/** 0 for as many as the first pass. */
+	hr_second_pass_steps: z.int().min(0).max(L.stepsMax).nullish(),
+	hr_sampler_name: z.string().max(64).nullish(),
+	hr_scheduler: z.string().max(64).nullish(),
+	hr_prompt: text.nullish(),
+	hr_negative_prompt: text.nullish(),
+	hr_checkpoint_name: z.string().max(L.modelNameChars).nullish(),
+	firstphase_width: z.int().min(0).max(SIDE_MAX).nullish(),
+	firstphase_height: z.int().min(0).max(SIDE_MAX).nullish(),
 };
 
 const img2img = {
+	enable_hr: only(FALSY, 'enable_hr'),
 	init_images: z.array(z.string().min(1)).length(1, 'must hold exactly one picture'),
 	mask: z.string().min(1).nullish(),
 	resize_mode: only([null, 0], 'resize_mode other than 0 (just resize)'),
@@ -103,10 +112,12 @@ const img2img = {
 	mask_round: anything,
 };
 
-export const Txt2Img = named(z.strictObject(shared), 'A1111Txt2Img');
+export const Txt2Img = named(z.strictObject({ ...shared, ...hires }), 'A1111Txt2Img');
 export type Txt2Img = z.infer<typeof Txt2Img>;
 export const Img2Img = named(z.strictObject({ ...shared, ...img2img }), 'A1111Img2Img');
 export type Img2Img = z.infer<typeof Img2Img>;
+/** Fields of both. */
+export type Common = Omit<Txt2Img, keyof typeof hires>;
 
 export const Generated = named(
 	z.object({

@@ -14,6 +14,7 @@ import { faultOf, faultResponse, JobEnded, logFault } from '../lib/fault.ts';
 import { modelFor, sizeFor } from '../lib/model.ts';
 import { assetOf, base64All, decodeInline } from '../lib/pictures.ts';
 import { abandon, startJob, waitForJob } from '../lib/run.ts';
+import { WEBHOOK_LABEL, webhookNotes } from './letters.ts';
 import { idLabel, Prediction, predictionOf } from './view.ts';
 
 const WAIT_MAX_S = 60;
@@ -84,7 +85,8 @@ const picture = async (c: AppContext, text: string | undefined, field: string) =
 const without = <T extends object>(values: T): { [K in keyof T]?: Exclude<T[K], undefined> } =>
 	Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as never;
 
-const requestOf = async (c: AppContext, input: Input, model: string | undefined, id: string | undefined): Promise<JobRequest> => {
+const requestOf = async (c: AppContext, body: Body, model: string | undefined, id: string | undefined): Promise<JobRequest> => {
+	const { input, webhook } = body;
 	const known = await modelFor(c, model);
 	const sized = input.width !== undefined || input.height !== undefined;
 	const wanted = sized ? { width: input.width ?? known.nativeWidth, height: input.height ?? known.nativeHeight } : undefined;
@@ -106,7 +108,7 @@ const requestOf = async (c: AppContext, input: Input, model: string | undefined,
 			initImage: await picture(c, input.image, 'image'),
 			maskImage: await picture(c, input.mask, 'mask'),
 		}),
-		labels: ['cog', ...(id === undefined ? [] : [idLabel(id)])],
+		labels: ['cog', ...(id === undefined ? [] : [idLabel(id)]), ...(webhook === undefined ? [] : [WEBHOOK_LABEL])],
 	};
 };
 
@@ -142,7 +144,7 @@ const viewOf = async (c: AppContext, row: JobRow, { base }: Flavour): Promise<Pr
 	// Cog hands out its files inside the answer; Replicate hands out addresses.
 	const inline = base === '' && row.images.length > 0 ? await base64All(c, row.images) : undefined;
 	const urls = inline?.map((base64, i) => `data:${row.images[i]?.contentType ?? 'image/png'};base64,${base64}`);
-	return predictionOf(viewContext(c, Date.now()), row, base, urls);
+	return predictionOf(viewContext(c, Date.now()), row, base, { inline: urls, notes: await webhookNotes(c, row) });
 };
 
 const isTrue = (variable: string): boolean => variable === 'true';
@@ -185,7 +187,7 @@ const settled = async (c: AppContext, row: JobRow, seconds: number | undefined, 
 
 const create = async (c: AppContext, body: Body, flavour: Flavour, model: string | undefined, id = body.id): Promise<Response> => {
 	checkWebhook(c, body);
-	const request = await requestOf(c, body.input, model, id);
+	const request = await requestOf(c, body, model, id);
 	const key = id === undefined ? c.req.header('idempotency-key') : `cog:${id}`;
 	const row = await startJob(c, { request, body: { input: body.input, model: request.model }, idempotencyKey: key });
 	c.header('Limner-Job', row.id);

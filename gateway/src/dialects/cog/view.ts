@@ -53,9 +53,14 @@ export const predictionId = (row: Pick<JobRow, 'id' | 'spec'>): string =>
 /**
  * The prediction.
  * @param base path prefix of the dialect, `/v1` for Replicate's clients
- * @param inline pictures as `data:` URLs; addresses when absent
+ * @param more `inline`: pictures as `data:` URLs, addresses when absent; `notes`: further lines of the logs
  */
-export const predictionOf = (context: ViewContext, row: JobRow, base: string, inline?: readonly string[]): Prediction => {
+export const predictionOf = (
+	context: ViewContext,
+	row: JobRow,
+	base: string,
+	{ inline, notes = [] }: { inline?: readonly string[] | undefined; notes?: readonly string[] } = {},
+): Prediction => {
 	const id = predictionId(row);
 	const self = `${context.base}${base}/predictions/${encodeURIComponent(id)}`;
 	const ended = isTerminal('job', row.state);
@@ -70,7 +75,7 @@ export const predictionOf = (context: ViewContext, row: JobRow, base: string, in
 		output: output.length === 0 ? null : [...output],
 		error: row.error?.message ?? (row.state === 'expired' ? 'the job expired before a node could run it' : null),
 		status: STATUS[row.state],
-		logs: row.warnings.join('\n'),
+		logs: [...row.warnings, ...notes].join('\n'),
 		metrics: took,
 		data_removed: row.purgedAt !== undefined,
 		source: 'api',

@@ -10,6 +10,7 @@ import { jsonRequest, jsonResponse, newApp, pageOf, pageQuery, problems, secured
 import { deliveryOf, idempotent } from '../../lib/stubs.ts';
 import {
 	deliveryView,
+	DeliveriesPath,
 	DeliveryPath,
 	DeliveryStateQuery,
 	Webhook,
@@ -169,9 +170,10 @@ webhooksRoutes.openapi(
 		operationId: 'listWebhookDeliveries',
 		tags: ['webhooks'],
 		summary: 'Deliveries of a webhook, newest first',
-		description: '`state=dead` lists those that were given up. Ended deliveries are kept for a week.',
+		description:
+			'`state=dead` lists those that were given up. Ended deliveries are kept for a week. The id `predictions` stands for the webhooks that Cog’s and Replicate’s predictions named; `data` of their payload is what is sent.',
 		...secured('webhooks:read'),
-		request: { params: WebhookPath, query: z.object({ ...pageQuery, state: DeliveryStateQuery }) },
+		request: { params: DeliveriesPath, query: z.object({ ...pageQuery, state: DeliveryStateQuery }) },
 		responses: { 200: jsonResponse(pageOf(WebhookDelivery), 'A page of deliveries'), ...problems(401, 403, 404, 422, 429) },
 	}),
 	async (c) => {

@@ -8,7 +8,10 @@ import type { DeliveryView, WebhookView } from '../../delivery/rpc.ts';
 
 const id = (kind: string) => z.string().regex(new RegExp(`^${kind}_[0-9a-hjkmnp-tv-z]{26}$`), `must be an id that begins with ${kind}_`);
 export const WebhookPath = z.object({ id: id('wh') });
-export const DeliveryPath = z.object({ id: id('wh'), deliveryId: id('dlv') });
+/** A webhook, or the webhooks that predictions named. */
+const source = z.string().regex(/^(?:wh_[0-9a-hjkmnp-tv-z]{26}|predictions)$/, 'must be an id that begins with wh_, or "predictions"');
+export const DeliveriesPath = z.object({ id: source });
+export const DeliveryPath = z.object({ id: source, deliveryId: id('dlv') });
 
 const url = z.string().min(1).max(L.urlChars).openapi({ example: 'https://example.com/hooks/limner' });
 const events = z
@@ -63,7 +66,10 @@ export const DeliveryStateQuery = z.enum(DELIVERY_STATES).optional();
 export const WebhookDelivery = z
 	.object({
 		id: z.string(),
+		/** `predictions` for the webhook of a prediction. */
 		webhookId: z.string(),
+		/** Of a prediction's webhook: the address that its request named. */
+		url: z.string().optional(),
 		messageId: z.string(),
 		type: z.string(),
 		state: z.enum(DELIVERY_STATES),
