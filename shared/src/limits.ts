@@ -115,10 +115,12 @@ export const PULL_LIMITS = {
 /** Bounds of the MCP server. */
 export const MCP_LIMITS = {
 	/** Hosts give up on a call after 60 s, some without regard to progress. */
-	waitMaxS: 50,
+	waitMaxS: 45,
 	waitDefaultS: 45,
 	nMax: 4,
 	listMax: 50,
+	/** A list as a result, its text and its structured form together: below the 150,000 characters that hosts take. */
+	listChars: 120_000,
 	workflowJobs: 32,
 	urlChars: 4096,
 	/** A picture inside a result: with base64 below the 150,000 characters that hosts take. */

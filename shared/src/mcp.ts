@@ -178,7 +178,7 @@ export const MCP_TOOLS = {
 		input: z.strictObject({
 			limit: z.int().min(1).max(M.listMax).default(10),
 			cursor: z.string().min(1).max(200).optional().describe('next_cursor of the page before'),
-			status: z.enum(['queued', 'running', 'succeeded', 'failed', 'canceled', 'expired']).optional(),
+			status: z.enum(['waiting', 'queued', 'running', 'succeeded', 'failed', 'canceled', 'expired']).optional(),
 		}),
 		output: z.object({ generations: z.array(McpGeneration), next_cursor: z.string().nullable() }),
 		annotations: READ,

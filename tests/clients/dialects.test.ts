@@ -57,8 +57,11 @@ it('openai (npm): generates, and edits what resembles its input', async () => {
 	expect(stepsOf(node, editing.headers.get('limner-job') ?? '')).toBe(8);
 	expect(await sharp(result).metadata()).toMatchObject({ format: 'webp' });
 	expect(await correlation(picture, result)).toBeGreaterThan(0.5);
+	// Its older models answer an address when nothing else is said.
+	const { data: linked } = await client.images.generate({ model: 'dall-e-3', prompt: 'a fish in the sea', steps: 2 } as never);
+	expect(await sharp(await download(linked?.[0]?.url ?? '')).metadata()).toMatchObject({ format: 'png', width: 128 });
 	const other = decode(
-		(await client.images.generate({ model: 'dall-e-2', prompt: 'a fish in the sea', steps: 8, seed: 77 } as never)).data?.[0]?.b64_json,
+		(await client.images.generate({ model: 'gpt-image-1', prompt: 'a fish in the sea', steps: 8, seed: 77 } as never)).data?.[0]?.b64_json,
 	);
 	expect(await correlation(other, result)).toBeLessThan(await correlation(picture, result));
 	await expect(client.images.generate({ model: 'no-such', prompt: 'x' })).rejects.toMatchObject({ status: 404, code: 'model_not_found' });

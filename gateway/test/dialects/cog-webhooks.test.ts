@@ -84,12 +84,13 @@ it('goes on for a receiver that is down, across an eviction, with the same id', 
 	expect(row).toMatchObject({ state: 'delivered', tries: sent.length });
 });
 
+const dead = async (): Promise<{ data: Delivery[] }> => (await call('/api/v1/webhooks/predictions/deliveries?state=dead')).json();
+
 it('shows a letter that was given up where its owner looks, and sends it again', async () => {
 	answer = () => new Response(null, { status: 410 });
 	await paint();
 	const id = await madeId(await predict({ webhook: `${HOOK}?token=secret`, webhook_events_filter: ['completed'] }));
 	await told(1);
-	const dead = () => call('/api/v1/webhooks/predictions/deliveries?state=dead').then((response) => response.json<{ data: Delivery[] }>());
 	await until(async () => (await dead()).data.length === 1, 'it is dead');
 	const [letter] = (await dead()).data;
 	expect(letter).toMatchObject({ webhookId: 'predictions', url: `${HOOK}?token=secret`, type: 'prediction.completed', state: 'dead' });

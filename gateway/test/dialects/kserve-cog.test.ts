@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { call, cleanUp } from '../http/harness.ts';
+import { until } from '../pool/harness.ts';
 import { makePng } from '../storage/pictures.ts';
 import { base64, fail, paint } from './harness.ts';
 
@@ -16,6 +17,22 @@ const get = async (path: string, key?: null) => answerOf(await call(path, key ==
 const put = () => call('/predictions/mine', { method: 'PUT', json: { input: { prompt: 'x' } }, headers: { prefer: 'respond-async' } });
 
 describe('KServe v1', () => {
+	it('leaves nothing running when one of several instances fails', async () => {
+		let failed = false;
+		const { node } = await paint((task) => {
+			if (task.spec.prompt !== 'bad') return !failed;
+			fail(node, task, 'no such thing');
+			failed = true;
+			return false;
+		});
+		const instances = [{ prompt: 'bad' }, { prompt: 'slow' }, { prompt: 'slow' }];
+		expect((await post('/v1/models/storybook:predict', { instances })).status).toBe(400);
+		await until(async () => {
+			const { data } = await (await call('/api/v1/jobs')).json<{ data: { state: string }[] }>();
+			return data.every(({ state }) => ['failed', 'canceled', 'succeeded'].includes(state));
+		}, 'all have ended');
+	});
+
 	it('predicts one picture for each instance', async () => {
 		const { tasks } = await paint();
 		const { status, body } = await post('/v1/models/storybook:predict', {

@@ -151,6 +151,21 @@ describe('generations', () => {
 	});
 });
 
+describe('response_format', () => {
+	it.each([
+		['dall-e-3', undefined, 'url'],
+		['dall-e-3', 'b64_json', 'b64_json'],
+		['gpt-image-1', undefined, 'b64_json'],
+		['gpt-image-1', 'url', 'url'],
+		[undefined, undefined, 'b64_json'],
+	])('%s, asked for %s: %s, as OpenAI does', async (model, response_format, field) => {
+		await paint();
+		const json = { prompt: 'x', ...(model === undefined ? {} : { model }), ...(response_format === undefined ? {} : { response_format }) };
+		const { data } = await (await call('/v1/images/generations', { json })).json<{ data: object[] }>();
+		expect(data.map((picture) => Object.keys(picture))).toEqual([[field]]);
+	});
+});
+
 describe('edits and variations', () => {
 	it('edits the first of several pictures, with a mask, at the shape of the picture', async () => {
 		const { tasks } = await paint();

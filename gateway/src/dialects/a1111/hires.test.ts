@@ -1,5 +1,5 @@
 import { REQUEST_LIMITS } from '@limner/shared';
-import fc from 'fast-check';
+import { assert, double, integer, property } from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Counted, Part } from './progress.ts';
 import { secondSize, stepsThatRun } from './hires.ts';
@@ -7,9 +7,9 @@ import { countParts } from './progress.ts';
 
 describe('stepsThatRun', () => {
 	it('is the fewest steps of which so many are run at a strength', () => {
-		const strength = fc.double({ min: 0.05, max: 1, noNaN: true });
-		fc.assert(
-			fc.property(fc.integer({ min: 1, max: REQUEST_LIMITS.stepsMax }), strength, (run, part) => {
+		const strength = double({ min: 0.05, max: 1, noNaN: true });
+		assert(
+			property(integer({ min: 1, max: REQUEST_LIMITS.stepsMax }), strength, (run, part) => {
 				const steps = stepsThatRun(run, part);
 				expect(Math.trunc(steps * part)).toBeGreaterThanOrEqual(run);
 				expect(steps === run || Math.trunc((steps - 1) * part) < run).toBe(true);
@@ -42,21 +42,21 @@ describe('secondSize', () => {
 	);
 });
 
-describe('countParts', () => {
-	const part = (state: 'succeeded' | 'running' | 'waiting', steps: number, step?: number): Part =>
-		({
-			row: { spec: { n: 1, steps, ...(step === undefined ? {} : { strength: 0.5 }) }, state, images: state === 'succeeded' ? [{}] : [] },
-			live:
-				state === 'succeeded'
-					? undefined
-					: {
-							state,
-							tasks: step === undefined ? [] : [{ state: 'leased', step, steps }],
-							startedAt: step === undefined ? undefined : 1000,
-						},
-		}) as unknown as Part;
-	const counted = (parts: Part[]): Counted & { jobs: number } => countParts(parts, 11_000);
+const part = (state: 'succeeded' | 'running' | 'waiting', steps: number, step?: number): Part =>
+	({
+		row: { spec: { n: 1, steps, ...(step === undefined ? {} : { strength: 0.5 }) }, state, images: state === 'succeeded' ? [{}] : [] },
+		live:
+			state === 'succeeded'
+				? undefined
+				: {
+						state,
+						tasks: step === undefined ? [] : [{ state: 'leased', step, steps }],
+						startedAt: step === undefined ? undefined : 1000,
+					},
+	}) as unknown as Part;
+const counted = (parts: Part[]): Counted & { jobs: number } => countParts(parts, 11_000);
 
+describe('countParts', () => {
 	it('weighs passes by the steps that they run', () => {
 		const one = counted([part('succeeded', 10), part('running', 20, 10)]);
 		expect(one).toMatchObject({ made: 1, jobs: 2, running: true, step: 10, steps: 20 });

@@ -14,6 +14,8 @@ import type { Txt2Img } from './schema.ts';
 export const UPSCALER = 'Lanczos';
 const UPSCALERS = new Set(['', 'none', UPSCALER.toLowerCase()]);
 const FIRST = 'first';
+/** The web UI's own default. */
+const SCALE = 2;
 
 const refuse = (field: string, detail: string): LimnerError =>
 	new LimnerError('validation_failed', { detail, errors: [{ pointer: `/${field}`, detail }] });
@@ -27,10 +29,8 @@ const checkHires = (body: Txt2Img, model: KnownModel): void => {
 		throw refuse('hr_upscaler', `hr_upscaler ${body.hr_upscaler ?? ''} does not exist here; there is: ${UPSCALER}`);
 	if (!same(body.hr_checkpoint_name, 'use same checkpoint') && body.hr_checkpoint_name !== model.name)
 		throw refuse('hr_checkpoint_name', 'hr_checkpoint_name: a second model is not possible here');
-	if ((body.firstphase_width ?? 0) > 0)
-		throw refuse('firstphase_width', 'firstphase_width is not possible here; use width and hr_resize_x');
-	if ((body.firstphase_height ?? 0) > 0)
-		throw refuse('firstphase_height', 'firstphase_height is not possible here; use height and hr_resize_y');
+	for (const field of ['firstphase_width', 'firstphase_height'] as const)
+		if ((body[field] ?? 0) > 0) throw refuse(field, `${field} is not possible here; use width and height, and hr_resize_x and hr_resize_y`);
 	if (!model.operations.includes('img2img'))
 		throw refuse('enable_hr', `enable_hr: the model ${model.name} cannot start from a picture, which the second pass does`);
 	checkPrompt(body.hr_prompt ?? '', 'hr_prompt');
@@ -52,7 +52,7 @@ export const secondSize = (
 ): Size & { asked: Size } => {
 	const [x, y] = [body.hr_resize_x ?? 0, body.hr_resize_y ?? 0];
 	const given = x > 0 || y > 0;
-	const scale = given ? Math.max(x / first.width, y / first.height) : (body.hr_scale ?? 2);
+	const scale = given ? Math.max(x / first.width, y / first.height) : (body.hr_scale ?? SCALE);
 	const asked = { width: x > 0 ? x : first.width * scale, height: y > 0 ? y : first.height * scale };
 	const whole = { width: Math.round(asked.width), height: Math.round(asked.height) };
 	// The web UI would cut off what juts out.
@@ -78,16 +78,16 @@ export const stepsThatRun = (run: number, strength: number): number => {
 	return steps;
 };
 
-const secondSteps = (body: Txt2Img, first: number, strength: number): { run: number; steps: number } => {
-	const run = body.hr_second_pass_steps === null || body.hr_second_pass_steps === undefined ? 0 : body.hr_second_pass_steps;
-	const wanted = run === 0 ? first : run;
+const secondSteps = (body: Txt2Img, first: number, strength: number): number => {
+	const given = body.hr_second_pass_steps ?? 0;
+	const wanted = given === 0 ? first : given;
 	if (strength <= 0) throw refuse('denoising_strength', 'denoising_strength must be above 0 with enable_hr');
 	const steps = stepsThatRun(wanted, strength);
 	if (steps > L.stepsMax) {
 		const most = Math.trunc(L.stepsMax * strength);
 		throw refuse('hr_second_pass_steps', `at denoising_strength ${strength} the second pass can run at most ${most} steps, not ${wanted}`);
 	}
-	return { run: wanted, steps };
+	return steps;
 };
 
 export interface Hires {
@@ -99,6 +99,33 @@ export interface Hires {
 	warning?: string;
 }
 
+type Words = { prompt?: string; negativePrompt?: string };
+
+/** Words and scheduler of the second pass, where they are not those of the first. */
+const ownOf = (body: Txt2Img): Words & { scheduler?: string } => {
+	const sampler = same(body.hr_sampler_name, 'use same sampler') ? (body.sampler_name ?? body.sampler_index) : body.hr_sampler_name;
+	const schedule = same(body.hr_scheduler, 'use same scheduler') ? body.scheduler : body.hr_scheduler;
+	const scheduler = schedulerOf(sampler, schedule);
+	const { hr_prompt: prompt, hr_negative_prompt: negativePrompt } = body;
+	return {
+		...(scheduler === undefined ? {} : { scheduler }),
+		...(prompt ? { prompt } : {}),
+		...(negativePrompt ? { negativePrompt } : {}),
+	};
+};
+
+const paramsOf = (body: Txt2Img, { prompt, negativePrompt }: Words): Hires['params'] => {
+	const [width, height] = [body.hr_resize_x ?? 0, body.hr_resize_y ?? 0];
+	const resized = width > 0 || height > 0;
+	return {
+		...(resized ? { 'Hires resize': sizeText({ width, height }) } : { 'Hires upscale': body.hr_scale ?? SCALE }),
+		...(body.hr_second_pass_steps ? { 'Hires steps': body.hr_second_pass_steps } : {}),
+		'Hires upscaler': UPSCALER,
+		...(prompt === undefined ? {} : { 'Hires prompt': prompt }),
+		...(negativePrompt === undefined ? {} : { 'Hires negative prompt': negativePrompt }),
+	};
+};
+
 /**
  * The workflow of a text job with a second pass: the first pass, then one job for each of its pictures.
  * @param first the first pass, with its size
@@ -109,41 +136,24 @@ export const hiresOf = (body: Txt2Img, model: KnownModel, first: JobRequest & Si
 	checkHires(body, model);
 	const strength = body.denoising_strength ?? STRENGTH;
 	const { asked, ...size } = secondSize(body, first, model.sizeMultiple);
-	const { run, steps } = secondSteps(body, first.steps ?? model.defaults.steps, strength);
-	const sampler = same(body.hr_sampler_name, 'use same sampler') ? (body.sampler_name ?? body.sampler_index) : body.hr_sampler_name;
-	const schedule = same(body.hr_scheduler, 'use same scheduler') ? body.scheduler : body.hr_scheduler;
-	const scheduler = schedulerOf(sampler, schedule);
-	const { hr_prompt: prompt, hr_negative_prompt: negativePrompt } = body;
-	const second: JobRequest = {
+	const steps = secondSteps(body, first.steps ?? model.defaults.steps, strength);
+	const own = ownOf(body);
+	const passes = Array.from({ length: first.n ?? 1 }, (_, index) => ({
 		...first,
 		...size,
+		...own,
 		steps,
 		strength,
 		n: 1,
-		...(scheduler === undefined ? {} : { scheduler }),
-		...(prompt ? { prompt } : {}),
-		...(negativePrompt ? { negativePrompt } : {}),
-	};
-	const resized = (body.hr_resize_x ?? 0) > 0 || (body.hr_resize_y ?? 0) > 0;
-	const params = {
-		...(resized
-			? { 'Hires resize': sizeText({ width: body.hr_resize_x ?? 0, height: body.hr_resize_y ?? 0 }) }
-			: { 'Hires upscale': body.hr_scale ?? 2 }),
-		...(body.hr_second_pass_steps ? { 'Hires steps': run } : {}),
-		'Hires upscaler': UPSCALER,
-		...(prompt ? { 'Hires prompt': prompt } : {}),
-		...(negativePrompt ? { 'Hires negative prompt': negativePrompt } : {}),
-	};
-	const passes = Array.from({ length: first.n ?? 1 }, (_, index) => ({
-		...second,
 		key: `second-${index}`,
 		seed: taskSeed(seed, index),
 		initImage: { job: FIRST, index },
 	}));
 	const warning = `the second pass of ${sizeText(asked)} is drawn at ${sizeText(size)}, which ${model.name} can draw`;
 	return {
+		// The first pass without loss, whatever the pictures that are answered are.
 		workflow: { jobs: [{ ...first, outputFormat: 'png', seed, key: FIRST }, ...passes] },
-		params,
+		params: paramsOf(body, own),
 		strength,
 		...(sizeText(asked) === sizeText(size) ? {} : { warning }),
 	};

@@ -13,7 +13,7 @@ import {
 } from '@limner/shared';
 import type { KnownModel } from '../../lib/catalog.ts';
 import type { Size } from '../lib/size.ts';
-import type { Common, Img2Img, Txt2Img } from './schema.ts';
+import type { Common, Img2Img } from './schema.ts';
 
 const refuse = (field: string, detail: string): LimnerError =>
 	new LimnerError('validation_failed', { detail, errors: [{ pointer: `/${field}`, detail }] });

@@ -75,6 +75,18 @@ const draw = async (c: AppContext, model: KnownModel, wish: Wish, signal: AbortS
 	return runJob(c, { request }, { signal });
 };
 
+/** Draws all wishes, or none: when one fails, the others have nobody left to give their pictures to. */
+const drawAll = async (c: AppContext, model: KnownModel, wishes: readonly Wish[], signal: AbortSignal): Promise<Done[]> => {
+	const failed = new AbortController();
+	const either = AbortSignal.any([signal, failed.signal]);
+	try {
+		return await Promise.all(wishes.map((wish) => draw(c, model, wish, either)));
+	} catch (error) {
+		failed.abort();
+		throw error;
+	}
+};
+
 const predict = async (c: AppContext): Promise<Response> => {
 	const name = decodeURIComponent((c.req.param('target') ?? '').slice(0, -':predict'.length));
 	const body: unknown = JSON.parse(await readJsonText(c.req.raw, BODY_LIMITS.pictureJsonBytes));
@@ -83,7 +95,7 @@ const predict = async (c: AppContext): Promise<Response> => {
 	return answer(
 		c,
 		async (signal) => {
-			const done = await Promise.all(wishes.map((wish) => draw(c, model, wish, signal)));
+			const done = await drawAll(c, model, wishes, signal);
 			const records = done.flatMap(({ images }) => images);
 			const base64 = await base64All(c, records);
 			const predictions = records.map(({ contentType, seed }, i) => ({ bytesBase64Encoded: base64[i] ?? '', mimeType: contentType, seed }));

@@ -1,5 +1,5 @@
 /** The parts of the MCP server that decide. */
-import type { JobView } from '@limner/shared';
+import { JobRequest, MCP_LIMITS, MCP_TOOLS, type JobView } from '@limner/shared';
 import { encode } from 'fast-png';
 import { describe, expect, it } from 'vitest';
 import { hostAllowed, originAllowed } from './address.ts';
@@ -8,8 +8,9 @@ import { advance, nextTold, startProgress, type JobProgress } from './progress.t
 import { findRepeat, idempotencyKeyOf, labelOf } from './repeat.ts';
 import { generationOf, generationResult } from './result.ts';
 import { smallPicture } from './thumbnail.ts';
-import { regenerateRequest, requestOf } from './tools/generate.ts';
+import { REPEATED, regenerateRequest, requestOf } from './tools/generate.ts';
 import { toolsFor } from './tools/index.ts';
+import { fitList } from './tools/read.ts';
 import { VIEW_HTML } from './view.ts';
 
 const job = (change: Partial<JobView> = {}): JobView => ({
@@ -130,6 +131,47 @@ describe('requests', () => {
 		expect(other).not.toHaveProperty('deadlineAt');
 		expect(regenerateRequest(job().request, { seed: 5 }, 77).seed).toBe(5);
 	});
+});
+
+describe('regenerate', () => {
+	it('repeats every field that says something of the picture', () => {
+		// What says which picture, how many, when, where and in whose name, not how it looks.
+		const others = [
+			'seed',
+			'n',
+			'taskType',
+			'class',
+			'priority',
+			'deadlineMs',
+			'labels',
+			'preferNode',
+			'nodeId',
+			'dependsOn',
+			'onDependencyFailure',
+			'params',
+		];
+		expect(
+			Object.keys(JobRequest.shape)
+				.filter((field) => !others.includes(field))
+				.toSorted(),
+		).toEqual([...REPEATED].toSorted());
+	});
+});
+
+const wordy = (id: number) => generationOf(job({ id: `job_${id}`, request: { ...job().request, prompt: 'x'.repeat(4000) } }));
+
+describe('lists', () => {
+	it('end where hosts would cut them off, and say where to go on', () => {
+		const all = Array.from({ length: MCP_LIMITS.listMax }, (_, id) => wordy(id));
+		const { generations, text, cut } = fitList(all);
+		expect(JSON.stringify({ generations, text }).length).toBeLessThan(150_000);
+		expect([cut, generations.length < all.length, generations.length > 5]).toEqual([true, true, true]);
+		expect(fitList(all.slice(0, 3))).toMatchObject({ cut: false, generations: { length: 3 } });
+		expect(fitList([])).toEqual({ generations: [], text: '', cut: false });
+	});
+
+	it('wait no longer than the slowest host', () =>
+		expect(MCP_TOOLS.generate_image.input.safeParse({ prompt: 'x', wait_seconds: 46 }).success).toBe(false));
 });
 
 describe('results', () => {

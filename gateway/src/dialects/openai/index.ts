@@ -17,7 +17,7 @@ import { assetOf, decodeInline } from '../lib/pictures.ts';
 import { sizeOfRatio, type Size } from '../lib/size.ts';
 import { fileBytes, readForm } from './form.ts';
 import { make, refuse, type Order } from './make.ts';
-import { ignoredOf, jobOf, parseSize, type JobInput } from './request.ts';
+import { formatFor, ignoredOf, jobOf, parseSize, type JobInput } from './request.ts';
 import {
 	EditFields,
 	EditForm,
@@ -74,11 +74,11 @@ const checkPossible = (fields: JobInput['fields']): void => {
 const orderOf = (
 	kind: Order['kind'],
 	fields: JobInput['fields'],
-	rest: Pick<Order, 'request' | 'body' | 'inputs' | 'startedAt'>,
+	rest: Pick<Order, 'request' | 'body' | 'inputs' | 'startedAt'> & { older?: true },
 ): Order => ({
 	kind,
 	...rest,
-	format: fields.response_format ?? 'b64_json',
+	format: formatFor(fields, rest.older === true),
 	stream: fields.stream === true,
 	partials: fields.partial_images ?? 0,
 	quality: fields.quality ?? 'auto',
@@ -181,7 +181,7 @@ const variation = async (c: AppContext): Promise<Response> => {
 	const wanted = { ...fields, strength: fields.strength ?? VARIATION_STRENGTH, guidance_scale: fields.guidance_scale ?? 1 };
 	const request = jobOf({ fields: wanted, prompt: ' ', model, size, init: named(asset) });
 	const body = { ...fields, image: asset.sha256 };
-	return make(c, orderOf('image_edit', fields, { request, body, inputs: [asset], startedAt }));
+	return make(c, orderOf('image_edit', fields, { request, body, inputs: [asset], startedAt, older: true }));
 };
 
 // Two content types on one path: the body is read by hand, and the document tells what it may be.

@@ -43,6 +43,13 @@ const given = <T extends object>(values: T): { [K in keyof T]?: NonNullable<T[K]
 const strengthOf = ({ strength, input_fidelity: fidelity }: JobInput['fields'], masked: boolean): number =>
 	strength ?? (fidelity === null || fidelity === undefined ? (masked ? 1 : EDIT_STRENGTH) : STRENGTH[fidelity]);
 
+/**
+ * How pictures are answered: as OpenAI does when nothing is said, by address for its older models and as base64 for the others.
+ * @param older the endpoint knows only those
+ */
+export const formatFor = ({ response_format: format, model }: JobInput['fields'], older: boolean): 'url' | 'b64_json' =>
+	format ?? (older || /^dall-e-/i.test(model ?? '') ? 'url' : 'b64_json');
+
 /** The job for a request. */
 export const jobOf = ({ fields, prompt, model, size, init, mask }: JobInput): JobRequest => ({
 	prompt,
@@ -69,7 +76,9 @@ export const jobOf = ({ fields, prompt, model, size, init, mask }: JobInput): Jo
 export const ignoredOf = (fields: JobInput['fields']): string[] =>
 	[
 		fields.style === null || fields.style === undefined ? undefined : 'style has no effect; say it in the prompt',
-		fields.moderation === null || fields.moderation === undefined ? undefined : 'moderation has no effect; this gateway filters nothing',
+		fields.moderation === null || fields.moderation === undefined
+			? undefined
+			: 'moderation has no effect; what is refused is set by this gateway, for all callers',
 	].filter((sentence) => sentence !== undefined);
 
 const tokens = ({ width, height }: Size): number => Math.ceil(width / TOKEN_PX) * Math.ceil(height / TOKEN_PX);

@@ -113,7 +113,7 @@ export const generateImage: ToolHandler<Input<'generate_image'>> = async (input,
 };
 
 /** Fields of a stored request that a new one may repeat. The seed is left out: it would make the same picture again. */
-const REPEATED = [
+export const REPEATED = [
 	'prompt',
 	'negativePrompt',
 	'model',
@@ -131,6 +131,8 @@ const REPEATED = [
 	'pasteBack',
 	'maskCropPadding',
 	'maskFeather',
+	'maskInvert',
+	'maskFill',
 	'promptMode',
 	'originalSize',
 	'cropTopLeft',

@@ -2,7 +2,7 @@
  * `view_image`, `list_generations`, `list_models`, `get_usage`, `upload_image`.
  * @module
  */
-import { MCP_LIMITS, type ImageView, type JobView, type MCP_TOOLS, type ModelView } from '@limner/shared';
+import { MCP_LIMITS, type ImageView, type JobView, type MCP_TOOLS, type McpGeneration, type ModelView } from '@limner/shared';
 import type { z } from 'zod';
 import { dataResult, invalid, type ToolHandler } from '../call.ts';
 import { fetchPicture, storeBytes } from '../inputs.ts';
@@ -42,14 +42,29 @@ export const viewImage: ToolHandler<Input<'view_image'>> = async ({ image_id, ma
 	return { content: [{ type: 'text', text: told + note }, ...(small === undefined ? [] : [imageBlock(small)])], structuredContent };
 };
 
+/** As many jobs from the first one on as hosts take in one result, at least one. Pure. */
+export const fitList = (all: readonly McpGeneration[]): { generations: McpGeneration[]; text: string; cut: boolean } => {
+	const texts: string[] = [];
+	let chars = 0;
+	for (const one of all) {
+		const text = `${one.prompt}\n${textOf(one)}`;
+		chars += JSON.stringify(one).length + JSON.stringify(text).length;
+		if (texts.length > 0 && chars > MCP_LIMITS.listChars) break;
+		texts.push(text);
+	}
+	return { generations: all.slice(0, texts.length), text: texts.join('\n\n'), cut: texts.length < all.length };
+};
+
 export const listGenerations: ToolHandler<Input<'list_generations'>> = async ({ limit, cursor, status }, { api }) => {
 	const query = new URLSearchParams({ limit: String(limit) });
 	if (cursor !== undefined) query.set('cursor', cursor);
 	if (status !== undefined) query.set('state', status);
 	const page = await api.json<{ data: JobView[]; nextCursor: string | null }>(`/api/v1/jobs?${query.toString()}`);
-	const generations = page.data.map((job) => generationOf(job));
-	const text = generations.map((one) => `${one.prompt}\n${textOf(one)}`).join('\n\n');
-	return dataResult({ generations, next_cursor: page.nextCursor }, text === '' ? 'There are none.' : text);
+	const { generations, text, cut } = fitList(page.data.map((job) => generationOf(job)));
+	// A cursor is the id of the last job that was shown.
+	const next = cut ? (generations.at(-1)?.job_id ?? null) : page.nextCursor;
+	const more = next === null ? '' : `\n\nThere are more: call again with cursor "${next}".`;
+	return dataResult({ generations, next_cursor: next }, text === '' ? 'There are none.' : text + more);
 };
 
 export const listModels: ToolHandler<Input<'list_models'>> = async ({ operation }, { api }) => {
