@@ -68,6 +68,7 @@ export const JobRequest = z.strictObject({
 	scheduler: schedulerField.optional(),
 	seed: z.int().min(L.seedMin).max(L.seedMax).nullable().optional(),
 	n: z.int().min(L.nMin).max(L.nMax).optional(),
+	/** How much of the input picture is changed. 0 without a mask: nothing is drawn, it is resized (Lanczos) to width and height. */
 	strength: z.number().min(L.strengthMin).max(L.strengthMax).optional(),
 	eta: z.number().min(L.etaMin).max(L.etaMax).optional(),
 	guidanceRescale: z.number().min(L.guidanceRescaleMin).max(L.guidanceRescaleMax).optional(),
@@ -175,6 +176,9 @@ export type JobChange = z.infer<typeof JobChange>;
 /** Seed of picture `index` of a job: consecutive, and wrapping so that it survives JSON. */
 export const taskSeed = (seed: number, index: number): number =>
 	seed <= L.seedMax - index ? seed + index : index - (L.seedMax - seed) - 1;
+
+/** Whether a job only brings its picture to another size: nothing is drawn at strength 0. */
+export const isResize = ({ task, strength }: Pick<JobSpec, 'task' | 'strength'>): boolean => task === 'img2img' && strength === 0;
 
 /** What pictures must have in common to be made in one batch. Prompts, seeds, inputs, pasting and SDXL's sizes may differ. */
 const BATCH_FIELDS = [

@@ -51,7 +51,7 @@ const pictureFields = {
 	seed: z.int().min(L.seedMin).max(L.seedMax).optional().describe('The same seed and request make the same picture; left out: random'),
 	output_format: z.enum(['png', 'jpeg', 'webp']).optional(),
 	n: z.int().min(1).max(M.nMax).optional().describe('Pictures to make'),
-	strength: z.number().min(0).max(1).optional().describe('With image: 0 keeps it, 1 makes it all anew'),
+	strength: z.number().min(0).max(1).optional().describe('With image: 0 only resizes it, 1 makes it all anew'),
 };
 
 const answerFields = {

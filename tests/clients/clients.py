@@ -70,6 +70,9 @@ def a1111():
         raise AssertionError("an upscaler that does not exist was taken")
     except RuntimeError as error:
         assert "there is: Lanczos" in str(error), error
+    twice = api.extra_single_image(drawn.image, upscaler_1=webuiapi.Upscaler.Lanczos, upscaling_resize=2).image
+    assert twice.size == (256, 256) and correlation(twice, drawn.image.resize((256, 256), Image.LANCZOS)) > 0.99
+    steps.append(0)
     mask = Image.new("L", (128, 128), 0)
     mask.paste(255, (0, 0, 40, 40))
     painted = []

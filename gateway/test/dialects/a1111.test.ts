@@ -200,6 +200,54 @@ describe('hires fix', () => {
 	});
 });
 
+describe('extras', () => {
+	// As webuiapi sends it.
+	const asked = {
+		resize_mode: 0,
+		show_extras_results: true,
+		gfpgan_visibility: 0,
+		codeformer_visibility: 0,
+		codeformer_weight: 0,
+		upscaling_resize: 2,
+		upscaling_resize_w: 512,
+		upscaling_resize_h: 512,
+		upscaling_crop: true,
+		upscaler_1: 'Lanczos',
+		upscaler_2: 'None',
+		extras_upscaler_2_visibility: 0,
+		upscale_first: false,
+	};
+
+	it('enlarge pictures without drawing, and give back what needs nothing', async () => {
+		const { tasks } = await paint();
+		const one = await sd('extra-single-image', { ...asked, image: PNG });
+		const { image, html_info: info } = await one.json<{ image: string; html_info: string }>();
+		expect([one.status, Buffer.from(image, 'base64').readUInt32BE(16), info]).toEqual([200, 128, 'Postprocess upscaler: Lanczos']);
+		expect(tasks[0]!.spec).toMatchObject({ task: 'img2img', strength: 0, steps: 1, width: 128, height: 128 });
+		expect(await bodyOf(sd('extra-single-image', { ...asked, upscaler_1: 'None', image: `data:image/png;base64,${PNG}` }))).toEqual({
+			html_info: '',
+			image: PNG,
+		});
+		const wide = base64(makePng({ width: 96, height: 64 }));
+		const imageList = [{ data: PNG, name: 'a.png' }, { data: wide }];
+		const many = await bodyOf<{ images: string[] }>(sd('extra-batch-images', { ...asked, upscaling_resize: 3, imageList }));
+		expect(many.images.map((each) => Buffer.from(each, 'base64').readUInt32BE(16))).toEqual([192, 288]);
+		expect(tasks).toHaveLength(3);
+	});
+
+	it.each([
+		[{ upscaler_1: 'R-ESRGAN 4x+' }, 'upscaler_1 R-ESRGAN 4x+ does not exist here; there is: Lanczos'],
+		[{ gfpgan_visibility: 0.5 }, 'gfpgan_visibility is not possible here'],
+		[{ upscaler_2: 'Lanczos', extras_upscaler_2_visibility: 0.5 }, 'extras_upscaler_2_visibility'],
+		[{ upscaling_resize: 8, image: base64(makePng({ width: 512, height: 64 })) }, 'sides have 64 to 2048 pixels'],
+		[{ resize_mode: 1, upscaling_resize_w: 512, upscaling_resize_h: 256 }, 'nothing is cut here'],
+		[{ image: 'https://example.com/a.png' }, 'fetches no pictures'],
+	])('refuse %j in words', async (json, words) => {
+		const response = await sd('extra-single-image', { ...asked, image: PNG, ...json });
+		expect([response.status, JSON.stringify(await response.json())]).toEqual([422, expect.stringContaining(words)]);
+	});
+});
+
 describe('img2img', () => {
 	it('repaints what the mask shows, with its blur, fill, padding and direction', async () => {
 		const { tasks } = await paint();

@@ -149,6 +149,21 @@ describe('onnx engine', () => {
 		await engine.unload();
 	});
 
+	it('at strength 0 answers the picture at another size, with Lanczos and without a step', async () => {
+		const engine = createOnnxEngine({ ...options, executionProviders: ['cpu'] });
+		await engine.load(model('sd-1.5'), () => undefined);
+		const small = await file('small.png', raw(3, 1, 2, 3, 250, 5, 6, 9, 200, 9).resize(48, 24, { fit: 'fill' }).png());
+		const onStep = vi.fn<() => void>();
+		const wanted = await sharp(small).resize(128, 64, { fit: 'fill', kernel: 'lanczos3' }).raw().toBuffer();
+		const large = { ...request, task: 'img2img' as const, strength: 0, width: 128, height: 64 };
+		const picture = await engine.generate(large, { init: small }, hooks({ onStep }));
+		expect(picture).toMatchObject({ width: 128, height: 64, inputHashes: { initImageSha256: expect.any(String) as string } });
+		expect(Buffer.from(picture.rgb).equals(wanted)).toBe(true);
+		expect(onStep).not.toHaveBeenCalled();
+		await expect(engine.generate(large, {}, hooks())).rejects.toMatchObject({ failure: 'invalid' });
+		await engine.unload();
+	});
+
 	it('keeps several models while there is room, and only the last one where there is not', async () => {
 		const roomy = createOnnxEngine({ ...options, executionProviders: ['cpu'] });
 		const tight = createOnnxEngine({ ...options, executionProviders: ['cpu'], modelBytes: 1 });

@@ -11,6 +11,7 @@ import { modelFor, sizeFor, warn } from '../lib/model.ts';
 import { assetOf, decodeInline } from '../lib/pictures.ts';
 import { abandon } from '../lib/run.ts';
 import { refusals, refuse } from './errors.ts';
+import { addExtras } from './extras.ts';
 import { addLists } from './lists.ts';
 import { readOptions } from './options.ts';
 import { pngTexts } from './png-text.ts';
@@ -142,4 +143,5 @@ a1111Routes.openapi(
 	},
 );
 
+addExtras(a1111Routes);
 addLists(a1111Routes);

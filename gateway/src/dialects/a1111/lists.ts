@@ -111,7 +111,7 @@ const LISTS: Listing[] = [
 	{
 		path: '/upscalers',
 		operationId: 'a1111Upscalers',
-		summary: 'Upscalers (A1111): what `enable_hr` can use',
+		summary: 'Upscalers (A1111)',
 		schema: z.array(Upscaler),
 		value: () => ['None', UPSCALER].map((name) => ({ name, model_name: null, model_path: null, model_url: null, scale: UPSCALER_SCALE })),
 	},

@@ -10,13 +10,13 @@ import { named } from '../../lib/openapi.ts';
 const text = z.string().max(L.promptChars);
 const count = z.int().min(1).max(L.nMax);
 const SIDE_MAX = 16_384;
-const side = z.int().min(1).max(SIDE_MAX);
+export const side = z.int().min(1).max(SIDE_MAX);
 const HR_SCALE_MAX = 8;
 /** Taken whatever it says: it tells where the web UI would put files, or what it would remember. */
-const anything = z.unknown().optional();
+export const anything = z.unknown().optional();
 
 /** A field that must have one of its neutral values, because what it asks for does not exist here. */
-const only = (neutral: readonly unknown[], what: string) =>
+export const only = (neutral: readonly unknown[], what: string) =>
 	z
 		.unknown()
 		.refine((value) => neutral.some((each) => JSON.stringify(each) === JSON.stringify(value ?? null)), `${what} is not possible here`)

@@ -79,6 +79,9 @@ describe('resolveRequest', () => {
 	});
 	it('takes exactly one step', () => {
 		expect(pointers({ initImage: asset, steps: 20, strength: 0.05 })).toEqual([]);
+		// Nothing is drawn then: the picture at another size.
+		expect(pointers({ initImage: asset, strength: 0 })).toEqual([]);
+		expect(pointers({ initImage: asset, maskImage: asset, strength: 0 })).toEqual(['/strength']);
 	});
 	it('asks for the size multiple of the model, not of the API', () => {
 		const wide = { ...model, sizeMultiple: 16 };

@@ -2,7 +2,7 @@
  * From what a caller sends to what is stored: defaults of the model, cross-field rules, and the seed. Pure.
  * @module
  */
-import { REQUEST_LIMITS, resolveScheduler, type FieldError, type JobRequest, type JobSpec, type Operation } from '@limner/shared';
+import { isResize, REQUEST_LIMITS, resolveScheduler, type FieldError, type JobRequest, type JobSpec, type Operation } from '@limner/shared';
 import type { KnownModel } from '../../lib/catalog.ts';
 
 /** Strength when none is given: keep a good part of the picture, or fill a mask from nothing. */
@@ -85,8 +85,9 @@ const modelErrors = (spec: JobSpec, model: KnownModel): FieldError[] => {
 	if (!model.operations.includes(spec.task)) {
 		errors.push({ pointer: '/task', detail: `${model.name} can do ${model.operations.join(', ')} only`, code: 'not_supported' });
 	}
-	if (spec.strength !== undefined && spec.steps * spec.strength < 1) {
-		errors.push({ pointer: '/strength', detail: 'steps × strength must be at least 1, or no step would run', code: 'too_small' });
+	if (spec.strength !== undefined && spec.steps * spec.strength < 1 && !isResize(spec)) {
+		const detail = 'steps × strength must be at least 1, or no step would run; 0, without a mask, only resizes the picture';
+		errors.push({ pointer: '/strength', detail, code: 'too_small' });
 	}
 	return errors;
 };

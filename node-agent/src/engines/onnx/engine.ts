@@ -2,8 +2,9 @@
  * The built-in engine: diffusers models in ONNX form on ONNX Runtime.
  * @module
  */
-import { NODE_LIMITS, type Device } from '@limner/shared';
+import { isResize, NODE_LIMITS, type Device } from '@limner/shared';
 import { isOutOfMemory } from '../../diffusion/errors.ts';
+import { resizeRgb } from '../../diffusion/latents.ts';
 import { processMemory, type MemoryGauge } from '../../diffusion/pipelines/batch-policy.ts';
 import {
 	CancelledError,
@@ -173,6 +174,13 @@ const roomForModels = ({ device }: OnnxOptions, gauge: MemoryGauge, held: number
 
 type Loaded = WarmModels<EngineModel, DiffusionPipeline>;
 
+/** At strength 0 nothing is drawn: the picture itself at the size that was asked for, resized with Lanczos. */
+const resized = async ({ generate, hashes }: Prepared): Promise<EngineOutcome> => {
+	if (generate.initImage === undefined) return new EngineError('invalid', 'img2img needs a picture to start from.');
+	const { rgb, width, height } = await resizeRgb(generate.initImage, generate.width, generate.height);
+	return { rgb, width, height, warnings: [], timings: {}, inputHashes: hashes };
+};
+
 const makeBatch = async (
 	pipeline: DiffusionPipeline,
 	items: readonly EngineItem[],
@@ -183,11 +191,14 @@ const makeBatch = async (
 	const ready: { at: number; prepared: Prepared }[] = [];
 	for (const [at, item] of items.entries()) {
 		try {
-			ready.push({ at, prepared: await read(item) });
+			const prepared = await read(item);
+			if (isResize(prepared.generate)) outcomes[at] = await resized(prepared);
+			else ready.push({ at, prepared });
 		} catch (error) {
 			outcomes[at] = toEngineError(error);
 		}
 	}
+	if (ready.length === 0) return { outcomes, ranOut: false };
 	const made = await pipeline.generateBatch(
 		ready.map(({ prepared }) => prepared.generate),
 		pipelineHooks(
