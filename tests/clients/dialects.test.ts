@@ -1,6 +1,6 @@
 /** Unmodified clients of other services against a running gateway: each job is looked up at the engine and in its picture. */
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import OpenAI, { toFile } from 'openai';
@@ -174,6 +174,8 @@ it('a client that hangs up stops its engine within a step, and the next one is s
 	await slow.stop();
 });
 
+const widthOf = async (name: string): Promise<number> => (await sharp(join(folder, name)).metadata()).width;
+
 /** Python's clients, in an environment of their own. */
 const python = (): string => {
 	const venv = join(folder, 'venv');
@@ -189,11 +191,22 @@ const python = (): string => {
 it('openai, webuiapi and kserve (PyPI): each call runs its steps, and edits resemble their input', async () => {
 	node = await startTestNode(gateway, { name: 'storybook-2', engine: 'onnx' });
 	const env = { ...process.env, LIMNER_URL: gateway.url, LIMNER_API_KEY: gateway.key };
-	const report = execFileSync(python(), [join(projectRoot(), 'tests/clients/clients.py')], { env, encoding: 'utf8' });
+	const interpreter = python();
+	const report = execFileSync(interpreter, [join(projectRoot(), 'tests/clients/clients.py')], { env, encoding: 'utf8' });
 	const jobs = node
 		.engineLog()
 		.filter(({ event }) => event === 'start')
 		.map(({ jobId }) => jobId);
 	expect(jobs.map((jobId) => stepsOf(node, jobId))).toEqual(JSON.parse(report.trim().split('\n').at(-1) ?? ''));
 	expect(jobs.length).toBeGreaterThan(10);
+
+	// The blocks of docs/examples.md, as they stand there but for the port.
+	const [, section = ''] = readFileSync(join(projectRoot(), 'docs/examples.md'), 'utf8').split('\n## Python\n');
+	const blocks = [...(section.split('\n## ')[0] ?? '').matchAll(/```text\n(.*?)```/gs)].map(([, code = '']) => code);
+	for (const block of blocks) {
+		const code = block.replace('port=8787', `port=${new URL(gateway.url).port}`);
+		execFileSync(interpreter, ['-c', code], { env, cwd: folder, encoding: 'utf8' });
+	}
+	const names = ['castle.png', 'windmill.png', 'windmill-drawn-larger.png', 'windmill-enlarged.png'];
+	expect(await Promise.all(names.map(widthOf))).toEqual([128, 128, 192, 256]);
 }, 900_000);
