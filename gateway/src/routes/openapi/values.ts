@@ -223,6 +223,14 @@ export const BODIES: Record<string, unknown> = {
 	A1111Txt2Img: { prompt: PROMPT, steps: 20, cfg_scale: 4, width: 512, height: 512, sampler_name: 'DDIM', seed: 5 },
 	A1111Img2Img: { prompt: PROMPT, init_images: [PIXEL], denoising_strength: 0.6, steps: 20 },
 	A1111PngInfoRequest: { image: PIXEL },
+	A1111ExtraSingle: { image: PIXEL, upscaler_1: 'Lanczos', resize_mode: 1, upscaling_resize_w: 64, upscaling_resize_h: 64 },
+	A1111ExtraBatch: {
+		imageList: [{ data: PIXEL, name: 'pixel.png' }],
+		upscaler_1: 'Lanczos',
+		resize_mode: 1,
+		upscaling_resize_w: 64,
+		upscaling_resize_h: 64,
+	},
 	A1111TaskQuestion: { id_task: 'task(01kb3x9q)' },
 	A1111Options: { sd_model_checkpoint: 'storybook' },
 	OpenAIError: {
