@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { installServer } from './command.ts';
-import { configFile, HOSTS, httpEntry, mergeServer, stdioEntry } from './hosts.ts';
+import { configFile, fieldOf, HOSTS, httpEntry, mergeServer, stdioEntry } from './hosts.ts';
 
 const entry = { command: 'node' };
 
@@ -38,6 +38,23 @@ describe('places', () => {
 		expect(stdioEntry('vscode', launch)).toEqual({ type: 'stdio', ...launch });
 		expect(httpEntry('cursor', 'http://g', 'k')).toEqual({ url: 'http://g/mcp', headers: { Authorization: 'Bearer k' } });
 		expect(httpEntry('vscode', 'http://g', 'k')).toMatchObject({ type: 'http' });
+	});
+});
+
+describe('the entries in docs/clients.md', () => {
+	const text = readFileSync(join(import.meta.dirname, '../../../../docs/clients.md'), 'utf8');
+	const [cursor, vscode, desktop] = [...text.matchAll(/```json\n(.*?)```/gs)].map(([, json = '']) => JSON.parse(json) as unknown);
+	const [url, key] = ['http://localhost:8787', 'lk_…'];
+
+	it('are those that install writes', () => {
+		for (const [host, written] of [
+			['cursor', cursor],
+			['vscode', vscode],
+		] as const)
+			expect(written).toEqual({ [fieldOf(host)]: { limner: httpEntry(host, url, key) } });
+		const args = ['--disable-warning=ExperimentalWarning', '/path/to/limner/node-agent/src/mcp/main.ts'];
+		const launch = { command: 'node', args, env: { LIMNER_URL: url, LIMNER_API_KEY: key } };
+		expect(desktop).toEqual({ mcpServers: { limner: stdioEntry('claude-desktop', launch) } });
 	});
 });
 
