@@ -1131,7 +1131,7 @@ export interface paths {
         };
         /**
          * Deliveries of a webhook, newest first
-         * @description `state=dead` lists those that were given up. Ended deliveries are kept for a week.
+         * @description `state=dead` lists those that were given up. Ended deliveries are kept for a week. The id `predictions` stands for the webhooks that Cog’s and Replicate’s predictions named; `data` of their payload is what is sent.
          */
         get: operations["listWebhookDeliveries"];
         put?: never;
@@ -2508,7 +2508,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Make pictures from a prompt (A1111) */
+        /**
+         * Make pictures from a prompt (A1111)
+         * @description `enable_hr` draws each picture again, enlarged with Lanczos: `hr_scale` or `hr_resize_x` and `hr_resize_y`, `hr_second_pass_steps`, `denoising_strength`. Both passes are jobs of one workflow.
+         */
         post: operations["a1111Txt2Img"];
         delete?: never;
         options?: never;
@@ -2601,6 +2604,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/sdapi/v1/extra-single-image": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A picture at another size (A1111)
+         * @description With `upscaler_1` `Lanczos` a node resizes the picture; with `None` it comes back as it is. Face restorers, a second upscaler and cutting are refused by name.
+         */
+        post: operations["a1111ExtraSingle"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sdapi/v1/extra-batch-images": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Pictures at another size (A1111)
+         * @description With `upscaler_1` `Lanczos` a node resizes the picture; with `None` it comes back as it is. Face restorers, a second upscaler and cutting are refused by name.
+         */
+        post: operations["a1111ExtraBatch"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/sdapi/v1/sd-models": {
         parameters: {
             query?: never;
@@ -2659,7 +2702,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Upscalers (A1111); this pool has none */
+        /** Upscalers (A1111) */
         get: operations["a1111Upscalers"];
         put?: never;
         post?: never;
@@ -4441,6 +4484,7 @@ export interface components {
         WebhookDelivery: {
             id: string;
             webhookId: string;
+            url?: string;
             messageId: string;
             type: string;
             /** @enum {string} */
@@ -5900,8 +5944,6 @@ export interface components {
             send_images?: boolean | null;
             force_task_id?: string | null;
             /** @enum {unknown} */
-            enable_hr?: null | false | 0 | "";
-            /** @enum {unknown} */
             restore_faces?: null | false | 0 | "";
             /** @enum {unknown} */
             tiling?: null | false | 0 | "";
@@ -5939,18 +5981,19 @@ export interface components {
             /** @enum {unknown} */
             infotext?: null | false | 0 | "";
             comments?: unknown;
-            hr_scale?: unknown;
-            hr_upscaler?: unknown;
-            hr_second_pass_steps?: unknown;
-            hr_resize_x?: unknown;
-            hr_resize_y?: unknown;
-            hr_checkpoint_name?: unknown;
-            hr_sampler_name?: unknown;
-            hr_scheduler?: unknown;
-            hr_prompt?: unknown;
-            hr_negative_prompt?: unknown;
-            firstphase_width?: unknown;
-            firstphase_height?: unknown;
+            enable_hr?: boolean | null;
+            hr_scale?: number | null;
+            hr_resize_x?: number | null;
+            hr_resize_y?: number | null;
+            hr_upscaler?: string | null;
+            hr_second_pass_steps?: number | null;
+            hr_sampler_name?: string | null;
+            hr_scheduler?: string | null;
+            hr_prompt?: string | null;
+            hr_negative_prompt?: string | null;
+            hr_checkpoint_name?: string | null;
+            firstphase_width?: number | null;
+            firstphase_height?: number | null;
         };
         A1111Img2Img: {
             prompt?: string;
@@ -5973,8 +6016,6 @@ export interface components {
             send_images?: boolean | null;
             force_task_id?: string | null;
             /** @enum {unknown} */
-            enable_hr?: null | false | 0 | "";
-            /** @enum {unknown} */
             restore_faces?: null | false | 0 | "";
             /** @enum {unknown} */
             tiling?: null | false | 0 | "";
@@ -6012,18 +6053,8 @@ export interface components {
             /** @enum {unknown} */
             infotext?: null | false | 0 | "";
             comments?: unknown;
-            hr_scale?: unknown;
-            hr_upscaler?: unknown;
-            hr_second_pass_steps?: unknown;
-            hr_resize_x?: unknown;
-            hr_resize_y?: unknown;
-            hr_checkpoint_name?: unknown;
-            hr_sampler_name?: unknown;
-            hr_scheduler?: unknown;
-            hr_prompt?: unknown;
-            hr_negative_prompt?: unknown;
-            firstphase_width?: unknown;
-            firstphase_height?: unknown;
+            /** @enum {unknown} */
+            enable_hr?: null | false | 0 | "";
             init_images: string[];
             mask?: string | null;
             /** @enum {unknown} */
@@ -6073,6 +6104,55 @@ export interface components {
         };
         A1111PngInfoRequest: {
             image: string;
+        };
+        A1111Extra: {
+            html_info: string;
+            image: string;
+        };
+        A1111ExtraSingle: {
+            resize_mode?: number | null;
+            upscaling_resize?: number | null;
+            upscaling_resize_w?: number | null;
+            upscaling_resize_h?: number | null;
+            upscaling_crop?: boolean | null;
+            upscaler_1?: string | null;
+            upscaler_2?: string | null;
+            /** @enum {unknown} */
+            extras_upscaler_2_visibility?: null | 0;
+            /** @enum {unknown} */
+            gfpgan_visibility?: null | 0;
+            /** @enum {unknown} */
+            codeformer_visibility?: null | 0;
+            codeformer_weight?: unknown;
+            show_extras_results?: unknown;
+            upscale_first?: unknown;
+            image: string;
+        };
+        A1111Extras: {
+            html_info: string;
+            images: string[];
+        };
+        A1111ExtraBatch: {
+            resize_mode?: number | null;
+            upscaling_resize?: number | null;
+            upscaling_resize_w?: number | null;
+            upscaling_resize_h?: number | null;
+            upscaling_crop?: boolean | null;
+            upscaler_1?: string | null;
+            upscaler_2?: string | null;
+            /** @enum {unknown} */
+            extras_upscaler_2_visibility?: null | 0;
+            /** @enum {unknown} */
+            gfpgan_visibility?: null | 0;
+            /** @enum {unknown} */
+            codeformer_visibility?: null | 0;
+            codeformer_weight?: unknown;
+            show_extras_results?: unknown;
+            upscale_first?: unknown;
+            imageList: {
+                data: string;
+                name?: string;
+            }[];
         };
         A1111Model: {
             title: string;
@@ -14875,6 +14955,7 @@ export interface operations {
                      * @example {
                      *       "id": "dlv_01kb3x9q2r7m5v8c4d6f0g1h2j",
                      *       "webhookId": "text",
+                     *       "url": "https://limner.example/api/v1/objects/eyJrIjoidyJ9.c2lnbmF0dXJl",
                      *       "messageId": "text",
                      *       "type": "text",
                      *       "state": "pending",
@@ -15000,6 +15081,7 @@ export interface operations {
                      *         {
                      *           "id": "dlv_01kb3x9q2r7m5v8c4d6f0g1h2j",
                      *           "webhookId": "text",
+                     *           "url": "https://limner.example/api/v1/objects/eyJrIjoidyJ9.c2lnbmF0dXJl",
                      *           "messageId": "text",
                      *           "type": "text",
                      *           "state": "pending",
@@ -15118,6 +15200,7 @@ export interface operations {
                      * @example {
                      *       "id": "dlv_01kb3x9q2r7m5v8c4d6f0g1h2j",
                      *       "webhookId": "text",
+                     *       "url": "https://limner.example/api/v1/objects/eyJrIjoidyJ9.c2lnbmF0dXJl",
                      *       "messageId": "text",
                      *       "type": "text",
                      *       "state": "pending",
@@ -28511,6 +28594,505 @@ export interface operations {
             };
         };
     };
+    a1111ExtraSingle: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "image": "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg==",
+                 *       "upscaler_1": "Lanczos",
+                 *       "resize_mode": 1,
+                 *       "upscaling_resize_w": 64,
+                 *       "upscaling_resize_h": 64
+                 *     }
+                 */
+                "application/json": components["schemas"]["A1111ExtraSingle"];
+            };
+        };
+        responses: {
+            /** @description The picture */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "html_info": "text",
+                     *       "image": "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="
+                     *     }
+                     */
+                    "application/json": components["schemas"]["A1111Extra"];
+                };
+            };
+            /** @description Refused */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["A1111Error"];
+                };
+            };
+            /** @description Refused */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["A1111Error"];
+                };
+            };
+            /** @description Refused */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["A1111Error"];
+                };
+            };
+            /** @description Refused */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["A1111Error"];
+                };
+            };
+            /** @description Refused */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["A1111Error"];
+                };
+            };
+            /** @description Refused */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["A1111Error"];
+                };
+            };
+            /** @description Refused */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["A1111Error"];
+                };
+            };
+            /** @description Refused */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["A1111Error"];
+                };
+            };
+            /** @description Refused */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["A1111Error"];
+                };
+            };
+        };
+    };
+    a1111ExtraBatch: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "imageList": [
+                 *         {
+                 *           "data": "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg==",
+                 *           "name": "pixel.png"
+                 *         }
+                 *       ],
+                 *       "upscaler_1": "Lanczos",
+                 *       "resize_mode": 1,
+                 *       "upscaling_resize_w": 64,
+                 *       "upscaling_resize_h": 64
+                 *     }
+                 */
+                "application/json": components["schemas"]["A1111ExtraBatch"];
+            };
+        };
+        responses: {
+            /** @description The pictures, in order */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "html_info": "text",
+                     *       "images": [
+                     *         "text"
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["A1111Extras"];
+                };
+            };
+            /** @description Refused */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["A1111Error"];
+                };
+            };
+            /** @description Refused */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["A1111Error"];
+                };
+            };
+            /** @description Refused */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["A1111Error"];
+                };
+            };
+            /** @description Refused */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["A1111Error"];
+                };
+            };
+            /** @description Refused */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["A1111Error"];
+                };
+            };
+            /** @description Refused */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["A1111Error"];
+                };
+            };
+            /** @description Refused */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["A1111Error"];
+                };
+            };
+            /** @description Refused */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["A1111Error"];
+                };
+            };
+            /** @description Refused */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "detail": [
+                     *         {
+                     *           "loc": [
+                     *             "body",
+                     *             "steps"
+                     *           ],
+                     *           "msg": "Too big: expected number to be <=150",
+                     *           "type": "validation_failed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["A1111Error"];
+                };
+            };
+        };
+    };
     a1111Models: {
         parameters: {
             query?: never;
@@ -29237,7 +29819,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Upscalers (A1111); this pool has none */
+            /** @description Upscalers (A1111) */
             200: {
                 headers: {
                     [name: string]: unknown;

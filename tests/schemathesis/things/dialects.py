@@ -47,9 +47,12 @@ PATHS = {
     "replicatePredictWithModel": lambda t: {"owner": "limner", "name": MODEL},
 }
 BODIES = {
-    "a1111Txt2Img": known_scheduler,
+    # What a second pass may be depends on the size of the first one and on the strength.
+    "a1111Txt2Img": lambda t, b: known_scheduler(t, b) | ({"enable_hr": False} if "enable_hr" in b else {}),
     "a1111Img2Img": known_scheduler,
     "a1111PngInfo": lambda t, b: {"image": PNG_BASE64},
+    "a1111ExtraSingle": lambda t, b: {"image": PNG_BASE64, "upscaler_1": "None"},
+    "a1111ExtraBatch": lambda t, b: {"imageList": [{"data": PNG_BASE64}], "upscaler_1": "None"},
     "kserveInfer": lambda t, b: {"parameters": {}, "inputs": [text_tensor("prompt", "a red castle")]},
     "openaiEditImage": to_edit,
     "openaiVaryImage": lambda t, b: {"image": PNG},
