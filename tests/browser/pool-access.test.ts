@@ -80,6 +80,11 @@ describe.each(['light', 'dark'] as const)('accessibility of the pool’s pages, 
 it('fits a phone: nothing is wider than the screen, and nothing jumps while a page loads', async () => {
 	const { page } = await openStudio(browser, gateway, { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true });
 	await watchShifts(page);
+	// What stands at the top comes last: nothing below it may have been there before.
+	await page.route(/\/api\/v1\/(resources\/quotas|workspaces\/[^/]+(\/members)?)$/, async (route) => {
+		await page.waitForTimeout(700);
+		await route.continue();
+	});
 	const shifts: Record<string, number> = {};
 	for (const [name, there] of [['', 'article[data-node]'] as const, ...POOL_TABS]) {
 		const path = name === '' ? '' : `/${name === 'Join tokens' ? 'tokens' : name.toLowerCase()}`;

@@ -184,8 +184,11 @@ const Invitations = () => {
 	);
 };
 
+const useMembers = (ws: string, may = true) =>
+	useQuery({ queryKey: [...MEMBERS, ws], queryFn: ({ signal }) => client.members.list(ws, { signal }), enabled: may && ws !== '' });
+
 const Members = ({ ws }: { ws: string }) => {
-	const query = useQuery({ queryKey: [...MEMBERS, ws], queryFn: ({ signal }) => client.members.list(ws, { signal }) });
+	const query = useMembers(ws);
 	const list = query.data ?? [];
 	return (
 		<Panel title={p.tabs.members} lead={p.members.lead}>
@@ -208,12 +211,14 @@ const Members = ({ ws }: { ws: string }) => {
 export const MembersPage = () => {
 	const me = useMe();
 	const may = useMay('members:read');
+	const { isPending } = useMembers(me?.workspaceId ?? '', may);
 	if (!may) return <NoScope scope="members:read" />;
 	if (me === undefined) return null;
 	return (
 		<>
 			<Members ws={me.workspaceId} />
-			<Invitations />
+			{/* Not before what stands above it: it would be pushed down. */}
+			{isPending ? null : <Invitations />}
 		</>
 	);
 };

@@ -112,7 +112,8 @@ export const UsagePage = () => {
 	return (
 		<>
 			<Loaded query={query}>{query.data === undefined ? <Empty>{p.common.loading}</Empty> : <Limits quotas={query.data} />}</Loaded>
-			<UsageSeries />
+			{/* Not before what stands above it: it would be pushed down. */}
+			{query.isPending ? null : <UsageSeries />}
 		</>
 	);
 };

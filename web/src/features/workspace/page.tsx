@@ -21,8 +21,8 @@ const useOperator = (): boolean => {
 	return me !== undefined && mayDo(me.scopes, 'operator');
 };
 
-const useWorkspace = (id: string) =>
-	useQuery({ queryKey: [...WORKSPACES, id], queryFn: ({ signal }) => client.workspaces.get(id, { signal }) });
+const useWorkspace = (id: string, may = true) =>
+	useQuery({ queryKey: [...WORKSPACES, id], queryFn: ({ signal }) => client.workspaces.get(id, { signal }), enabled: may && id !== '' });
 
 const About = ({ workspace }: { workspace: Workspace }) => {
 	const limits = wordsOf(workspace.limits);
@@ -141,6 +141,7 @@ export const WorkspacePage = () => {
 	const may = useMay('members:read');
 	const operator = useOperator();
 	const [link, setLink] = useState<string>();
+	const { isPending } = useWorkspace(me?.workspaceId ?? '', may);
 	if (!may) return <NoScope scope="members:read" />;
 	if (me === undefined) return null;
 	return (
@@ -148,7 +149,8 @@ export const WorkspacePage = () => {
 			<Panel title={texts.title} lead={texts.lead}>
 				<Details id={me.workspaceId} onLink={setLink} />
 			</Panel>
-			{operator ? <All onLink={setLink} /> : null}
+			{/* Not before what stands above it: it would be pushed down. */}
+			{operator && !isPending ? <All onLink={setLink} /> : null}
 			<SecretDialog secret={link} title={texts.linkTitle} lead={p.members.inviteLead} onClose={() => setLink(undefined)} />
 		</>
 	);
