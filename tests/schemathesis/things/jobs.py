@@ -14,6 +14,12 @@ class Jobs(Core):
     def job(self) -> str:
         return self.call("POST", "/jobs?wait=30", SMALL)["id"]
 
+    def settled(self) -> str:
+        """A job that its workspace knows to have ended: until then its pictures cannot be removed."""
+        job = self.job()
+        time.sleep(1)
+        return job
+
     def waiting_job(self) -> str:
         """One that no node takes: it waits for a job that waits too long to matter."""
         first = self.call("POST", "/jobs", {"taskType": "HEARTBEAT", "nodeId": self.fake_node()})["id"]
@@ -70,7 +76,7 @@ PATHS = {
     "followWorkflow": kept("id", "workflow"),
     "getImage": IMAGE,
     "getImageMetadata": IMAGE,
-    "deleteImage": one("id", lambda t: f"img_{t.job()[4:]}_0"),
+    "deleteImage": one("id", lambda t: f"img_{t.settled()[4:]}_0"),
     "reportImage": IMAGE,
     "takeDownImage": one("id", lambda t: f"img_{t.job()[4:]}_0"),
     "dismissReport": one("id", lambda t: t.report()),

@@ -32,7 +32,8 @@ const aboutOne = (paths: Document['paths'], list: string): Operation[] =>
 export const addLinks = ({ paths, components }: Document): void => {
 	for (const [path, item] of Object.entries(paths)) {
 		const { post } = item;
-		if (post === undefined) continue;
+		// The operator makes a workspace, and is no member of it: what its owner may ask is not theirs.
+		if (post === undefined || post.operationId === 'createWorkspace') continue;
 		const { list, id } = ELSEWHERE[post.operationId ?? ''] ?? { list: path, id: '/id' };
 		const targets = aboutOne(paths, list);
 		for (const [status, response] of Object.entries(post.responses)) {
