@@ -99,6 +99,8 @@ export const PICTURE_RECIPES: Record<string, Make> = {
 	},
 	a1111Txt2Img: drawn({ json: a1111 }),
 	a1111Img2Img: drawn({ json: { ...a1111, init_images: [base64()], denoising_strength: 0.75 } }),
+	a1111ExtraSingle: drawn({ json: { image: base64(), upscaler_1: 'Lanczos', upscaling_resize: 2 } }),
+	a1111ExtraBatch: drawn({ json: { imageList: [{ data: base64() }], upscaler_1: 'Lanczos', upscaling_resize: 2 } }),
 	a1111PngInfo: () => ({ json: { image: base64() } }),
 	a1111SetOptions: drawn({ json: { sd_model_checkpoint: MODEL } }),
 	a1111TaskProgress: () => ({ json: { id_task: 'task(x)' } }),

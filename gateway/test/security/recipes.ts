@@ -142,7 +142,7 @@ export const RECIPES: Record<string, Make> = {
 	getWorkspace: own(),
 	updateWorkspace: own({ json: { name: 'Renamed' } }),
 	deleteWorkspace: ({ ws, token }) => ({ as: token, params: { id: ws }, json: { confirm: ws, password: PASSWORD } }),
-	setWorkspaceLimits: own({ json: { queued: 5 } }),
+	setWorkspaceLimits: own({ json: { queued: 500 } }),
 	listMembers: own(),
 	setMemberRole: async ({ ws, token }) => ({
 		as: token,
