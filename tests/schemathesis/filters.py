@@ -40,6 +40,9 @@ def filter_of(operation: str, failure, response, pictured: bool) -> str | None:
     # The bytes of a picture are no text, which is what Schemathesis holds a file against, though they are what was asked for.
     if kind == "AcceptedNegativeData" and pictured:
         return "a picture where Schemathesis expects text"
+    # A key is revoked, not forgotten: its uses are on record, and whoever looks at it sees since when.
+    if kind == "UseAfterFree" and operation == "getKey" and '"revokedAt":"' in response.text:
+        return "a revoked key is still shown"
     if kind != "RejectedPositiveData" or response.status_code not in (400, 422, 451):
         return None
     for why, operations, words in RELATIONS:
