@@ -32,6 +32,8 @@ describe('grids and workflows in the studio', () => {
 	it('makes a grid as one workflow, fills its table, and saves it as one picture', async () => {
 		const { page, failures } = await openStudio(browser, gateway);
 		await page.getByRole('link', { name: 'Grid' }).click();
+		// The page before has a field of the same name.
+		await page.getByRole('button', { name: 'Make the grid' }).waitFor();
 		await page.getByLabel('What should the picture show?').fill('a red castle');
 		await page.getByLabel('Across', { exact: true }).selectOption('seed');
 		await page.getByLabel('Across: Values', { exact: true }).fill('11, 12, 13');

@@ -50,7 +50,7 @@ const Prompt = ({ model, known }: { model: Model | undefined; known: boolean }) 
 				maxLength={4000}
 				value={current.prompt}
 				placeholder={t.create.placeholder}
-				onChange={(event) => draft.set({ ...current, prompt: event.target.value })}
+				onChange={(event) => draft.set({ ...draft.get(), prompt: event.target.value })}
 				onKeyDown={onKey}
 				className={`${INPUT} resize-y text-base`}
 			/>

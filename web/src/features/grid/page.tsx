@@ -97,7 +97,7 @@ const GridForm = () => {
 						maxLength={4000}
 						value={current.prompt}
 						placeholder={t.create.placeholder}
-						onChange={(event) => draft.set({ ...current, prompt: event.target.value })}
+						onChange={(event) => draft.set({ ...draft.get(), prompt: event.target.value })}
 						className={INPUT}
 					/>
 				)}
