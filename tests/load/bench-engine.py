@@ -68,9 +68,11 @@ def torch_weights(path, shapes):
     graph = onnx.load(path).graph
     arrays = {i.name: numpy_helper.to_array(i) for i in graph.initializer}
     for node in graph.node:
-        # weights are stored in half precision and cast when the graph is loaded
+        # weights are stored in half precision and cast when the graph is loaded, or as int8, cast and scaled
         if node.op_type == "Cast" and node.input[0] in arrays:
-            arrays[node.output[0]] = arrays[node.input[0]]
+            arrays[node.output[0]] = arrays[node.input[0]].astype(np.float32)
+        elif node.op_type == "Mul" and node.name.startswith("scale."):
+            arrays[node.output[0]] = arrays[node.input[0]] * arrays[node.input[1]]
     found = {}
     for node in graph.node:
         for position, parameter in PARAMETERS.get(node.op_type, {}).items():

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, describe, expect, test } from 'vitest';
@@ -124,18 +124,23 @@ describe('pictures of ten families', () => {
 	});
 });
 
-const storybook = referencePath('../../models/storybook');
-describe('the embedded model', () => {
-	const cases = readReferenceJson('storybook/cases.json') as Case[];
+/** The embedded models: those in models/ of which pictures are recorded in a folder of the same name. */
+const embedded = readdirSync(referencePath('../../models')).filter((name) => existsSync(referencePath(`${name}/cases.json`)));
+let before = PICTURES;
+describe.each(embedded)('the embedded model %s', (name) => {
+	const cases = readReferenceJson(`${name}/cases.json`) as Case[];
 
 	test.each(cases.map((c) => [c.id, c] as const))('%s', async (_id, c) => {
-		const outcome = await replay({ ...c, model: 'storybook' }, storybook, referencePath('storybook'));
+		const outcome = await replay({ ...c, model: name }, referencePath(`../../models/${name}`), referencePath(name));
 		judge(c, outcome);
 		expect(outcome.latentError).toBeGreaterThanOrEqual(0);
 	});
 
 	test('summary', () => {
-		console.log(`storybook: ${cases.length} pictures, largest latent error\n${byFamily.table().split('\n').at(-1)}`);
-		expect(ran).toBe(PICTURES + cases.length);
+		console.log(`${name}: ${cases.length} pictures, largest latent error\n${byFamily.table().split('\n').at(-1)}`);
+		before += cases.length;
+		expect(ran).toBe(before);
 	});
 });
+
+test('there is an embedded model', () => expect(embedded).toContain('storybook'));

@@ -28,7 +28,7 @@ def work(options, *parts: str) -> str:
 
 def start_model(options) -> str:
     """The diffusers folder that training begins from, in the work folder: the shipped weights, or with --fresh a new tokenizer and autoencoder."""
-    from . import autoencoder, tokenizer
+    from . import autoencoder, tokenizer, unpack
     from .device import setup
 
     model = work(options, 'model')
@@ -38,7 +38,7 @@ def start_model(options) -> str:
         tokenizer.train(f'{model}/tokenizer')
         autoencoder.train(f'{model}/vae', options.autoencoder_minutes, setup(options.device, options.threads), sheet=work(options, 'autoencoder.png'))
     else:
-        shutil.copytree(HOME / 'torch', model)
+        unpack.unpack(str(HOME), model)
     return model
 
 
@@ -75,25 +75,28 @@ FOLDERS = {'teacher': HOME, 'student': HOME.parent / 'storybook-lightning', 'inp
 
 
 def export(options, name: str) -> None:
-    import torch
-
+    from . import card, golden
     from . import export as files
-    from . import golden
 
-    model, weights = start_model(options), work(options, name, 'final')
-    if not os.path.exists(weights):
-        weights = model
+    model, trained = start_model(options), work(options, name, 'final')
+    if not os.path.exists(trained):
+        if name != 'teacher':
+            raise SystemExit(f'train export: there is nothing in {trained}; run `python -m train {name}` first.')
+        trained = model
     out = Path(options.out) if options.out else FOLDERS[name]
-    pipe = files.pipeline(weights, model)
-    if name == 'teacher':
-        files.write_torch(pipe, str(out / 'torch'), f'{model}/tokenizer')
-    pipe = pipe.to(dtype=torch.float32)
-    files.write_onnx(pipe, str(out), f'{model}/tokenizer')
-    if name == 'teacher':
-        place = Path(options.golden) if options.golden else HOME.parent.parent / 'tests/reference/storybook'
-        golden.write(pipe, str(place))
-        if golden.replay(str(out), str(place)) > golden.LARGEST_PIXEL_DIFFERENCE:
-            raise SystemExit('train export: the node-agent and diffusers disagree.')
+    pipe = files.pipeline(trained, model, options.store)
+    files.write_onnx(pipe, str(out), f'{model}/tokenizer', options.store)
+    settings = card.describe(name, out, HOME, pipe.unet.config.sample_size * pipe.vae_scale_factor)['defaults']
+    place = Path(options.golden) if options.golden else HOME.parent.parent / 'tests/reference' / FOLDERS[name].name
+    golden.write(pipe, str(place), settings['steps'], settings['guidance'])
+    if golden.replay(str(out), str(place)) > golden.LARGEST_PIXEL_DIFFERENCE:
+        raise SystemExit('train export: the node-agent and diffusers disagree.')
+
+
+def unpacked(options) -> None:
+    from . import unpack
+
+    unpack.unpack(options.model or str(HOME), options.out)
 
 
 def judge_model(options) -> None:
@@ -156,7 +159,8 @@ def parser() -> argparse.ArgumentParser:
     judged.add_argument('--card', action='store_true', help="put the table into the folder's README.md")
     placed = argparse.ArgumentParser(add_help=False)
     placed.add_argument('--out', help='default: the folder of the model in models/')
-    placed.add_argument('--golden', help='default: tests/reference/storybook')
+    placed.add_argument('--golden', help='default: the folder of that name in tests/reference/')
+    placed.add_argument('--store', choices=['float16', 'int8'], default='float16', help='weights of the UNet and the text encoder')
     add = lambda name, help, *parents: commands.add_parser(name, help=help, parents=[common, *parents])
     add('all', 'everything, within --minutes', timed, judged, placed).set_defaults(run=everything)
     for name, words in (('teacher', 'text encoder and UNet'), ('student', 'four steps instead of twenty'), ('inpaint', 'the nine-channel variant')):
@@ -164,9 +168,13 @@ def parser() -> argparse.ArgumentParser:
         training.set_defaults(run=lambda o, name=name: run_task(o, name, moment(o)))
         if name == 'teacher':
             training.add_argument('--pictures-in', metavar='FOLDER', help='pictures of your own with their captions in metadata.jsonl, instead of scenes')
-    exporting = add('export', 'ONNX and float16 files of what was trained', placed)
+    exporting = add('export', 'the folder in models/ of what was trained', placed)
     exporting.add_argument('part', choices=list(FOLDERS))
     exporting.set_defaults(run=lambda o: export(o, o.part))
+    unpacking = add('unpack', 'a diffusers folder out of an ONNX folder')
+    unpacking.add_argument('--model', help='default: storybook')
+    unpacking.add_argument('--out', default=str(HOME / 'torch'), help='default: torch/, which git ignores')
+    unpacking.set_defaults(run=unpacked)
     add('judge', "how well a model's pictures follow their prompts", judged).set_defaults(run=judge_model)
     judging = add('train-judge', 'a new judge, and freeze it', timed)
     judging.add_argument('--scenes', type=int, default=24_000)

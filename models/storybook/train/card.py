@@ -1,4 +1,7 @@
-"""The judge's table in the model card: replaced between two marks of README.md, so that it is never typed by hand."""
+"""What a folder says about its model: the judge's table in README.md, replaced between two marks so that it is never typed by hand,
+and limner.json."""
+import json
+import shutil
 from pathlib import Path
 
 BEGIN, END = '<!-- judge -->', '<!-- /judge -->'
@@ -21,3 +24,21 @@ def update(readme: Path, result: dict) -> None:
     if not found:
         raise SystemExit(f'train: {readme} has no place for the judge\'s table ({BEGIN} … {END}).')
     readme.write_text(f'{before}{BEGIN}\n{table(result)}\n{END}{after}')
+
+
+DEFAULTS = {  # what limner.json of a folder says of each part, unless it says something itself
+    'teacher': {'displayName': 'Storybook', 'defaults': {'steps': 20, 'guidance': 4, 'scheduler': 'ddim'}},
+    'student': {'displayName': 'Storybook Lightning', 'defaults': {'steps': 4, 'guidance': 1, 'scheduler': 'ddim'}},
+    'inpaint': {'displayName': 'Storybook Inpaint', 'defaults': {'steps': 20, 'guidance': 4, 'scheduler': 'ddim'}},
+}
+
+
+def describe(part: str, folder: Path, home: Path, size: int) -> dict:
+    """limner.json and preview.json of `folder`: what they say already, else what the teacher's (in `home`) say; and the true size."""
+    read = lambda path: json.loads(path.read_text()) if path.exists() else {}
+    taught = {k: v for k, v in read(home / 'limner.json').items() if k in ('licence', 'scope')}
+    card = {**taught, **DEFAULTS[part], **read(folder / 'limner.json'), 'nativeWidth': size, 'nativeHeight': size}
+    (folder / 'limner.json').write_text(json.dumps(card, indent=2, ensure_ascii=False) + '\n')
+    if not (folder / 'preview.json').exists() and (home / 'preview.json').exists():
+        shutil.copyfile(home / 'preview.json', folder / 'preview.json')
+    return card

@@ -6,65 +6,85 @@ import shutil
 
 import numpy as np
 import torch
-from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, StableDiffusionImg2ImgPipeline
-from PIL import Image
+from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, StableDiffusionImg2ImgPipeline, StableDiffusionInpaintPipeline
+from PIL import Image, ImageDraw
 
 from . import engine, scenes
 from .loop import say
 
-GUIDANCE = 4
-CASES = [  # prompt, seed, steps, scheduler (None: the model's own)
+TEXTS = [  # prompt, seed, steps of a model that takes twenty, scheduler (None: the model's own)
     ('a red castle in the mountains in the snow', 5, 20, None), ('a lighthouse on a cliff at sunset', 1, 20, None),
     ('a cottage in a forest at night under a full moon', 0, 12, 'dpmpp_2m'), ('a yellow hot air balloon over the sea', 7, 20, None),
     ('an orange tent in the desert at dusk', 42, 8, None)]
-IMG2IMG = ('a blue sailboat on a lake at sunset', 17, 20, 0.6)  # prompt, seed, steps, strength
+FROM_PICTURE = ('a blue sailboat on a lake at sunset', 17, 0.6)  # prompt, seed, strength
+MASKED = [('a red rocket on a lake', 3, 1.0), ('a snowman on a lake', 11, 1.0), ('a white windmill on a lake', 8, 0.75)]
 LARGEST_PIXEL_DIFFERENCE = 2
 
 
-def write(pipe, out: str) -> None:
-    """`pipe` in float32. Writes cases.json, and <id>.png, <id>.latents.f32 for each."""
+def inputs(out: str, size: int) -> tuple[Image.Image, Image.Image]:
+    """init.png, a drawn scene, and mask.png, an ellipse where its subject stands."""
+    boat = dict(subject='sailboat', colour='red', place='lake', time='day', weather='clear', extra='none')
+    start, mask = Image.fromarray(scenes.draw(boat, random.Random(8), size)), Image.new('L', (size, size))
+    ImageDraw.Draw(mask).ellipse((size // 4, size // 4, size * 3 // 4, size * 7 // 8), fill=255)
+    start.save(f'{out}/init.png')
+    mask.save(f'{out}/mask.png')
+    return start, mask
+
+
+def wanted(pipe, steps: int, guidance: float, start: Image.Image, mask: Image.Image) -> list[tuple]:
+    """Of each picture: its case, the pipeline that draws it, and what only diffusers is told."""
+    few, masked = steps < 20, pipe.unet.config.in_channels == 9
+    case = lambda task, prompt, seed, steps, **more: {'task': task, 'prompt': prompt, 'negativePrompt': None, 'seed': seed, 'steps': steps, 'guidance': guidance, **more}
+    parts = {'requires_safety_checker': False, **pipe.components}
+    cases = []
+    if not masked:
+        size = dict(width=start.width, height=start.height)
+        for prompt, seed, own, scheduler in TEXTS:
+            case_of = case('txt2img', prompt, seed, steps if few else own, **({'scheduler': scheduler} if scheduler and not few else {}))
+            cases.append((case_of, pipe, size))
+        prompt, seed, strength = FROM_PICTURE
+        cases.append((case('img2img', prompt, seed, steps, initImage='init.png', strength=strength), StableDiffusionImg2ImgPipeline(**parts),
+                      dict(image=start, strength=strength)))
+    repaint = StableDiffusionInpaintPipeline(**parts)
+    for prompt, seed, strength in MASKED if masked else MASKED[-1:]:
+        cases.append((case('inpaint', prompt, seed, steps, initImage='init.png', maskImage='mask.png', strength=strength), repaint,
+                      dict(image=start, mask_image=mask, strength=strength, width=start.width, height=start.height)))
+    return cases
+
+
+def write(pipe, out: str, steps: int, guidance: float) -> None:
+    """`pipe` in float32. Writes init.png, mask.png, cases.json, and <id>.png, <id>.latents.f32 for each."""
     shutil.rmtree(out, ignore_errors=True)
     os.makedirs(out)
-    own, size, cases = pipe.scheduler, pipe.unet.config.sample_size * 8, []
-
-    def record(name: str, p, scheduler: str | None, seed: int, **arguments) -> list[int]:
+    own, size, lines = pipe.scheduler, pipe.unet.config.sample_size * pipe.vae_scale_factor, []
+    start, mask = inputs(out, size)
+    for i, (case, p, arguments) in enumerate(wanted(pipe, steps, guidance, start, mask)):
         def run(kind: str):
-            p.scheduler = (DPMSolverMultistepScheduler if scheduler else DDIMScheduler).from_config(own.config)
-            return p(**arguments, guidance_scale=float(GUIDANCE), generator=torch.Generator().manual_seed(seed), output_type=kind).images
+            p.scheduler = (DPMSolverMultistepScheduler if 'scheduler' in case else DDIMScheduler).from_config(own.config)
+            p.set_progress_bar_config(disable=True)
+            return p(prompt=case['prompt'], num_inference_steps=case['steps'], guidance_scale=float(guidance), **arguments,
+                     generator=torch.Generator().manual_seed(case['seed']), output_type=kind).images
 
+        name = f'story-{i}'
         latents, picture = run('latent'), run('pil')[0]
         latents.numpy().astype('<f4').tofile(f'{out}/{name}.latents.f32')
         picture.save(f'{out}/{name}.png')
-        return list(latents.shape)
-
-    common = {'model': 'onnx', 'negativePrompt': None, 'guidance': GUIDANCE, 'width': size, 'height': size}
-    for i, (prompt, seed, steps, scheduler) in enumerate(CASES):
-        shape = record(f'story-{i}', pipe, scheduler, seed, prompt=prompt, num_inference_steps=steps, width=size, height=size)
-        cases.append({'id': f'story-{i}', 'task': 'txt2img', 'prompt': prompt, 'seed': seed, 'steps': steps, **common,
-                      **({'scheduler': scheduler} if scheduler else {}), 'latentsShape': shape})
-    prompt, seed, steps, strength = IMG2IMG
-    boat = dict(subject='sailboat', colour='red', place='lake', time='day', weather='clear', extra='none')
-    start = Image.fromarray(scenes.draw(boat, random.Random(8), size))
-    start.save(f'{out}/init.png')
-    p = StableDiffusionImg2ImgPipeline(**pipe.components, requires_safety_checker=False)
-    p.set_progress_bar_config(disable=True)
-    shape = record('story-img2img', p, None, seed, prompt=prompt, num_inference_steps=steps, image=start, strength=strength)
-    cases.append({'id': 'story-img2img', 'task': 'img2img', 'prompt': prompt, 'seed': seed, 'steps': steps, **common, 'initImage': 'init.png',
-                  'strength': strength, 'latentsShape': shape})
+        lines.append(json.dumps({'id': name, 'model': 'onnx', **case, 'width': size, 'height': size, 'latentsShape': list(latents.shape)}))
     with open(f'{out}/cases.json', 'w') as file:
-        file.write('[\n' + ',\n'.join(map(json.dumps, cases)) + '\n]\n')
+        file.write('[\n' + ',\n'.join(lines) + '\n]\n')
     pipe.scheduler = own
 
 
 def replay(model: str, golden: str) -> int:
-    """The text-to-image cases by the node-agent; the largest pixel difference, of 255."""
+    """All cases by the node-agent; the largest pixel difference, of 255."""
     with open(f'{golden}/cases.json') as file:
-        cases = [c for c in json.load(file) if c['task'] == 'txt2img']
-    jobs = [{k: v for k, v in c.items() if k not in ('id', 'model', 'latentsShape')} for c in cases]
+        cases = json.load(file)
+    files = ('initImage', 'maskImage')
+    jobs = [{k: os.path.abspath(f'{golden}/{v}') if k in files else v for k, v in c.items() if k not in ('id', 'model', 'latentsShape')} for c in cases]
     worst = 0
-    for case, made in zip(cases, engine.draw(model, jobs)):
+    for case, made in zip(cases, engine.draw(model, jobs), strict=True):
         want = np.asarray(Image.open(f'{golden}/{case["id"]}.png').convert('RGB')).astype(int)
         difference = int(np.abs(made.astype(int) - want).max())
-        say(f'replay: {case["id"]} by the node-agent and by diffusers differ by at most {difference}/255')
+        say(f'replay: {case["id"]} ({case["task"]}) by the node-agent and by diffusers differ by at most {difference}/255')
         worst = max(worst, difference)
     return worst

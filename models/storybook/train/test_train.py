@@ -9,9 +9,43 @@ import numpy as np
 import torch
 from PIL import Image
 
-from . import inpaint, judge, scenes, student, teacher
+from . import export, inpaint, judge, scenes, student, teacher, unpack, weights
 from .latents import own_pictures
 from .networks import new_scheduler, new_unet, widen_input
+
+SHIPPED = os.path.join(os.path.dirname(__file__), '..')
+
+
+class Files(unittest.TestCase):
+    def test_int8_is_near_and_rounding_again_changes_nothing(self):
+        values = np.random.default_rng(0).normal(size=(64, 100)).astype(np.float32) * np.logspace(-6, 3, 64, dtype=np.float32)[:, None]
+        values[5] = 0
+        small, scale = weights.quantise(values, 0)
+        rounded = small * scale
+        self.assertEqual(rounded.dtype, np.float32)
+        self.assertTrue((np.abs(rounded - values) <= scale * 0.501).all())
+        self.assertLessEqual((scale / (np.abs(values).max(1, keepdims=True) / 127 + 1e-30))[np.arange(64) != 5].max(), 1.001)
+        again, same = weights.quantise(rounded, 0)
+        np.testing.assert_array_equal(again, small)
+        np.testing.assert_array_equal(same[np.arange(64) != 5], scale[np.arange(64) != 5])
+        np.testing.assert_array_equal(weights.quantise(rounded.T, 1)[0], small.T)
+
+    def test_unpacking_an_export_gives_the_rounded_weights_bit_for_bit(self):
+        for store, sizes in (('float16', (2e6, 40e6)), ('int8', (1e6, 20e6))):
+            with self.subTest(store), tempfile.TemporaryDirectory() as folder:
+                unpack.unpack(SHIPPED, f'{folder}/shipped')
+                pipe = export.pipeline(f'{folder}/shipped', f'{folder}/shipped', store)
+                export.write_onnx(pipe, f'{folder}/out', f'{folder}/shipped/tokenizer', store)
+                unpack.unpack(f'{folder}/out', f'{folder}/again')
+                for part, kind in (('unet', export.UNet2DConditionModel), ('text_encoder', export.CLIPTextModel), ('vae', export.AutoencoderTiny)):
+                    got, want = kind.from_pretrained(f'{folder}/again/{part}').state_dict(), getattr(pipe, part).state_dict()
+                    self.assertEqual(list(got), list(want))
+                    for name, value in want.items():
+                        self.assertTrue(torch.equal(got[name].float(), value), f'{store} {part} {name}')
+                bytes_ = os.path.getsize(f'{folder}/out/unet/model.onnx')
+                self.assertTrue(sizes[0] < bytes_ < sizes[1], f'{store}: {bytes_} bytes')
+                graph = unpack.graph(f'{folder}/out/unet')
+                self.assertFalse([t.name for t in graph.graph.initializer if t.name.startswith('onnx::MatMul')])
 
 
 class Diffusion(unittest.TestCase):
@@ -81,12 +115,12 @@ class World(unittest.TestCase):
             self.assertTrue((hidden[mask] == 128).all())
 
     def test_ones_own_pictures_become_entries_with_their_captions(self):
-        vae = os.path.join(os.path.dirname(__file__), '..', 'torch', 'vae')
         with tempfile.TemporaryDirectory() as folder:
             Image.new('RGB', (300, 200), 'red').save(f'{folder}/a.png')
             with open(f'{folder}/metadata.jsonl', 'w') as file:
                 file.write(json.dumps({'file_name': 'a.png', 'text': 'my red wall'}) + '\n')
-            pool = own_pictures(folder, vae, 64, torch.device('cpu'))
+            unpack.load(SHIPPED)['vae'].save_pretrained(f'{folder}/vae')
+            pool = own_pictures(folder, f'{folder}/vae', 64, torch.device('cpu'))
         latents, cover, attributes = pool.pick(3, random.Random(0))
         self.assertEqual(latents.shape, (3, 4, 8, 8))
         self.assertEqual(cover.sum().item(), 0)

@@ -44,7 +44,7 @@ export function extendGray(mask: GrayImage, frame: Frame): GrayImage {
 	return { gray: extend(mask.gray, mask.width, mask.height, 1, frame), width: frame.width, height: frame.height };
 }
 
-/** Cuts the requested picture out of the frame; `cell` is the number of frame pixels per pixel of `image` (8 for latents). */
+/** Cuts the requested picture out of the frame; `cell` is the number of frame pixels per pixel of `image` (for latents the autoencoder's factor). */
 export function cropRgb(image: RgbImage, frame: Frame, width: number, height: number, cell = 1): RgbImage {
 	const w = Math.round(width / cell);
 	const h = Math.round(height / cell);

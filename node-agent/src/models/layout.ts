@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { createReadStream, existsSync } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { basename, join, relative, resolve, sep } from 'node:path';
+import { REQUEST_LIMITS } from '@limner/shared';
 import { ModelFolderError } from '../diffusion/errors.ts';
 import { readJsonFile } from '../diffusion/files.ts';
 import { readOnnxTypes, type OnnxTypes } from '../diffusion/onnx-header.ts';
@@ -42,7 +43,7 @@ export interface ModelFolderInfo {
 	operations: Operation[];
 	nativeWidth: number;
 	nativeHeight: number;
-	/** Widths and heights must be a multiple of this many pixels. */
+	/** Widths and heights must be a multiple of this many pixels; where latent cells of a U-Net are larger, the frame makes up for it. */
 	sizeMultiple: number;
 	defaults: ModelDefaults;
 	bytes: number;
@@ -122,7 +123,7 @@ export async function inspectModelFolder(folder: string, options: { hashCache?: 
 		operations,
 		nativeWidth: card.nativeWidth ?? native,
 		nativeHeight: card.nativeHeight ?? native,
-		sizeMultiple: factor * (denoiserName === 'transformer' ? (denoiser.patch_size ?? 2) : 1),
+		sizeMultiple: denoiserName === 'transformer' ? factor * (denoiser.patch_size ?? 2) : Math.min(factor, REQUEST_LIMITS.sizeMultiplePx),
 		defaults: { ...defaultsOf(family, scheduler, denoiser), ...card.defaults },
 		bytes: files.reduce((sum, f) => sum + f.bytes, 0),
 		sha256: await hashFolder(dir, files, options.hashCache),

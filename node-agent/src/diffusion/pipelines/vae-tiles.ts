@@ -41,7 +41,7 @@ export interface Planes {
 	width: number;
 }
 
-/** Elements per latent cell and direction before and after the conversion: 1 and 8 to decode, 8 and 1 to encode. */
+/** Elements per latent cell and direction before and after the conversion: 1 and 8 (or 16) to decode, the other way round to encode. */
 export interface Resolution {
 	source: number;
 	result: number;

@@ -7,6 +7,7 @@ import { InferenceError } from '../errors.ts';
 import { TorchGenerator } from '../noise.ts';
 import { DiffusionPipeline, type GenerateRequest } from '../pipeline.ts';
 import { readJsonFile } from '../files.ts';
+import { vaeFactor, type ComponentConfig } from '../../models/layout.ts';
 import { ModelSession } from '../session.ts';
 import { decoderFallback, Vae } from './vae.ts';
 
@@ -23,12 +24,14 @@ afterEach(async () => {
 	await rm(dir, { recursive: true });
 });
 
-/** An autoencoder of a model folder that tiles above `tileAbovePx`. */
-async function open(folder: string, tileAbovePx: number): Promise<Vae> {
+/** An autoencoder of a model folder that tiles above `tileAbovePx`, with so many cells a side. */
+async function open(folder: string, tileAbovePx: number, cells = 32): Promise<Vae> {
 	const part = (name: string): Promise<ModelSession> =>
 		ModelSession.open(join(folder, name, 'model.onnx'), { intraOpNumThreads: 1 }, clock);
-	const config = await readJsonFile<Record<string, number>>(join(folder, 'vae_decoder/config.json'));
-	return new Vae({ ...config, sample_size: 256 }, 'sd', await part('vae_decoder'), () => part('vae_encoder'), { tileAbovePx });
+	const config = await readJsonFile<ComponentConfig>(join(folder, 'vae_decoder/config.json'));
+	return new Vae({ ...config, sample_size: cells * vaeFactor(config) }, 'sd', await part('vae_decoder'), () => part('vae_encoder'), {
+		tileAbovePx,
+	});
 }
 
 /** Root mean square of a − b. */
@@ -49,32 +52,31 @@ function jumps(pixels: Float32Array, width: number, columns: readonly number[]):
 	return { border: Math.max(...columns.map(of)), all: every.reduce((a, b) => a + b, 0) / every.length };
 }
 
-/** Latents of a scene that changes slowly, as pictures do. */
+/** Latents of a scene that changes slowly, as pictures do; the same scene for any number of cells. */
 function smoothLatents(channels: number, side: number): Float32Array {
 	const colours = new TorchGenerator(4).randn(channels * 16);
 	return Float32Array.from({ length: channels * side * side }, (_, i) => {
 		const [c, y, x] = [Math.floor(i / side / side), Math.floor(i / side) % side, i % side];
-		return colours.slice(c * 16, c * 16 + 4).reduce((sum, v, k) => sum + v * Math.sin((x * (k + 1) + y * (2 - k)) / 11), 0) / 2;
+		return colours.slice(c * 16, c * 16 + 4).reduce((sum, v, k) => sum + v * Math.sin(((x * (k + 1) + y * (2 - k)) * 7) / side), 0) / 2;
 	});
 }
 
 test('tiles of the storybook decoder join without seams: tiled and whole agree, borders jump no more than the rest', async () => {
-	const side = 80;
-	const [whole, tiled] = [await open(storybook, 1e9), await open(storybook, 32 * 32 * 64)];
+	const [whole, tiled] = [await open(storybook, 1e9, 24), await open(storybook, 1, 24)];
+	const [side, widthPx] = [42, 42 * whole.factor];
 	const latents = smoothLatents(4, side);
 	const [expected, actual] = [await whole.decode(latents, side, side), await tiled.decode(latents, side, side)];
 	const spread = distance(expected, new Float32Array(expected.length));
-	expect(distance(actual, expected) / spread).toBeLessThan(0.02);
-	// tiles of 32 cells start at 0, 24, 48 and end at 32, 56, 80
-	const borders = [24, 32, 48, 56].map((cell) => cell * 8);
-	const { border, all } = jumps(actual, side * 8, borders);
-	expect(border).toBeLessThan(3 * Math.max(all, jumps(expected, side * 8, borders).border));
+	expect(distance(actual, expected) / spread).toBeLessThan(0.03);
+	// tiles of 24 cells start at 0 and 18, and end at 24 and 42
+	const borders = [18, 24].map((cell) => cell * whole.factor);
+	const { border, all } = jumps(actual, widthPx, borders);
+	expect(border).toBeLessThan(3 * Math.max(all, jumps(expected, widthPx, borders).border));
 	const pixels = expected.map((v) => Math.min(1, Math.max(-1, v)));
 	const noise = new TorchGenerator(1);
-	const codes = await whole.encode(pixels, side * 8, side * 8, noise);
-	expect(
-		distance(await tiled.encode(pixels, side * 8, side * 8, noise), codes) / distance(codes, new Float32Array(codes.length)),
-	).toBeLessThan(0.05);
+	const codes = await whole.encode(pixels, widthPx, widthPx, noise);
+	const joined = await tiled.encode(pixels, widthPx, widthPx, noise);
+	expect(distance(joined, codes) / distance(codes, new Float32Array(codes.length))).toBeLessThan(0.05);
 });
 
 test('an autoencoder that samples draws as much noise in tiles as in one piece', async () => {
