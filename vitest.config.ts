@@ -59,6 +59,8 @@ export default defineConfig({
 							bindings: {
 								LIMNER_SECRET: 'test-secret-of-at-least-32-characters',
 								LOG_LEVEL: 'error',
+								// The nodes of these tests offer it.
+								DEFAULT_MODEL: 'storybook',
 								// Of lk_test_boot_0123456789abcdef0123456789abcdef, the first key of the workspace `test`.
 								BOOTSTRAP_KEY_SHA256: '1879f6d078875833f72950100ac39aa160ea98fdb9e7dfc7f578d231f599ca21',
 								// Of an S3 server, by `npm run test:storage`.

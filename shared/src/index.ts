@@ -17,6 +17,7 @@ export * from './ledger.ts';
 export * from './limits.ts';
 export * from './mcp.ts';
 export * from './models.ts';
+export * from './repainter.ts';
 export * from './quotas.ts';
 export * from './schedulers.ts';
 export * from './scopes.ts';

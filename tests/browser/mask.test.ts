@@ -6,13 +6,13 @@ import { startTestGateway, type TestGateway } from '../lib/gateway.ts';
 import { startTestNode, type TestNode } from '../lib/node.ts';
 import { until } from '../lib/until.ts';
 import { openStudio, startBrowser } from './browser.ts';
+import { nativePx } from '../../node-agent/src/models/embedded.test-lib.ts';
 
 let browser: Browser;
 let gateway: TestGateway;
 let node: TestNode;
 const PROMPT = 'a cottage in a meadow';
-/** Of the embedded model. */
-const SIDE = 128;
+const SIDE = nativePx();
 
 beforeAll(async () => {
 	[browser, gateway] = await Promise.all([startBrowser(), startTestGateway()]);

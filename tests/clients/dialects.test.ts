@@ -13,6 +13,9 @@ import { startTestNode, type TestNode } from '../lib/node.ts';
 import { newWorkspaceKey } from '../lib/tenant.ts';
 import { until } from '../lib/until.ts';
 import { correlation, decode, download } from './pictures.ts';
+import { nativePx } from '../../node-agent/src/models/embedded.test-lib.ts';
+
+const SIDE = nativePx();
 
 let gateway: TestGateway;
 let node: TestNode;
@@ -39,7 +42,7 @@ it('openai (npm): generates, and edits what resembles its input', async () => {
 		.generate({ model: 'gpt-image-1', prompt: PROMPT, size: '1024x1024', ...extra })
 		.withResponse();
 	const picture = decode(made.data?.[0]?.b64_json);
-	expect(await sharp(picture).metadata()).toMatchObject({ format: 'png', width: 128, height: 128 });
+	expect(await sharp(picture).metadata()).toMatchObject({ format: 'png', width: SIDE, height: SIDE });
 	expect(stepsOf(node, response.headers.get('limner-job') ?? '')).toBe(12);
 
 	const image = await toFile(picture, 'castle.png', { type: 'image/png' });
@@ -59,7 +62,7 @@ it('openai (npm): generates, and edits what resembles its input', async () => {
 	expect(await correlation(picture, result)).toBeGreaterThan(0.5);
 	// Its older models answer an address when nothing else is said.
 	const { data: linked } = await client.images.generate({ model: 'dall-e-3', prompt: 'a fish in the sea', steps: 2 } as never);
-	expect(await sharp(await download(linked?.[0]?.url ?? '')).metadata()).toMatchObject({ format: 'png', width: 128 });
+	expect(await sharp(await download(linked?.[0]?.url ?? '')).metadata()).toMatchObject({ format: 'png', width: SIDE });
 	const other = decode(
 		(await client.images.generate({ model: 'gpt-image-1', prompt: 'a fish in the sea', steps: 8, seed: 77 } as never)).data?.[0]?.b64_json,
 	);
@@ -94,7 +97,7 @@ it('replicate (npm): runs a model, and cancels', async () => {
 	const replicate = new Replicate({ auth: gateway.key, baseUrl: `${gateway.url}/v1`, useFileOutput: false });
 	const output = (await replicate.run('limner/storybook', { input: { prompt: PROMPT, num_inference_steps: 4, seed: 3 } })) as string[];
 	const picture = await download(output[0] ?? '');
-	expect(await sharp(picture).metadata()).toMatchObject({ format: 'png', width: 128 });
+	expect(await sharp(picture).metadata()).toMatchObject({ format: 'png', width: SIDE });
 	const made = await replicate.predictions.create({
 		model: 'limner/storybook',
 		input: {
@@ -190,7 +193,7 @@ const python = (): string => {
 
 it('openai, webuiapi and kserve (PyPI): each call runs its steps, and edits resemble their input', async () => {
 	node = await startTestNode(gateway, { name: 'storybook-2', engine: 'onnx' });
-	const env = { ...process.env, LIMNER_URL: gateway.url, LIMNER_API_KEY: gateway.key };
+	const env = { ...process.env, LIMNER_URL: gateway.url, LIMNER_API_KEY: gateway.key, LIMNER_SIDE: String(SIDE) };
 	const interpreter = python();
 	const report = execFileSync(interpreter, [join(projectRoot(), 'tests/clients/clients.py')], { env, encoding: 'utf8' });
 	const jobs = node
@@ -208,5 +211,5 @@ it('openai, webuiapi and kserve (PyPI): each call runs its steps, and edits rese
 		execFileSync(interpreter, ['-c', code], { env, cwd: folder, encoding: 'utf8' });
 	}
 	const names = ['castle.png', 'windmill.png', 'windmill-drawn-larger.png', 'windmill-enlarged.png'];
-	expect(await Promise.all(names.map(widthOf))).toEqual([128, 128, 192, 256]);
+	expect(await Promise.all(names.map(widthOf))).toEqual([SIDE, SIDE, 1.5 * SIDE, 2 * SIDE]);
 }, 900_000);

@@ -9,6 +9,9 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { projectRoot } from '../../node-agent/src/cli/up/project.ts';
 import { startTestGateway, type TestGateway } from '../lib/gateway.ts';
 import { startTestNode, type TestNode } from '../lib/node.ts';
+import { nativePx } from '../../node-agent/src/models/embedded.test-lib.ts';
+
+const SIDE = nativePx();
 
 const run = promisify(execFile);
 let gateway: TestGateway;
@@ -46,7 +49,7 @@ it('curl: one picture, its events, and a part drawn anew', async () => {
 	const [picture = '', events = '', paint = '', ...more] = blocks('examples.md', 'curl');
 	expect(more).toEqual([]);
 	await shell(picture);
-	expect(await sharp(join(folder, 'lighthouse.png')).metadata()).toMatchObject({ format: 'png', width: 128, height: 128 });
+	expect(await sharp(join(folder, 'lighthouse.png')).metadata()).toMatchObject({ format: 'png', width: SIDE, height: SIDE });
 	const job = JSON.parse(readFileSync(join(folder, 'job.json'), 'utf8')) as { id: string };
 	expect(await shell(events.replace('<job id>', job.id))).toMatch(/event: queued[^]*event: succeeded/);
 
@@ -54,7 +57,7 @@ it('curl: one picture, its events, and a part drawn anew', async () => {
 	const white = await sharp({ create: { width: 64, height: 64, channels: 3, background: '#fff' } })
 		.png()
 		.toBuffer();
-	const black = sharp({ create: { width: 128, height: 128, channels: 3, background: '#000' } });
+	const black = sharp({ create: { width: SIDE, height: SIDE, channels: 3, background: '#000' } });
 	writeFileSync(
 		join(folder, 'mask.png'),
 		await black
@@ -68,5 +71,5 @@ it('curl: one picture, its events, and a part drawn anew', async () => {
 it('curl: OpenAI’s address', async () => {
 	const block = blocks('clients.md', 'Settings to copy').find((code) => code.startsWith('curl')) ?? '';
 	const answer = JSON.parse(await shell(block.replace('http://localhost:8787', gateway.url))) as { data: { b64_json: string }[] };
-	expect(await sharp(Buffer.from(answer.data[0]?.b64_json ?? '', 'base64')).metadata()).toMatchObject({ format: 'png', width: 128 });
+	expect(await sharp(Buffer.from(answer.data[0]?.b64_json ?? '', 'base64')).metadata()).toMatchObject({ format: 'png', width: SIDE });
 });

@@ -4,6 +4,7 @@ import type { JobView } from '@limner/shared';
 import { readTree, startHub, type TestHub } from '../../node-agent/src/models/hub-server.test-lib.ts';
 import { startTestGateway, type TestGateway } from '../lib/gateway.ts';
 import { startTestNode, type TestNode } from '../lib/node.ts';
+import { MOCK_MODEL } from '../../node-agent/src/node/mock.ts';
 
 const REPO = 'painter/little-lcm';
 let gateway: TestGateway;
@@ -42,7 +43,7 @@ const modelsOf = async (name: string): Promise<string[]> => {
 
 it('a benchmark measures steps on a slot', async () => {
 	const data = report(await done({ taskType: 'RESEARCH', steps: 4, repeat: 2, nodeId: ids.get('one') }));
-	expect(data).toMatchObject({ model: 'storybook', steps: 4, engine: 'mock' });
+	expect(data).toMatchObject({ model: MOCK_MODEL, steps: 4, engine: 'mock' });
 	expect(data['runs']).toHaveLength(2);
 	expect(data['sPerStep']).toBeGreaterThanOrEqual(0.004);
 });

@@ -11,7 +11,7 @@
  * @module
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { availableParallelism, cpus } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
@@ -36,7 +36,8 @@ const TURNS = 3;
 /** Time in which idle threads of the engine that just ended stop burning their cores: PyTorch's do for a while. */
 const PAUSE_MS = 300;
 
-const REQUEST = { prompt: 'a red castle in the mountains in the snow', steps: 20, guidance: 4, width: 128, height: 128, seed: 5 };
+/** Drawn at the model's native size, which `main` reads. */
+const REQUEST = { prompt: 'a red castle in the mountains in the snow', steps: 20, guidance: 4, width: 0, height: 0, seed: 5 };
 
 const succeeds = (command: string, args: string[], quiet = false): boolean =>
 	spawnSync(command, args, { stdio: quiet ? 'ignore' : ['ignore', 'inherit', 'inherit'] }).status === 0;
@@ -176,6 +177,8 @@ const main = async (): Promise<number> => {
 		console.error('not measured: there is no Python environment with torch, diffusers and optimum-onnx (see above).');
 		return 1;
 	}
+	const card = JSON.parse(readFileSync(join(values.model, 'limner.json'), 'utf8')) as { nativeWidth: number; nativeHeight: number };
+	Object.assign(REQUEST, { width: card.nativeWidth, height: card.nativeHeight });
 	const [rounds, threads] = [Number(values.rounds), Number(values.threads)];
 	const all = new Map(ENGINES.map((name) => [name, emptySamples()]));
 	for (let round = 0; round < rounds; round++) {

@@ -12,6 +12,9 @@ import { startTestGateway, type TestGateway } from '../lib/gateway.ts';
 import { startTestNode } from '../lib/node.ts';
 import { makePng } from '../lib/peer.ts';
 
+/** The model that the collection names. */
+const MODEL = 'storybook';
+
 const LIMIT_MS = 10 * 60_000;
 const REQUEST_MS = 60_000;
 
@@ -93,8 +96,8 @@ const judge = ({ run }: Report): string[] => {
 
 const main = async (): Promise<number> => {
 	const folder = mkdtempSync(join(tmpdir(), 'limner-postman-'));
-	const gateway = await startTestGateway({ SIGNUP: 'invite', LOG_LEVEL: 'error' });
-	const node = await startTestNode(gateway, { name: 'drawing', stepMs: 0, slots: 2 });
+	const gateway = await startTestGateway({ DEFAULT_MODEL: MODEL, SIGNUP: 'invite', LOG_LEVEL: 'error' });
+	const node = await startTestNode(gateway, { name: 'drawing', stepMs: 0, slots: 2, args: [`--mock-model=${MODEL}`] });
 	try {
 		const wrong = judge(await newman(gateway, folder));
 		for (const sentence of wrong) console.error(`limner: ${sentence}`);

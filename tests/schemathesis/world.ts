@@ -8,6 +8,9 @@ import { startTestGateway, type TestGateway } from '../lib/gateway.ts';
 import { startTestNode, type TestNode } from '../lib/node.ts';
 import { startWorkshop } from './workshop.ts';
 
+/** What things/core.py calls the model of the mock nodes. */
+const MODEL = 'storybook';
+
 export interface World {
 	gateway: TestGateway;
 	/** A key with one scope. */
@@ -29,6 +32,7 @@ export const startWorld = async (file: string): Promise<World> => {
 	const workshop = await startWorkshop();
 	const hook = `${workshop.url}/sink`;
 	const gateway = await startTestGateway({
+		DEFAULT_MODEL: MODEL,
 		MAX_QUEUE_DEPTH: '100000',
 		LOG_LEVEL: 'error',
 		SIGNUP: 'invite',
@@ -44,7 +48,8 @@ export const startWorld = async (file: string): Promise<World> => {
 	workshop.secret = gateway.state.secret;
 	const nodes: TestNode[] = [];
 	try {
-		for (const name of ['first', 'second', 'third']) nodes.push(await startTestNode(gateway, { name, stepMs: 0, slots: 4 }));
+		for (const name of ['first', 'second', 'third'])
+			nodes.push(await startTestNode(gateway, { name, stepMs: 0, slots: 4, args: [`--mock-model=${MODEL}`] }));
 		const workers = await gateway.workers();
 		const password = randomBytes(18).toString('base64url');
 		const { token } = await must<{ token: string }>(gateway, '/invitations/owner-link', { workspaceId: 'main' });

@@ -3,7 +3,8 @@
  * before the first node has come.
  * @module
  */
-import type { ModelView, Operation } from '@limner/shared';
+import { REQUEST_LIMITS, type ModelView, type Operation } from '@limner/shared';
+import storybook from '../../../models/storybook/limner.json' with { type: 'json' };
 
 /** A model as the gateway needs it to fill in a request's defaults. */
 export interface KnownModel {
@@ -22,22 +23,24 @@ export interface KnownModel {
 	nodes: number;
 }
 
-export const BUILT_IN_MODELS: readonly KnownModel[] = [
-	{
-		name: 'storybook',
-		displayName: 'Storybook',
-		family: 'sd',
-		operations: ['txt2img', 'img2img', 'inpaint'],
-		nativeWidth: 128,
-		nativeHeight: 128,
-		sizeMultiple: 8,
-		defaults: { steps: 20, guidance: 4, scheduler: 'ddim' },
-		scope:
-			'A small model that ships with Limner and runs on any CPU. It draws simple scenes of a picture book: one subject, a place, a time of day.',
-		licence: 'Apache-2.0',
-		nodes: 0,
-	},
-];
+/** What `limner.json` of an embedded model says, as far as the gateway tells it. */
+type Card = Pick<KnownModel, 'displayName' | 'licence' | 'scope' | 'nativeWidth' | 'nativeHeight' | 'defaults'>;
+
+const embedded = (name: string, card: Card, operations: Operation[] = ['txt2img', 'img2img', 'inpaint']): KnownModel => ({
+	name,
+	displayName: card.displayName,
+	family: 'sd',
+	operations,
+	nativeWidth: card.nativeWidth,
+	nativeHeight: card.nativeHeight,
+	sizeMultiple: REQUEST_LIMITS.sizeMultiplePx,
+	defaults: card.defaults,
+	scope: card.scope,
+	licence: card.licence,
+	nodes: 0,
+});
+
+export const BUILT_IN_MODELS: readonly KnownModel[] = [embedded('storybook', storybook)];
 
 /** The same model from several shards and from the catalogue as one entry. The offer of most nodes describes it. */
 export const mergeModels = (lists: readonly (readonly KnownModel[])[]): KnownModel[] => {

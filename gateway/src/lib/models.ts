@@ -3,7 +3,7 @@
  * stale while it is asked again, so that a submit never waits for it but the first time.
  * @module
  */
-import { TIMING } from '@limner/shared';
+import { repainterOf, TIMING } from '@limner/shared';
 import { BoundedCache } from './cache.ts';
 import { BUILT_IN_MODELS, mergeModels, type KnownModel } from './catalog.ts';
 import type { AppContext } from './context.ts';
@@ -43,4 +43,11 @@ export const modelsOf = async (c: AppContext, ws: string): Promise<KnownModel[]>
 		}),
 	);
 	return stale;
+};
+
+/** The model to repaint with when nobody named one: `model`'s repainter where the caller may use it and a node offers it, else `model` itself. */
+export const repainterFor = async (c: AppContext, model: KnownModel): Promise<KnownModel> => {
+	const { ws, models: allowed } = c.get('principal');
+	const offered = (await modelsOf(c, ws)).filter(({ name, nodes }) => nodes > 0 && (allowed?.includes(name) ?? true));
+	return repainterOf(offered, model) ?? model;
 };

@@ -35,8 +35,11 @@ export interface Painter {
 /** Acknowledges and finishes tasks until the test is over. `before` may send frames, or answer false to leave a task alone. */
 export const paint = async (
 	before: (task: Task, node: TestNode) => boolean | void | Promise<boolean | void> = () => {},
+	models?: string[],
 ): Promise<Painter> => {
-	const node = await joinNode();
+	const node = await joinNode(models === undefined ? {} : { models });
+	// A name that is not known makes the gateway ask anew what there is: from now on it knows this node's models.
+	await (await call('/v1/models/not-known')).arrayBuffer();
 	const tasks: Task[] = [];
 	const loop = async (): Promise<void> => {
 		for (;;) {

@@ -1,3 +1,4 @@
+import type { JobView } from '@limner/shared';
 import { afterEach, describe, expect, it } from 'vitest';
 import { call, cleanUp, eventsOf, KEY } from '../http/harness.ts';
 import { makePng } from '../storage/pictures.ts';
@@ -11,6 +12,7 @@ const errorOf = async (response: Response) => ({
 	status: response.status,
 	...(await response.json<{ error: Record<string, unknown> }>()).error,
 });
+const drawnWith = async (json: object): Promise<string> => (await (await call('/api/v1/jobs', { json })).json<JobView>()).request.model;
 const PNG = makePng({ width: 64, height: 96 });
 const form = (fields: Record<string, string | Blob | Blob[]>): FormData => {
 	const out = new FormData();
@@ -176,6 +178,25 @@ describe('edits and variations', () => {
 		expect(await response.json()).toMatchObject({ size: '104x160', usage: { input_tokens_details: { image_tokens: 6 } } });
 		expect(tasks[0]!.spec).toMatchObject({ task: 'inpaint', strength: 0.7, width: 104, height: 160 });
 		expect(tasks[0]!.inputs.map(({ role }) => role)).toEqual(['init', 'mask']);
+	});
+
+	it('repaints with the model that was trained for it, unless a model is named', async () => {
+		const { tasks } = await paint(undefined, ['storybook', 'storybook-inpaint']);
+		let job = '';
+		const edit = async (fields: Record<string, string | Blob>): Promise<string | undefined> => {
+			const response = await call('/v1/images/edits', { body: form({ image: file(), prompt: 'snow', n: '1', ...fields }) });
+			expect(response.status).toBe(200);
+			await response.arrayBuffer();
+			job = response.headers.get('limner-job') ?? '';
+			return tasks.at(-1)?.spec.model;
+		};
+		expect(await edit({ mask: file() })).toBe('storybook-inpaint');
+		expect(await edit({ mask: file(), model: 'gpt-image-1' })).toBe('storybook-inpaint');
+		expect(await edit({ mask: file(), model: 'storybook' })).toBe('storybook');
+		expect(await edit({})).toBe('storybook');
+		const masked = { prompt: 'snow', initImage: { job }, maskImage: { job } };
+		expect(await drawnWith(masked)).toBe('storybook-inpaint');
+		expect(await drawnWith({ ...masked, model: 'storybook' })).toBe('storybook');
 	});
 
 	it('takes the JSON form with data: URLs, and fetches nothing', async () => {

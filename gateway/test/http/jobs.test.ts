@@ -2,6 +2,7 @@ import { evictDurableObject, runInDurableObject } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
 import { afterEach, describe, expect, it } from 'vitest';
 import { canonicalJson, sha256Hex } from '../../src/lib/canonical.ts';
+import { BUILT_IN_MODELS } from '../../src/lib/catalog.ts';
 import type { SubmitOutput, WorkspaceRpc } from '../../src/rpc.ts';
 import { complete, until } from '../pool/harness.ts';
 import { spec } from '../workspace/fixtures.ts';
@@ -23,6 +24,10 @@ import {
 } from './harness.ts';
 
 afterEach(cleanUp);
+
+/** What the gateway knows of the model without any node. */
+const [KNOWN] = BUILT_IN_MODELS;
+const NATIVE = { width: KNOWN?.nativeWidth, height: KNOWN?.nativeHeight };
 
 /** What the Workspace does of a submit, without the hand-over that follows it. */
 const acceptOnly = async (body: { prompt: string }, key: string): Promise<SubmitOutput> => {
@@ -54,7 +59,7 @@ describe('jobs', () => {
 		expect(JSON.parse(response.headers.get('limner-queue') ?? '')).toMatchObject({ feasible: false });
 		expect(view).toMatchObject({
 			state: 'queued',
-			request: { model: 'storybook', width: 128, height: 128, steps: 20, guidance: 4, scheduler: 'ddim', seed: 5, n: 1 },
+			request: { model: 'storybook', ...NATIVE, steps: 20, guidance: 4, scheduler: 'ddim', seed: 5, n: 1 },
 		});
 		const read = await viewOf(await call(`/api/v1/jobs/${view.id}`));
 		expect(read).toMatchObject({

@@ -2,6 +2,7 @@ import { createExecutionContext, waitOnExecutionContext } from 'cloudflare:test'
 import { env } from 'cloudflare:workers';
 import { TIMING } from '@limner/shared';
 import { describe, expect, it, vi } from 'vitest';
+import { BUILT_IN_MODELS } from '../../src/lib/catalog.ts';
 import { createApp } from '../../src/app.ts';
 import { addKey, call, KEY, submit } from './harness.ts';
 
@@ -141,7 +142,9 @@ describe('operations', () => {
 	});
 	it('lists models and schedulers', async () => {
 		const models = await (await call('/api/v1/models')).json<{ data: object[] }>();
-		expect(models.data).toMatchObject([{ name: 'storybook', isDefault: true, nativeWidth: 128 }]);
+		const [native] = BUILT_IN_MODELS.map(({ nativeWidth }) => nativeWidth);
+		expect(models.data).toContainEqual(expect.objectContaining({ name: 'storybook', isDefault: true, nativeWidth: native }));
+		expect(models.data).toHaveLength(BUILT_IN_MODELS.length);
 		const schedulers = await (await call('/api/v1/schedulers')).json<{ data: { name: string }[] }>();
 		expect(schedulers.data.map((scheduler) => scheduler.name)).toContain('ddim');
 	});

@@ -193,7 +193,7 @@ export class TestNode {
 				sha256: '0'.repeat(64),
 				family: 'sd',
 				bytes: 1,
-				operations: ['txt2img', 'img2img', 'inpaint'],
+				operations: name.endsWith('-inpaint') ? ['inpaint'] : ['txt2img', 'img2img', 'inpaint'],
 				nativeWidth: 128,
 				nativeHeight: 128,
 				defaults: { steps: 4, guidance: 2, scheduler: 'ddim' },

@@ -22,6 +22,10 @@ import { prune } from './prune.ts';
 import { addQueueFlags, addRequestFlags, taskOf, toJobRequest } from './request-flags.ts';
 import { runLimner, type Ran } from './run.test-lib.ts';
 import { StatusLine } from './status-line.ts';
+import { DEFAULT_MODEL } from '../models/embedded.ts';
+import { nativePx } from '../models/embedded.test-lib.ts';
+
+const SIDE = nativePx();
 
 const MODELS = fileURLToPath(new URL('../../../tests/reference/models', import.meta.url));
 const KEY = `lk_main_abcd1234_${'s'.repeat(52)}`;
@@ -116,18 +120,18 @@ describe('limner generate', () => {
 				request: { prompt: 'a red castle', negativePrompt: 'fog', steps: 2 },
 			});
 		}
-		expect(first.out).toMatch(/a\.0\.png {2}128×128, seed 7\n.*a\.1\.png {2}128×128, seed 8\n/);
+		expect(first.out).toMatch(new RegExp(`a\\.0\\.png {2}${SIDE}×${SIDE}, seed 7\\n.*a\\.1\\.png {2}${SIDE}×${SIDE}, seed 8\\n`));
 	});
 
 	it('starts from a picture, repaints behind a mask and puts the rest back', async () => {
-		const source = await sharp({ create: { width: 128, height: 128, channels: 3, background: '#3060c0' } })
+		const source = await sharp({ create: { width: SIDE, height: SIDE, channels: 3, background: '#3060c0' } })
 			.png()
 			.toBuffer();
 		writeFileSync(join(folder, 'init.png'), source);
-		const half = Buffer.alloc(128 * 128, 0).fill(255, 0, 128 * 64);
+		const half = Buffer.alloc(SIDE * SIDE, 0).fill(255, 0, (SIDE * SIDE) / 2);
 		writeFileSync(
 			join(folder, 'mask.png'),
-			await sharp(half, { raw: { width: 128, height: 128, channels: 1 } })
+			await sharp(half, { raw: { width: SIDE, height: SIDE, channels: 1 } })
 				.png()
 				.toBuffer(),
 		);
@@ -148,9 +152,9 @@ describe('limner generate', () => {
 		]);
 		expect(ran.code, ran.err).toBe(0);
 		const out = await sharp(join(folder, 'o.png')).removeAlpha().raw().toBuffer();
-		const lower = out.subarray(128 * 100 * 3);
+		const lower = out.subarray(SIDE * Math.floor(SIDE * 0.8) * 3);
 		expect(lower.equals(Buffer.concat(Array.from({ length: lower.length / 3 }, () => Buffer.from([0x30, 0x60, 0xc0]))))).toBe(true);
-		expect(out.subarray(0, 128 * 30 * 3).equals(lower.subarray(0, 128 * 30 * 3))).toBe(false);
+		expect(out.subarray(0, SIDE * 20 * 3).equals(lower.subarray(0, SIDE * 20 * 3))).toBe(false);
 		expect(readRecord(readFileSync(join(folder, 'o.png'))).record?.request).toMatchObject({
 			task: 'inpaint',
 			initImageSha256: createHash('sha256').update(source).digest('hex'),
@@ -274,7 +278,7 @@ describe('limner doctor', () => {
 	it('finds everything in order but the gateway, and says how to get one', async () => {
 		const ran = await limner(['doctor', '--state-dir', 'state', '--url', 'http://127.0.0.1:9']);
 		expect(ran.code, ran.out).toBe(0);
-		expect(ran.out).toMatch(/✓ inference {2}storybook/);
+		expect(ran.out).toMatch(new RegExp(`✓ inference {2}${DEFAULT_MODEL} in`));
 		expect(ran.out).toMatch(/! gateway {4}No gateway answers[^\n]*\n {2}→ start it/);
 	});
 	it('judges versions and disks at their bounds', () => {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FakeGateway, fakeSpec } from '../node/fake-gateway.test-lib.ts';
+import { EMBEDDED_MODELS, nativePx } from '../models/embedded.test-lib.ts';
 
 const MAIN = fileURLToPath(new URL('main.ts', import.meta.url));
 let folder = '';
@@ -162,7 +163,9 @@ describe('limner node as a process', () => {
 			sha256Matches: true,
 			meta: { engine: 'onnx', warnings: [expect.stringContaining('spaceship') as string] },
 		});
-		expect(gateway.of('hello')[0]).toMatchObject({ models: [expect.objectContaining({ name: 'storybook', nativeWidth: 128 })] });
+		expect(gateway.of('hello')[0]).toMatchObject({
+			models: EMBEDDED_MODELS.map((name) => expect.objectContaining({ name, nativeWidth: nativePx(name) }) as object),
+		});
 		node.child.kill('SIGTERM');
 		await until('ended', () => node.ended() !== undefined);
 		expect(node.ended()?.code).toBe(0);

@@ -8,6 +8,7 @@ import { call } from '../client/index.ts';
 import { coreCount, cpuPlan } from '../engines/devices.ts';
 import { messageOf, UserError } from '../lib/user-error.ts';
 import { tryModel } from '../local/trial.ts';
+import { DEFAULT_MODEL } from '../models/embedded.ts';
 import { listModels } from '../models/store.ts';
 import { shortTime } from '../lib/words.ts';
 
@@ -106,7 +107,7 @@ export const checkModels = async (dirs: string[]): Promise<CheckResult> => {
 /** One step with a real model, in a process of its own, on the CPU. */
 export const checkInference = async (dirs: string[]): Promise<CheckResult> => {
 	const { models } = await listModels(dirs);
-	const model = models.find((candidate) => candidate.name === 'storybook') ?? models[0];
+	const model = models.find((candidate) => candidate.name === DEFAULT_MODEL) ?? models[0];
 	if (model === undefined) return { state: 'bad', detail: 'there is no model to try', fix: 'see above' };
 	const { device, executionProviders } = cpuPlan();
 	const trial = await tryModel({ kind: 'onnx', options: { device, executionProviders, intraOpNumThreads: coreCount() } }, model);

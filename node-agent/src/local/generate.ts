@@ -20,14 +20,12 @@ import {
 } from '../engines/types.ts';
 import { settings } from '../config/settings.ts';
 import { UserError } from '../lib/user-error.ts';
+import { PREFERRED_MODELS } from '../models/embedded.ts';
 import { singleFileSentence } from '../models/layout.ts';
 import { fileHashCache, listModels, readModel, type StoredModel } from '../models/store.ts';
 import { encodePicture, type OutputOptions } from '../png/encode.ts';
 import { pictureRecord } from '../slots/host.ts';
 import type { JobEntry } from './jobs-file.ts';
-
-/** The model of a request that names none. */
-const DEFAULT_MODEL = 'storybook';
 
 /** Strength of a request that names none, as the gateway fills it in. */
 const DEFAULT_STRENGTH: Readonly<Record<Operation, number | undefined>> = { txt2img: undefined, img2img: 0.75, inpaint: 1 };
@@ -103,6 +101,13 @@ export const fillEntry = (entry: JobEntry, index: number, model: ModelInfo): Eng
 	return request;
 };
 
+/** The named model; without a name the embedded one that requests mean, else the first that draws from words. */
+const chooseModel = (models: readonly StoredModel[], wanted: string | undefined): StoredModel | undefined => {
+	if (wanted !== undefined) return models.find(({ name }) => name === wanted);
+	const [preferred] = PREFERRED_MODELS.flatMap((name) => models.find((model) => model.name === name) ?? []);
+	return preferred ?? models.find(({ info }) => info.operations.includes('txt2img')) ?? models[0];
+};
+
 export interface LocalProgress {
 	onPhase: (phase: EnginePhase) => void;
 	onStep: (step: number, steps: number) => void;
@@ -145,7 +150,7 @@ export class LocalModels {
 		if (direct !== undefined) return direct;
 		this.#listed ??= await listModels(this.#dirs, this.#cache);
 		const { models, broken } = this.#listed;
-		const found = models.find((model) => model.name === (wanted ?? DEFAULT_MODEL)) ?? (wanted === undefined ? models[0] : undefined);
+		const found = chooseModel(models, wanted);
 		if (found !== undefined) return found;
 		const where = this.#dirs.join(', ');
 		if (models.length > 0)

@@ -4,6 +4,7 @@
  * 8.1 in the transformer, 4.7 in T5 and 0.8 in CLIP), 2 or 4 bytes each. Repositories, licences and terms are the authors'.
  * @module
  */
+import storybook from '../../../models/storybook/limner.json' with { type: 'json' };
 import type { CatalogEntry } from './catalog.ts';
 
 const GIB = 1024 ** 3;
@@ -22,7 +23,7 @@ const PULLED: readonly CatalogEntry[] = [
 		family: 'sd',
 		bytes: 0,
 		memoryBytes: 0.5 * GIB,
-		native: '128×128',
+		native: `${storybook.nativeWidth}×${storybook.nativeHeight}`,
 		licence: 'Apache-2.0',
 		gated: false,
 		commercial: true,

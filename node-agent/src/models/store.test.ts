@@ -5,6 +5,7 @@ import { ModelInfo } from '@limner/shared';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { LocalModels } from '../local/generate.ts';
 import { defaultModelDirs, fileHashCache, listModels, mockModel } from './store.ts';
+import { EMBEDDED_MODELS } from './embedded.test-lib.ts';
 
 const MODELS = join(import.meta.dirname, '../../../tests/reference/models');
 let folder = '';
@@ -32,7 +33,7 @@ describe('listModels', () => {
 	it('offers every reference model and the embedded one in the words of the protocol', async () => {
 		const { models, broken } = await listModels([MODELS, ...defaultModelDirs(folder)]);
 		expect(broken).toEqual([]);
-		expect(models).toHaveLength(11);
+		expect(models).toHaveLength(10 + EMBEDDED_MODELS.length);
 		for (const model of models) expect(ModelInfo.safeParse(model.info).success, model.name).toBe(true);
 		expect(models.find((model) => model.name === 'storybook')?.info).toMatchObject({
 			displayName: 'Storybook',

@@ -5,13 +5,13 @@
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { basename, dirname, join } from 'node:path';
 import { ModelName, NODE_LIMITS, REQUEST_LIMITS, SCHEDULER_NAMES, type ModelInfo } from '@limner/shared';
 import type { EngineModel } from '../engines/types.ts';
 import { realFs, writeAtomic } from '../lib/durable-fs.ts';
 import { defaultStateDir } from '../lib/paths.ts';
 import { messageOf } from '../lib/user-error.ts';
+import { EMBEDDED_DIR } from './embedded.ts';
 import { pulledFrom } from './records.ts';
 import { inspectModelFolder, type HashCache, type ModelFolderInfo } from './layout.ts';
 
@@ -32,11 +32,10 @@ export interface ModelList {
 }
 
 const INDEX_FILE = 'model_index.json';
-const REPO_MODELS = resolve(dirname(fileURLToPath(import.meta.url)), '../../../models');
 
 /** Where models are looked for when no folder is given; what was pulled for the user serves every node of theirs. */
 export const defaultModelDirs = (stateDir: string): string[] => [
-	...new Set([REPO_MODELS, join(stateDir, 'models'), join(defaultStateDir(), 'models')]),
+	...new Set([EMBEDDED_DIR, join(stateDir, 'models'), join(defaultStateDir(), 'models')]),
 ];
 
 /** Where a state folder keeps the hashes of files. */

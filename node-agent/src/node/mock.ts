@@ -5,6 +5,7 @@
  */
 import { mkdirSync } from 'node:fs';
 import { silentLog } from '../lib/log.ts';
+import { DEFAULT_MODEL } from '../models/embedded.ts';
 import { mockModel } from '../models/store.ts';
 import { inProcessWorkers } from '../slots/workers.ts';
 import { NodeAgent } from './agent.ts';
@@ -24,7 +25,7 @@ export interface MockNodeOptions {
 	loadMs?: number;
 	/** Pictures that a slot makes at a time; default 1. */
 	maxBatch?: number;
-	/** Name of the model it pretends to have; default `storybook`. */
+	/** Name of the model it pretends to have; default the embedded one that requests mean. */
 	model?: string;
 	/** JSON lines of what the engine did; none when absent. */
 	engineLog?: string;
@@ -39,7 +40,7 @@ export interface MockNodeOptions {
 }
 
 /** Name of the model that mock engines offer unless told otherwise: the one that requests mean when they name none. */
-export const MOCK_MODEL = 'storybook';
+export const MOCK_MODEL = DEFAULT_MODEL;
 
 /** Starts a mock node; it is connected when `agent.online` is true. */
 export const startMockNode = async (options: MockNodeOptions): Promise<NodeAgent> => {

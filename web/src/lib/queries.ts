@@ -2,7 +2,7 @@
  * What the pages read from the gateway, and how often.
  * @module
  */
-import { ApiError, type GalleryImage, type Model } from '@limner/sdk';
+import { ApiError, type GalleryImage } from '@limner/sdk';
 import { QueryClient, useInfiniteQuery, useQuery } from '@tanstack/react-query';
 import { useEffect } from 'react';
 import { onSettled, refresh } from '../features/jobs/store.ts';
@@ -113,7 +113,3 @@ export const useImages = () => {
 	}, []);
 	return query;
 };
-
-/** The model that a request means: the named one, else the pool's default, else any. */
-export const modelOf = (models: readonly Model[], name: string | undefined): Model | undefined =>
-	models.find((model) => model.name === name) ?? models.find((model) => model.isDefault) ?? models[0];

@@ -27,11 +27,11 @@ a1111Routes.onError((error, c) => refuse(c, error));
 const tags = ['a1111'];
 
 /** Model, size and remembered settings of a request. */
-const prepare = async (c: AppContext, body: Common) => {
+const prepare = async (c: AppContext, body: Common, masked = false) => {
 	const stored = await readOptions(c);
 	const settings = settingsOf({ ...stored, ...body.override_settings });
 	if (settings.ignored.length > 0) warn(c, `override_settings has no effect on ${settings.ignored.join(', ')}`);
-	const model = await modelFor(c, settings.model);
+	const model = await modelFor(c, settings.model, masked);
 	const size = sizeFor(c, model, wantedSize(body, model));
 	const format = settings.outputFormat === undefined ? {} : { outputFormat: settings.outputFormat };
 	return { model, size, format };
@@ -71,7 +71,7 @@ a1111Routes.openapi(
 	}),
 	async (c) => {
 		const body = c.req.valid('json');
-		const { model, size, format } = await prepare(c, body);
+		const { model, size, format } = await prepare(c, body, typeof body.mask === 'string');
 		const init = await assetOf(c, decodeInline(body.init_images[0] ?? '', 'init_images'));
 		const mask = body.mask === null || body.mask === undefined ? undefined : await assetOf(c, decodeInline(body.mask, 'mask'));
 		const images = { init: { asset: init.id }, ...(mask === undefined ? {} : { mask: { asset: mask.id } }) };

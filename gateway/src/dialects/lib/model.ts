@@ -5,7 +5,7 @@
 import { LimnerError, type JobRequest } from '@limner/shared';
 import type { KnownModel } from '../../lib/catalog.ts';
 import type { AppContext } from '../../lib/context.ts';
-import { askModels, modelsOf } from '../../lib/models.ts';
+import { askModels, modelsOf, repainterFor } from '../../lib/models.ts';
 import { parseAliases, resolveAlias } from './aliases.ts';
 import { fitSize, sizePolicyOf, type Size } from './size.ts';
 
@@ -18,9 +18,10 @@ export const warn = (c: AppContext, sentence: string): void =>
 
 /**
  * The model that a name means: a model of the pool, an alias, or the default.
+ * @param masked whether there is a mask: who names no model of the pool then means the default's repainter where a node has one
  * @throws {LimnerError} `model_unknown`
  */
-export const modelFor = async (c: AppContext, name: string | undefined): Promise<KnownModel> => {
+export const modelFor = async (c: AppContext, name: string | undefined, masked = false): Promise<KnownModel> => {
 	const { ws } = c.get('principal');
 	const find = (models: readonly KnownModel[]): KnownModel | undefined => {
 		const known = models.map((model) => model.name);
@@ -29,7 +30,8 @@ export const modelFor = async (c: AppContext, name: string | undefined): Promise
 		return models.find((model) => model.name === wanted);
 	};
 	const model = find(await modelsOf(c, ws)) ?? find(await askModels(c, ws));
-	if (model !== undefined) return model;
+	const chosen = model?.name === name || model?.name !== c.env.DEFAULT_MODEL;
+	if (model !== undefined) return masked && !chosen ? repainterFor(c, model) : model;
 	const list = (await modelsOf(c, ws)).map((known) => known.name).join(', ');
 	const detail = `the model ${name ?? c.env.DEFAULT_MODEL} does not exist; there are: ${list}`;
 	throw new LimnerError('model_unknown', { detail, errors: [{ pointer: '/model', detail, code: 'model_unknown' }] });

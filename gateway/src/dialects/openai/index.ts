@@ -155,7 +155,7 @@ const edit = async (c: AppContext): Promise<Response> => {
 	checkPossible(fields);
 	for (const sentence of ignoredOf(fields)) warn(c, sentence);
 	if (others.length > 0) warn(c, `only the first of ${images.length} pictures is edited; the models of this pool take one`);
-	const model = await modelFor(c, fields.model ?? undefined);
+	const model = await modelFor(c, fields.model ?? undefined, mask !== undefined);
 	const asset = await assetOf(c, first);
 	const maskAsset = mask === undefined ? undefined : await assetOf(c, mask);
 	const size = editSize(c, model, fields.size, asset);

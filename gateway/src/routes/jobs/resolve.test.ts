@@ -26,8 +26,8 @@ describe('resolveRequest', () => {
 			model: 'storybook',
 			prompt: 'a fox',
 			negativePrompt: null,
-			width: 128,
-			height: 128,
+			width: model.nativeWidth,
+			height: model.nativeHeight,
 			steps: 20,
 			guidance: 4,
 			scheduler: 'ddim',
@@ -93,7 +93,7 @@ describe('resolveRequest', () => {
 	});
 	it('warns far above the native size', () => {
 		const big = resolve({ width: 1024, height: 1024 });
-		expect(big.ok && big.warnings[0]).toContain('128×128');
+		expect(big.ok && big.warnings[0]).toContain(`${model.nativeWidth}×${model.nativeHeight}`);
 		const small = resolve({ width: 256, height: 256 });
 		expect(small.ok && small.warnings).toEqual([]);
 	});

@@ -22,7 +22,7 @@ import type { KnownModel } from '../../lib/catalog.ts';
 import { baseUrl, type AppContext } from '../../lib/context.ts';
 import { defined } from '../../lib/defined.ts';
 import { describeError } from '../../lib/log.ts';
-import { askModels, modelsOf } from '../../lib/models.ts';
+import { askModels, modelsOf, repainterFor } from '../../lib/models.ts';
 import { validationError } from '../../lib/problem.ts';
 import { idempotent, poolOf, workspaceOf } from '../../lib/stubs.ts';
 import { jobView, mergeLive, type ViewContext } from '../../lib/views.ts';
@@ -111,12 +111,13 @@ const mayCare = (c: AppContext, type: TaskType): void => {
 		throw new LimnerError('forbidden', { detail: `a ${type} task needs the scope supervisor:write` });
 };
 
-const findModel = async (c: AppContext, wanted: string | undefined): Promise<KnownModel> => {
+/** @param masked a request that names no model, but has a mask, means the default model's repainter where a node has one */
+const findModel = async (c: AppContext, wanted: string | undefined, masked = false): Promise<KnownModel> => {
 	const { ws } = c.get('principal');
 	const name = wanted ?? c.env.DEFAULT_MODEL;
 	const named = (known: KnownModel): boolean => known.name === name;
 	const model = (await modelsOf(c, ws)).find(named) ?? (await askModels(c, ws)).find(named);
-	if (model !== undefined) return model;
+	if (model !== undefined) return masked && wanted === undefined ? repainterFor(c, model) : model;
 	const models = await modelsOf(c, ws);
 	const there = models.map((known) => known.name).join(', ');
 	const detail = `no node has ever offered the model ${name}; there are: ${there}. A node gets another one with {"taskType":"INGEST","source":"owner/name"} or \`limner models pull\``;
@@ -139,7 +140,7 @@ export const anySpecOf = async (c: AppContext, request: AnyJobRequest, nowMs: nu
  * @throws {LimnerError} `model_unknown`, `validation_failed`
  */
 export const specOf = async (c: AppContext, request: JobRequest, nowMs: number): Promise<{ spec: JobSpec; warnings: string[] }> => {
-	const model = await findModel(c, request.model);
+	const model = await findModel(c, request.model, request.maskImage !== undefined);
 	const [randomSeed = 0] = crypto.getRandomValues(new Uint32Array(1));
 	const resolved = resolveRequest({ request, model, nowMs, randomSeed });
 	if (!resolved.ok) throw validationError(resolved.errors);

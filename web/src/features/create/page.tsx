@@ -2,7 +2,8 @@ import { Link } from '@tanstack/react-router';
 import type { Model } from '@limner/sdk';
 import { SlidersHorizontal, Sparkles } from 'lucide-react';
 import { useState, type KeyboardEvent } from 'react';
-import { modelOf, useModels } from '../../lib/queries.ts';
+import { ableTo, modelOf } from '../../lib/models.ts';
+import { useModels } from '../../lib/queries.ts';
 import { useValue } from '../../lib/value.ts';
 import { t } from '../../strings.ts';
 import { Button } from '../../ui/button.tsx';
@@ -125,7 +126,8 @@ const OpenWorkflows = () => {
 /** Prompt first; what is being made and what was made below it; the settings beside it, on a phone in a sheet. */
 export const CreatePage = () => {
 	const current = useValue(draft);
-	const { data: models = [], isSuccess } = useModels();
+	const { data = [], isSuccess } = useModels();
+	const models = ableTo(data, 'txt2img');
 	const entries = useEntries().filter(({ job }) => job?.workflow === undefined);
 	const model = modelOf(models, current.model);
 	const recent = useRecent();

@@ -2,7 +2,8 @@ import type { Model } from '@limner/sdk';
 import { Brush } from 'lucide-react';
 import { useEffect, useRef, useState, type RefObject } from 'react';
 import { download } from '../../lib/download.ts';
-import { modelOf, useModels } from '../../lib/queries.ts';
+import { modelOf } from '../../lib/models.ts';
+import { useModels } from '../../lib/queries.ts';
 import { useValue } from '../../lib/value.ts';
 import { t } from '../../strings.ts';
 import { INPUT, Range, Select } from '../../ui/field.tsx';
@@ -13,13 +14,13 @@ import { submit, useEntries } from '../jobs/store.ts';
 import { Candidates } from './candidates.tsx';
 import { DropZone, useArrivals } from './drop.tsx';
 import { doOp, EMPTY_MASK, redo, undo, type Mask } from './mask.ts';
+import { editModels, usualStrength } from './model.ts';
 import { isMarked, maskFromPicture, maskPng } from './paint.ts';
 import { source, type Source } from './source.ts';
 import { Stage } from './stage.tsx';
 import { Toolbar } from './toolbar.tsx';
 import { commandOf, DEFAULT_TOOLS, type Tools } from './tools.ts';
 
-const DEFAULT_STRENGTH = 0.75;
 /** Jobs of the editor carry it, so that results find back to it after a reload. */
 const LABEL = 'edit';
 
@@ -103,6 +104,7 @@ interface FormProps {
 	strength: number;
 	onStrength: (strength: number) => void;
 	marked: boolean;
+	onModel: (name: string) => void;
 	count: number;
 	onGo: () => void;
 }
@@ -112,7 +114,7 @@ const hint = (model: Model | undefined, prompt: string): string => {
 	return prompt.trim() === '' ? t.create.why.prompt : t.edit.maskHint;
 };
 
-const EditForm = ({ model, able, prompt, onPrompt, strength, onStrength, marked, count, onGo }: FormProps) => (
+const EditForm = ({ model, able, prompt, onPrompt, strength, onStrength, marked, onModel, count, onGo }: FormProps) => (
 	<form
 		onSubmit={(event) => {
 			event.preventDefault();
@@ -154,7 +156,7 @@ const EditForm = ({ model, able, prompt, onPrompt, strength, onStrength, marked,
 				label={t.create.model}
 				value={model?.name ?? ''}
 				options={able.map(({ name, displayName }) => ({ value: name, label: displayName }))}
-				onChange={(name) => draft.set({ ...draft.get(), model: name })}
+				onChange={onModel}
 			/>
 		</div>
 		<SubmitRow
@@ -168,13 +170,15 @@ const EditForm = ({ model, able, prompt, onPrompt, strength, onStrength, marked,
 );
 
 const Editor = ({ current, models }: { current: Source; models: readonly Model[] }) => {
-	const able = models.filter(({ operations }) => operations.includes('img2img') || operations.includes('inpaint'));
 	const wanted = useValue(draft);
-	const model = modelOf(able, wanted.model);
 	const canvas = useRef<HTMLCanvasElement>(null);
 	const { mask, setMask, tools, change, act, load } = useMask(canvas, current);
+	const marked = mask.done.length > 0 && mask.done.at(-1)?.kind !== 'clear';
+	const [here, setHere] = useState<string>();
+	const { able, model } = editModels(models, marked, { here, elsewhere: wanted.model });
 	const [prompt, setPrompt] = useState(current.prompt === '' ? wanted.prompt : current.prompt);
-	const [strength, setStrength] = useState(DEFAULT_STRENGTH);
+	const [moved, setStrength] = useState<number>();
+	const strength = moved ?? usualStrength(model);
 	const go = (): void => {
 		if (canvas.current === null || model === undefined || prompt.trim() === '') return;
 		send({ current, model, prompt, strength, feather: tools.feather, canvas: canvas.current }).catch(sayError);
@@ -196,7 +200,8 @@ const Editor = ({ current, models }: { current: Source; models: readonly Model[]
 				{...{ model, able, prompt, strength }}
 				onPrompt={setPrompt}
 				onStrength={setStrength}
-				marked={mask.done.length > 0 && mask.done.at(-1)?.kind !== 'clear'}
+				marked={marked}
+				onModel={setHere}
 				count={wanted.n}
 				onGo={go}
 			/>

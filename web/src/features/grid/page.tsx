@@ -1,6 +1,7 @@
 import { useNavigate, useParams } from '@tanstack/react-router';
 import { Grid3x3 } from 'lucide-react';
-import { modelOf, useModels, useSchedulers } from '../../lib/queries.ts';
+import { ableTo, modelOf } from '../../lib/models.ts';
+import { useModels, useSchedulers } from '../../lib/queries.ts';
 import { client } from '../../lib/session.ts';
 import { createStored, useValue } from '../../lib/value.ts';
 import { t } from '../../strings.ts';
@@ -72,7 +73,7 @@ const useGridForm = () => {
 	const current = useValue(draft);
 	const { x, y } = useValue(wanted);
 	const { data: models = [] } = useModels();
-	const model = modelOf(models, current.model);
+	const model = modelOf(ableTo(models, 'txt2img'), current.model);
 	const navigate = useNavigate();
 	const plan = planOf(x, y);
 	const why = [...problems(current, model), ...(plan.why === undefined ? [] : [plan.why])];

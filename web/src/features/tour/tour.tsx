@@ -1,7 +1,8 @@
 import { useNavigate } from '@tanstack/react-router';
 import { Sparkles } from 'lucide-react';
 import { useState } from 'react';
-import { modelOf, useModels } from '../../lib/queries.ts';
+import { ableTo, modelOf } from '../../lib/models.ts';
+import { useModels } from '../../lib/queries.ts';
 import { useValue } from '../../lib/value.ts';
 import { t } from '../../strings.ts';
 import { Button } from '../../ui/button.tsx';
@@ -23,7 +24,7 @@ export const Tour = () => {
 	const { data: models = [] } = useModels();
 	const wanted = useValue(draft);
 	const navigate = useNavigate();
-	const model = modelOf(models, wanted.model);
+	const model = modelOf(ableTo(models, 'txt2img'), wanted.model);
 	const step = STEPS[at];
 	const makeFirst = (): void => {
 		if (model === undefined) return;

@@ -1,7 +1,8 @@
 import { useNavigate } from '@tanstack/react-router';
 import { Play, Plus, Trash2 } from 'lucide-react';
 import { useState } from 'react';
-import { modelOf, useModels } from '../../lib/queries.ts';
+import { ableTo, modelOf } from '../../lib/models.ts';
+import { useModels } from '../../lib/queries.ts';
 import { client } from '../../lib/session.ts';
 import { useValue } from '../../lib/value.ts';
 import { t } from '../../strings.ts';
@@ -78,7 +79,7 @@ const firstSteps = (): readonly Step[] => FIRST_STEPS.map((step, i) => (i === 0 
 const useComposer = () => {
 	const { data: models = [] } = useModels();
 	const wanted = useValue(draft);
-	const model = modelOf(models, wanted.model);
+	const model = modelOf(ableTo(models, 'txt2img'), wanted.model);
 	const [steps, setSteps] = useState(firstSteps);
 	const [name, setName] = useState('');
 	const navigate = useNavigate();
