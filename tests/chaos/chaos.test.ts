@@ -178,6 +178,28 @@ describe('time to the next grant', () => {
 			['kill', false],
 		]);
 	});
+	it('tells apart what waited for a slot that was taken, or for a node that was away', () => {
+		const mine = [
+			entry(10, 'assigned', { index: 0, epoch: 1, nodeId: 'n1', slotId: 's0' }),
+			entry(9000, 'assigned', { index: 0, epoch: 2, nodeId: 'n2', slotId: 's0' }),
+		];
+		const busy = (from: number, to: number, slotId = 's0') => ({
+			id: 'job_b',
+			hist: [entry(from, 'assigned', { index: 0, epoch: 1, nodeId: 'n2', slotId }), entry(to, 'image', { index: 0 })],
+		});
+		const kill = { kind: 'kill' as const, nodeId: 'n1', at: 8000 };
+		const waited = (other: ReturnType<typeof busy>, ...faults: Parameters<typeof regrants>[1]): boolean[] =>
+			regrants([{ id: 'job_a', hist: mine }, other], [kill, ...faults])
+				.filter(({ jobId, fault }) => jobId === 'job_a' && fault === kill)
+				.map((found) => found.waited);
+		expect(waited(busy(100, 7000))).toEqual([false]);
+		expect(waited(busy(100, 8990))).toEqual([true]);
+		expect(waited(busy(100, 9500))).toEqual([true]);
+		expect(waited(busy(100, 8990, 's1'))).toEqual([false]);
+		expect(waited(busy(9500, 9900))).toEqual([false]);
+		expect(waited(busy(100, 200), { kind: 'kill', nodeId: 'n2', at: 5000, downMs: 1000 })).toEqual([true]);
+		expect(waited(busy(100, 200), { kind: 'kill', nodeId: 'n2', at: 1000, downMs: 1000 })).toEqual([false]);
+	});
 	it('tells a holder that finished in spite of it', () => {
 		expect(after('n2', 150)).toEqual([null]);
 	});
