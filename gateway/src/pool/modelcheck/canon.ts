@@ -32,19 +32,26 @@ const taskText = (system: System, style: Style, task: Task): unknown => {
 	const holder = task.nodeId === null ? 0 : style.names.get(task.nodeId);
 	const base = [task.state, task.epoch, holder, task.losses, task.queued, until(system, style, task.retryAt)];
 	const fails = task.fails.map((fail) => [fail.class, style.names.get(fail.nodeId ?? '')]);
-	if (run === null) return [base, fails, task.image?.epoch];
+	if (run === null) return [base, fails, task.image?.epoch, ...(task.report === null ? [] : ['report'])];
 	const { acked, generated, lossCounts } = run;
 	const times = [run.ackBy, run.leaseUntil, run.orphanAt].map((at) => until(system, style, at));
 	return [base, fails, acked, generated, lossCounts, times];
 };
 
 const jobText = (system: System, style: Style, job: Job | undefined): unknown =>
-	job === undefined ? 0 : [job.state, job.error?.class, ...job.tasks.map((task) => taskText(system, style, task))];
+	job === undefined
+		? 0
+		: [job.state, job.error?.class, ...targetsOf(style, job), ...job.tasks.map((task) => taskText(system, style, task))];
+
+/** Whom a job is meant for: nodes are the same but for this. */
+const targetsOf = (style: Style, { spec }: Pick<Job, 'spec'>): unknown[] =>
+	spec.nodeId === undefined ? [] : [style.names.get(spec.nodeId), style.names.get(spec.params?.from ?? '')];
 
 const poolNodeText = (system: System, style: Style, node: PoolNode | undefined, model: ModelNode): unknown => {
 	if (node === undefined) return 0;
 	const { now, pool } = system;
-	const slots = [...node.slots.values()].map(({ grant, stopping }) => [
+	const places = node.service === null ? [...node.slots.values()] : [...node.slots.values(), node.service];
+	const slots = places.map(({ grant, stopping }) => [
 		grant,
 		stopping !== null && stopping.until > now ? [stopping.key, stopping.epoch] : 0,
 	]);
@@ -70,18 +77,26 @@ const grantedOrder = (system: System, jobId: string): number => {
 const modelText = (node: ModelNode): unknown => [node.connId !== null, node.deafAt !== null, node.up, node.running, node.outbox];
 
 /** What can be asked from outside. */
-const outsideText = (system: System): unknown => [
+const outsideText = (system: System, style: Style): unknown => [
 	system.jobs.map(({ job, handed, cancelTold }) => [
+		...targetsOf(style, job),
 		handed,
 		cancelTold,
 		system.pool.settled.has(job.id),
 		system.rows.has(job.id),
 		[system.work.get(job.id)?.state, system.work.get(job.id)?.images.map((image) => image.epoch)],
-		system.accepted.has(`${job.id}/0`),
+		...(job.spec.n === 1 ? [system.accepted.has(`${job.id}/0`)] : [0, 1].map((index) => system.accepted.has(`${job.id}/${index}`))),
 	]),
 	[...system.objects].toSorted(),
 	system.settles.map(({ batch, alive }) => [alive, batch.map(({ jobId, state }) => [jobId, state])]),
 ];
+
+/** A key with nodes named as this style does. */
+const named = (style: Style, key: string): string => {
+	let text = key;
+	for (const [id, name] of style.names) text = text.replaceAll(id, name);
+	return text;
+};
 
 const poolText = (system: System, style: Style): unknown => {
 	const { pool } = system;
@@ -96,24 +111,27 @@ const poolText = (system: System, style: Style): unknown => {
 		until(system, style, flushAt),
 		tries,
 	]);
-	// All nodes offer one model, so all free slots stand in one pen.
-	const pen = [...pool.lanes.pens.values()].find(({ slots }) => slots.size > 0);
-	const free = [...(pen?.slots ?? [])].map((slot) => style.names.get(slot.node.id));
-	const aside = [...pool.aside].map((slot) => style.names.get(slot.node.id) ?? '').toSorted((a, b) => (a < b ? -1 : 1));
-	const parked = [...pool.lanes.parked].map(({ key }) => key).toSorted();
+	// Of equal slots the one that stands first is taken.
+	const free = [...pool.lanes.pens.values()]
+		.filter(({ slots }) => slots.size > 0)
+		.map(({ key, slots }) => [named(style, key), ...[...slots].map((slot) => style.names.get(slot.node.id))].join(' '))
+		.toSorted();
+	const aside = [...pool.aside.keys()].map((slot) => style.names.get(slot.node.id) ?? '').toSorted((a, b) => (a < b ? -1 : 1));
+	const parked = [...pool.lanes.parked].map(({ key }) => named(style, key)).toSorted();
+	const source = pool.source === null ? 0 : [until(system, style, pool.source.retryAt), pool.source.tries];
 	const timers = [...pool.timers.armed.keys()]
 		.filter((key) => key !== 'sweep')
 		.map((key) => (/^[na]:/.test(key) ? `${key.slice(0, 2)}${style.names.get(key.slice(2))}` : key))
 		.toSorted();
-	return [jobs, outbox, free, aside, parked, timers, system.pokeAt !== null, system.alarmAt !== null];
+	return [jobs, outbox, free, aside, parked, source, timers, system.pokeAt !== null, system.alarmAt !== null];
 };
 
 const textIn = (system: System, order: readonly ModelNode[], away: Style['away']): string => {
 	const style: Style = { names: new Map(order.map((node, i) => [node.identity.nodeId, `n${i}`])), away };
 	const nodes = order.map(modelText);
-	if (isDone(system)) return JSON.stringify(['done', nodes, outsideText(system)]);
+	if (isDone(system)) return JSON.stringify(['done', nodes, outsideText(system, style)]);
 	const inPool = order.map((node) => poolNodeText(system, style, system.pool.nodes.get(node.identity.nodeId), node));
-	return JSON.stringify([nodes, inPool, outsideText(system), poolText(system, style), system.faults]);
+	return JSON.stringify([nodes, inPool, outsideText(system, style), poolText(system, style), system.faults]);
 };
 
 const ordersOf = (nodes: readonly ModelNode[]): ModelNode[][] =>

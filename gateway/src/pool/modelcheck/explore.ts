@@ -11,6 +11,8 @@ export interface Bounds {
 	nodes: number;
 	tasks: number;
 	faults: number;
+	/** Tasks look after the pool instead of making pictures. */
+	care: boolean;
 	/** Wall-clock milliseconds after which the search gives up, which counts as a failure. */
 	budgetMs: number;
 }
@@ -77,7 +79,7 @@ const apply = (bytes: Buffer, move: Move): System => {
 /** Looks at every state that can be reached within the bounds. */
 export const explore = (bounds: Bounds, onProgress: (states: number, frontier: number, depth: number) => void): Explored => {
 	const startedAt = performance.now();
-	const first = initial(bounds.nodes, bounds.tasks, bounds.faults);
+	const first = initial(bounds.nodes, bounds.tasks, bounds.faults, bounds.care);
 	const graph: Graph = { index: new Map([[digest(first), 0]]), parents: [0], names: [''], from: [], to: [], done: [] };
 	let layer: Waiting[] = [{ state: 0, bytes: freeze(first) }];
 	let depth = 0;

@@ -3,6 +3,7 @@
  * @module
  */
 import { timeless } from './canon.ts';
+import { mayMissSource } from './care.ts';
 import { FAR_MS, bareOf, evict, hangUp, isDone, join, pool, say, upload, withCloud, type ModelNode, type System } from './system.ts';
 
 export interface Move {
@@ -110,6 +111,18 @@ const nodeFaults = (node: ModelNode, i: number): Move[] => {
 	];
 };
 
+/** The model source is out of reach just when a node asks it. */
+const sourceFaults = ({ pool: { jobs }, nodes }: System): Move[] =>
+	nodes.flatMap(({ identity, running }, i) => {
+		if (running === null || !mayMissSource(jobs, running)) return [];
+		return fault(`${identity.name} cannot reach the model source`, (system) => {
+			const node = nodeAt(system, i);
+			node.running = null;
+			const message = 'the model source does not answer';
+			say(node, { t: 'failed', ...bareOf(running), slotId: running.slotId, class: 'engine', message, need: 'model-source' });
+		});
+	});
+
 const cancelOf =
 	(i: number): Act =>
 	(system) => {
@@ -204,7 +217,7 @@ const poolFaults = (): Move[] => [
 /** Every move that is possible now. */
 export const movesOf = (system: System): Move[] => {
 	const moves = [...jobMoves(system), ...system.nodes.flatMap(nodeMoves), ...settleMoves(system), ...timeMoves(system)];
-	if (system.faults > 0) moves.push(...system.nodes.flatMap(nodeFaults), ...poolFaults());
+	if (system.faults > 0) moves.push(...system.nodes.flatMap(nodeFaults), ...sourceFaults(system), ...poolFaults());
 	// Faults after the end of all jobs would only be repeated hellos.
 	const allowed = system.faults > 0 && !isDone(system);
 	return allowed ? moves : moves.filter((move) => !move.fault);

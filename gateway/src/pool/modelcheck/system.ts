@@ -28,8 +28,10 @@ import {
 import { rebuild, type Survivors } from '../rows.ts';
 import { packJob, packNode, unpackJob, type JobRowData, type NodeRowData } from '../pack.ts';
 import { Cloud } from '../sim/cloud.ts';
-import { helloOf, specOf } from '../sim/fixtures.ts';
+import { helloOf, sourcedModel, specOf } from '../sim/fixtures.ts';
 import { checkInvariants } from '../sim/invariants.ts';
+
+import { AGENT_TYPES, careSpecs, checkCareGrants, isReport, reportOf } from './care.ts';
 
 export const START = 1_800_000_000_000;
 /** So far away that no run reaches it: deadlines are the simulator's. */
@@ -73,6 +75,8 @@ export interface System {
 	epochs: Map<string, number>;
 	accepted: Map<string, string>;
 	faults: number;
+	/** Tasks look after the pool instead of making pictures. */
+	care: boolean;
 }
 
 const readingsOf = (system: Pick<System, 'now' | 'nodes'>): PoolState['readings'] => ({
@@ -96,7 +100,10 @@ export const thaw = (bytes: Buffer): System => {
 
 const idOf = (kind: string, i: number): string => `${kind}_${'0'.repeat(25)}${i}`;
 
-export const initial = (nodes: number, tasks: number, faults: number): System => {
+export const initial = (nodes: number, tasks: number, faults: number, care: boolean): System => {
+	const deadlineFrom = START + 2 * FAR_MS - 3_600_000;
+	const nodeIds = Array.from({ length: nodes }, (_, i) => idOf('node', i));
+	const specs = care ? careSpecs(deadlineFrom, nodeIds) : Array.from({ length: tasks }, () => specOf(deadlineFrom));
 	const system: System = {
 		pool: rebuild({ jobs: [], nodes: [] }, { nodes: [], pending: [], watched: [] }, START, { pingAt: () => null }),
 		now: START,
@@ -104,8 +111,8 @@ export const initial = (nodes: number, tasks: number, faults: number): System =>
 		pokeAt: null,
 		rows: new Map(),
 		nodeRows: new Map(),
-		nodes: Array.from({ length: nodes }, (_, i) => ({
-			identity: { nodeId: idOf('node', i), ws: WS, trust: 'shared' as const, name: `n${i}` },
+		nodes: nodeIds.map((nodeId, i) => ({
+			identity: { nodeId, ws: WS, trust: 'shared' as const, name: `n${i}` },
 			connId: null,
 			serial: 0,
 			deafAt: null,
@@ -113,12 +120,12 @@ export const initial = (nodes: number, tasks: number, faults: number): System =>
 			running: null,
 			outbox: [],
 		})),
-		jobs: Array.from({ length: tasks }, (_, i) => ({
+		jobs: specs.slice(0, tasks).map((spec, i) => ({
 			job: {
 				id: idOf('job', i),
 				ws: WS,
 				weight: 1,
-				spec: specOf(START + 2 * FAR_MS - 3_600_000),
+				spec,
 				createdAt: START + i,
 				warnings: [],
 				keyId: 'k',
@@ -132,6 +139,7 @@ export const initial = (nodes: number, tasks: number, faults: number): System =>
 		epochs: new Map(),
 		accepted: new Map(),
 		faults,
+		care,
 	};
 	system.pool.readings = readingsOf(system);
 	for (const { job } of system.jobs) withCloud(system, (cloud) => cloud.submit(job));
@@ -154,7 +162,8 @@ const must = (holds: boolean, text: () => string): void => {
 	if (!holds) throw new Error(`invariant: ${text()}`);
 };
 
-const noteGrants = (system: System, sends: readonly Send[]): void => {
+const noteGrants = (system: System, sends: readonly Send[], source: PoolState['source']): void => {
+	checkCareGrants(system, sends, source);
 	for (const send of sends) {
 		if (send.kind !== 'task') continue;
 		const key = taskKey(send.job.id, send.index);
@@ -229,7 +238,7 @@ const commit = (system: System, result: StepResult): void => {
 		const row = system.rows.get(job.id);
 		if (row !== undefined) system.rows.set(job.id, { ...row, rev: 0, hist: '[]' });
 	}
-	checkInvariants(system.pool, system.rows, result, true);
+	checkInvariants(system.pool, system.rows, result, system.now, true);
 	if (result.wakeAt !== undefined) {
 		const at = Math.max(result.wakeAt, system.now + ALARM_FLOOR_MS);
 		if (system.alarmAt === null || system.alarmAt > at) system.alarmAt = at;
@@ -241,9 +250,10 @@ const commit = (system: System, result: StepResult): void => {
  * @param dies the pool dies after the commit, before anything was sent
  */
 export const pool = <T extends EventType>(system: System, type: T, event: EventMap[T], dies: boolean): ReplyOf<T> | undefined => {
+	const source = system.pool.source === null ? null : { ...system.pool.source };
 	const result = step(system.pool, { t: type, ...event }, system.now);
 	commit(system, result);
-	noteGrants(system, result.sends);
+	noteGrants(system, result.sends, source);
 	if (dies) {
 		evict(system, false);
 		return undefined;
@@ -279,16 +289,19 @@ export const join = (system: System, node: ModelNode, dies: boolean): void => {
 	node.up = [];
 	pool(system, 'connect', { connId }, false);
 	const running = node.running === null ? [] : [node.running];
+	const offer = system.care ? { taskTypes: AGENT_TYPES, models: [sourcedModel('storybook')] } : {};
 	pool(
 		system,
 		'hello',
-		{ connId, identity: node.identity, frame: helloOf(node.identity, connId, { running, finished: node.outbox }) },
+		{ connId, identity: node.identity, frame: helloOf(node.identity, connId, { running, finished: node.outbox, ...offer }) },
 		dies,
 	);
 };
 
 /** One upload: store, complete, clean. `undefined` = no answer came back. */
 export const upload = (system: System, node: ModelNode, ref: GrantRef, dies: boolean): CompleteOutcome | undefined => {
+	const mine = system.jobs.find(({ job }) => job.id === ref.jobId);
+	if (mine !== undefined && isReport(mine.job)) return uploadReport(system, node, ref, dies);
 	const { nodeId } = node.identity;
 	const sha256 = String(ref.epoch).padStart(64, 'e');
 	const key = resultKey(WS, ref.jobId, ref.index, ref.epoch, sha256, 'png');
@@ -299,14 +312,26 @@ export const upload = (system: System, node: ModelNode, ref: GrantRef, dies: boo
 	const reply = pool(system, 'complete', { input }, dies);
 	if (reply === undefined) return undefined;
 	const outcome = reply === 'unknown' ? askElsewhere(system, input) : reply;
-	const place = taskKey(ref.jobId, ref.index);
-	if (outcome === 'accepted') {
-		const before = system.accepted.get(place) ?? key;
-		must(before === key, () => `${place} has two results`);
-		must(ref.epoch === system.epochs.get(place), () => `${place}: epoch ${ref.epoch} was accepted after a later grant`);
-		system.accepted.set(place, key);
-	}
+	if (outcome === 'accepted') noteAccepted(system, ref, key);
 	withCloud(system, (cloud) => cloud.clean(image, ref.jobId, outcome, created));
+	return outcome;
+};
+
+const noteAccepted = (system: System, ref: GrantRef, key: string): void => {
+	const place = taskKey(ref.jobId, ref.index);
+	const before = system.accepted.get(place) ?? key;
+	must(before === key, () => `${place} has two results`);
+	must(ref.epoch === system.epochs.get(place), () => `${place}: epoch ${ref.epoch} was accepted after a later grant`);
+	system.accepted.set(place, key);
+};
+
+/** A report goes up like a picture; the pool keeps it. */
+const uploadReport = (system: System, node: ModelNode, ref: GrantRef, dies: boolean): CompleteOutcome | undefined => {
+	const { key, input, elsewhere } = reportOf(system, node, WS, ref);
+	const reply = pool(system, 'report', { input }, dies);
+	if (reply === undefined) return undefined;
+	const outcome = reply === 'unknown' ? elsewhere() : reply;
+	if (outcome === 'accepted') noteAccepted(system, ref, key);
 	return outcome;
 };
 
@@ -325,7 +350,11 @@ export const isDone = (system: System): boolean =>
 export const checkWork = (system: System): void => {
 	for (const [id, row] of system.work) {
 		for (const image of row.images) must(system.objects.has(image.key), () => `the object of ${id}/${image.index} is gone`);
-		must(row.state !== 'succeeded' || row.images.length === row.spec.n, () => `${id} succeeded with a picture missing`);
+		const report = isReport(row);
+		const results = report ? [...system.accepted.keys()].filter((place) => place.startsWith(`${id}/`)).length : row.images.length;
+		must(row.state !== 'succeeded' || results <= row.spec.n, () => `${id} has too many results`);
+		must(row.state !== 'succeeded' || report || results === row.spec.n, () => `${id} succeeded with a picture missing`);
+		if (report) continue;
 		const key = system.accepted.get(taskKey(id, 0));
 		if (key === undefined || row.state === 'queued') continue;
 		must(row.images[0]?.key === key, () => `${id} was accepted and lost`);
