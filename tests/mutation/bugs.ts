@@ -279,4 +279,18 @@ export const BUGS: readonly Bug[] = [
 		from: "	if (typeOf(job) === 'MIGRATION') wakeSpecial(ctx.state);\n",
 		to: '',
 	},
+	{
+		name: 'census-busy',
+		what: 'a slot that was taken is still counted as free for those who ask',
+		file: `${POOL}/free.ts`,
+		from: '	touch(state, slot.node);\n	slot.grant ??= key;\n',
+		to: '	slot.grant ??= key;\n',
+	},
+	{
+		name: 'census-away',
+		what: 'nodes that are away are counted with those that are there',
+		file: `${POOL}/census.ts`,
+		from: "${conn === null ? 'away' : 'here'}",
+		to: "${conn === undefined ? 'away' : 'here'}",
+	},
 ];

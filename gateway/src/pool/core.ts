@@ -4,14 +4,15 @@
  * @module
  */
 import { CLOSE } from '@limner/shared';
+import { takeCensus } from './census.ts';
 import { fireDue } from './due.ts';
 import { flushOutboxes, nextFlushAt, onSettled, onSettleFailed } from './ending.ts';
-import { idleReason } from './explain.ts';
 import { onFrame, onPreview } from './frames.ts';
+import { tellIdle } from './idle.ts';
 import { matchAll } from './matching.ts';
 import { onCancel, onComplete, onEnqueue, onEnqueueAll, onRefused, onReport } from './jobs.ts';
 import { onSetMode } from './modes.ts';
-import { onClosed, onConnect, onHello, sendTo } from './nodes.ts';
+import { onClosed, onConnect, onHello } from './nodes.ts';
 import { onFailAgent, onInitialize, onMove, onResize, onShutdown } from './operations.ts';
 import { hintPrefetch } from './prefetch.ts';
 import { onPrioritize } from './priority.ts';
@@ -19,10 +20,6 @@ import type { Ctx, EventMap, EventType, PoolEvent, PoolNode, PoolState, ReplyOf,
 import { nextAt } from './timers.ts';
 import { saveDirty } from './workstats.ts';
 import { flushWatched, refreshQueueViews, replay, unwatch } from './watching.ts';
-
-const STATUS_MS = 2000;
-/** From so many free slots on, nodes are told why they idle only every two seconds. */
-const MANY_SLOTS = 64;
 
 const onBadFrame = (ctx: Ctx, { connId, known }: EventMap['badFrame']): void => {
 	if (known) ctx.state.counters.badFrames++;
@@ -76,27 +73,6 @@ const HANDLERS: Handlers = {
 	},
 };
 
-/** Nodes whose reason to idle may have changed: the one that just acted, and those that stand by while work waits. */
-const maybeIdle = (ctx: Ctx, touched: PoolNode | undefined): Set<PoolNode> => {
-	const { state, now } = ctx;
-	const nodes = new Set<PoolNode>(touched === undefined ? [] : [touched]);
-	if (state.backlog === 0 || state.free.size === 0 || state.idleLookAt > now) return nodes;
-	for (const { node } of state.free) if (node.statusAt + STATUS_MS <= now) nodes.add(node);
-	if (state.free.size > MANY_SLOTS) state.idleLookAt = now + STATUS_MS;
-	return nodes;
-};
-
-/** Tells nodes that stand idle why, on change only. */
-const tellIdle = (ctx: Ctx, touched: PoolNode | undefined): void => {
-	for (const node of maybeIdle(ctx, touched)) {
-		const text = idleReason(ctx.state, ctx.now, node) ?? '';
-		if (node.conn === null || text === node.statusText) continue;
-		node.statusText = text;
-		node.statusAt = ctx.now;
-		if (text !== '') sendTo(ctx, node.conn.id, { t: 'status', text, queued: ctx.state.backlog });
-	}
-};
-
 const touchedNode = (state: PoolState, event: PoolEvent): PoolNode | undefined => {
 	if (event.t === 'complete' || event.t === 'report') return state.nodes.get(event.input.nodeId);
 	if (event.t === 'setMode' || event.t === 'resize' || event.t === 'move') return state.nodes.get(event.nodeId);
@@ -115,6 +91,7 @@ const finish = (ctx: Ctx, node: PoolNode | undefined, event: PoolEvent): void =>
 	}
 	if (ctx.match && state.watched.size > 0) refreshQueueViews(ctx);
 	if (ctx.match || mayIdle(event)) tellIdle(ctx, mayIdle(event) ? node : undefined);
+	takeCensus(state);
 	saveDirty(ctx);
 	for (const each of ctx.writes.nodes) {
 		each.savedAt = now;

@@ -126,6 +126,25 @@ describe('the cost of a decision', () => {
 		expect(costBeside(2000)).toBeLessThan(costBeside(100) * 2);
 	}, 60_000);
 
+	it.each<[string, Partial<JobSpec>]>([
+		['that no node can take', { model: 'nobody has it' }],
+		['that waits for a busy slot', {}],
+		['that is meant for one node', { taskType: 'HEARTBEAT', nodeId: 'node_that_never_was' }],
+	])(
+		'of a submit %s does not grow with the nodes that are asked',
+		(_, change) => {
+			const cost = (nodes: number): number => {
+				const bench = new Bench({ quiet: true });
+				for (let i = 0; i < nodes; i++) bench.join(bench.identity(i % 2 === 0 ? {} : { trust: 'own' }), { taskTypes: AGENTS });
+				for (let i = 0; i < nodes + 5; i++) bench.submit();
+				bench.submit(change);
+				return Math.min(...[1, 2, 3].map(() => blocksOf(() => void bench.submit(change))));
+			};
+			expect(cost(1600)).toBeLessThan(cost(100) * 1.5);
+		},
+		60_000,
+	);
+
 	it.each<[string, (nodeId: string) => Partial<JobSpec>]>([
 		['an agent', (nodeId) => ({ taskType: 'INGEST', nodeId, params: { source: 'a/b', name: 'b' } })],
 		['a device', (nodeId) => ({ taskType: 'HEARTBEAT', nodeId })],

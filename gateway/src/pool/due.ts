@@ -11,7 +11,6 @@ import { expireJob } from './jobs.ts';
 import type { Ctx, Job, PoolNode, Task } from './model.ts';
 import { blame } from './modes.ts';
 import { wakeAll } from './pens.ts';
-import { sizeOf } from './ordered.ts';
 import { closeConn, lookup, loseConn, onAckTimeout } from './nodes.ts';
 import { lastSeen } from './placement.ts';
 import { arm, takeDue } from './timers.ts';
@@ -88,10 +87,8 @@ const onSweep = (ctx: Ctx): void => {
 	if (connected) arm(ctx.state.timers, 'sweep', ctx.now + TIMING.sweepMs);
 };
 
-/** Work waits for a node that was silent or excluded: look again, and cut the node when it stays silent. */
+/** Work waits for something that passes with time: look again. */
 const onRecheck = (ctx: Ctx): void => {
-	const { free, service, chores } = ctx.state;
-	for (const node of new Set([...free, ...(sizeOf(chores) > 0 ? service : [])].map((slot) => slot.node))) cutIfSilent(ctx, node);
 	wakeAll(ctx.state);
 	ctx.match = true;
 };

@@ -263,6 +263,10 @@ export interface QueueItem {
 	task: Task;
 	/** Smaller = earlier. */
 	score: number;
+	/** Equal for tasks that the same nodes refuse. */
+	need: string;
+	/** Equal for tasks that a slot can make together; made when it is first asked for. */
+	shape?: string;
 }
 
 /** Who refuses a task, and who could take it. */

@@ -2,6 +2,7 @@
  * Which slots are free, and what the others work on.
  * @module
  */
+import { touch } from './census.ts';
 import { countBusy } from './lanes.ts';
 import { listSlot, unlistSlot } from './pens.ts';
 import type { PoolNode, PoolState, Slot } from './model.ts';
@@ -12,6 +13,7 @@ export const slotsOf = (node: PoolNode): Slot[] => [...node.slots.values(), ...(
 /** Takes a task of a workspace into a slot, alone or beside the others of its batch. */
 export const occupy = (state: PoolState, slot: Slot, key: string, ws: string): void => {
 	if (slot.batch.has(key)) return;
+	touch(state, slot.node);
 	slot.grant ??= key;
 	slot.batch.add(key);
 	if (slot !== slot.node.service) countBusy(state, ws, 1);
@@ -19,6 +21,7 @@ export const occupy = (state: PoolState, slot: Slot, key: string, ws: string): v
 
 /** Takes a task out of a slot; answers whether the slot is empty now. */
 export const vacate = (state: PoolState, slot: Slot, key: string, ws: string): boolean => {
+	touch(state, slot.node);
 	if (slot.batch.delete(key) && slot !== slot.node.service) countBusy(state, ws, -1);
 	if (slot.grant === key) slot.grant = slot.batch.values().next().value ?? null;
 	return slot.grant === null;
@@ -29,23 +32,27 @@ export const addFree = (state: PoolState, slot: Slot): boolean => {
 	const set = slot === slot.node.service ? state.service : state.free;
 	if (set.has(slot)) return false;
 	set.add(slot);
+	if (set === state.free) state.idle.add(slot.node);
 	listSlot(state, slot);
 	return true;
 };
 
 export const removeFree = (state: PoolState, slot: Slot): void => {
 	if (!state.service.delete(slot) && !state.free.delete(slot)) return;
-	if (!state.aside.delete(slot)) unlistSlot(state, slot);
+	if (state.aside.delete(slot)) touch(state, slot.node);
+	else unlistSlot(state, slot);
 };
 
 /** A free slot whose node is out of reach for a moment: no decision has to look at it until it is taken up again. */
-export const setAside = (state: PoolState, slot: Slot): void => {
-	state.aside.add(slot);
+export const setAside = (state: PoolState, slot: Slot, reason: string): void => {
+	state.aside.set(slot, reason);
+	touch(state, slot.node);
 	unlistSlot(state, slot);
 };
 
 /** Takes the slots of a node up again that were set aside. */
 export const takeUp = (state: PoolState, node: PoolNode): void => {
+	touch(state, node);
 	for (const slot of slotsOf(node)) if (state.aside.delete(slot)) listSlot(state, slot);
 };
 
@@ -53,6 +60,7 @@ export const takeUp = (state: PoolState, node: PoolNode): void => {
 export const whileUnlisted = (state: PoolState, node: PoolNode, change: () => void): void => {
 	const slots = slotsOf(node).filter((slot) => (state.free.has(slot) || state.service.has(slot)) && !state.aside.has(slot));
 	for (const slot of slots) unlistSlot(state, slot);
+	touch(state, node);
 	change();
 	for (const slot of slots) listSlot(state, slot);
 };

@@ -4,10 +4,12 @@
  */
 import { POOL_LIMITS, TIMING, transition, type FailureClass, type HistEntry, type TaskState } from '@limner/shared';
 import { noteTrial, sourceOf } from './care.ts';
+import { touch } from './census.ts';
 import { addFree, occupy, removeFree, vacate } from './free.ts';
 import { record, moveJob } from './history.ts';
 import { endIfDone } from './ending.ts';
 import {
+	memoryOf,
 	slotNamed,
 	taskKey,
 	typeOf,
@@ -20,7 +22,7 @@ import {
 	type Task,
 	type TaskRun,
 } from './model.ts';
-import { leaseFor, memoryOf, moreMemoryExists, retryDelayMs } from './placement.ts';
+import { leaseFor, moreMemoryExists, retryDelayMs } from './placement.ts';
 import { chargeGrant, dequeueTask, enqueueTask } from './queue.ts';
 import { arm } from './timers.ts';
 import { noteAssigned, noteEnd } from './workstats.ts';
@@ -66,6 +68,7 @@ export const refreshSlot = (ctx: Ctx, slot: Slot): void => {
 };
 
 export const refreshNode = (ctx: Ctx, node: PoolNode): void => {
+	touch(ctx.state, node);
 	for (const slot of node.slots.values()) refreshSlot(ctx, slot);
 	if (node.service !== null) refreshSlot(ctx, node.service);
 };

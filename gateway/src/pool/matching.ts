@@ -34,14 +34,17 @@ const roomOf = (state: PoolState, { job }: QueueItem): number => {
 	return typeof maxConcurrent === 'number' ? maxConcurrent - (state.lanes.busy.get(job.ws) ?? 0) : Number.POSITIVE_INFINITY;
 };
 
+/** Texts are made once for each waiting task: every grant to a slot that makes several pictures compares many. */
+const shapeOf = (item: QueueItem): string => (item.shape ??= batchKey(item.job.spec));
+
 /** Tasks behind the first of a lane that can be made together with it. */
 const alike = (lane: Lane, first: QueueItem): QueueItem[] => {
-	const shape = batchKey(first.job.spec);
+	const shape = shapeOf(first);
 	const same: QueueItem[] = [];
 	let looked = 0;
 	for (const item of inOrder(lane.items)) {
 		if (looked++ > MATES_LOOK) break;
-		if (item.task !== first.task && isPlain(item) && batchKey(item.job.spec) === shape) same.push(item);
+		if (item.task !== first.task && isPlain(item) && shapeOf(item) === shape) same.push(item);
 	}
 	return same;
 };
@@ -80,8 +83,8 @@ const take = (ctx: Ctx, turn: Turn): void => {
 		return;
 	}
 	const { slot, recheckAt, resting } = bestSlot(state, now, job, task);
-	for (const { slot: tired, until } of resting) {
-		setAside(state, tired);
+	for (const { slot: tired, until, reason } of resting) {
+		setAside(state, tired, reason);
 		arm(state.timers, `a:${tired.node.id}`, until);
 	}
 	if (slot !== null) {

@@ -19,6 +19,7 @@ import type {
 	Counters,
 	Readings,
 } from './entities.ts';
+import type { Census } from './census.ts';
 import type { Send, Writes } from './events.ts';
 import type { Lanes } from './pens.ts';
 import type { Ordered } from './ordered.ts';
@@ -52,13 +53,16 @@ export interface PoolState {
 	prefetchedAt: Map<string, number>;
 	prefetchLookAt: number;
 	free: Set<Slot>;
-	/** Free slots that no decision looks at for a moment, because their node is silent or did not answer. */
-	aside: Set<Slot>;
+	/** Nodes with free devices, the one that was told longest ago why it idles first; some may have become busy since. */
+	idle: Set<PoolNode>;
+	/** Free slots that no decision looks at for a moment, and why: their node is silent or did not answer. */
+	aside: Map<Slot, string>;
 	/** Waiting tasks and free slots, arranged so that the next grant is found at once. */
 	lanes: Lanes;
-	/** Refusals of large pools, by need, for a moment. */
+	census: Census;
+	/** Refusals of pools with very many kinds of nodes, by need, for a moment. */
 	tallies: Map<string, { at: number; tally: Tally }>;
-	/** Idle nodes of a large pool are not looked through before this time. */
+	/** Where very many nodes are idle, the next ones of them are not looked at before this time. */
 	idleLookAt: number;
 	fair: { v: number; f: Map<string, number> };
 	outbox: Map<string, Outbox>;
@@ -90,5 +94,8 @@ export const typeOf = (job: Pick<Job, 'spec'>): TaskType => job.spec.taskType ??
 /** Slot of a node by its name; the one for tasks that need no device has a name of its own. */
 export const slotNamed = (node: PoolNode, id: string): Slot | undefined =>
 	id === CHORE_SLOT ? (node.service ?? undefined) : node.slots.get(id);
+
+/** Memory that a slot's device has, in bytes; 0 = unknown. */
+export const memoryOf = (slot: Slot): number => slot.info.device.memoryBytes ?? slot.node.memoryBytes ?? 0;
 
 export const taskKey = (jobId: string, index: number): string => `${jobId}/${index}`;

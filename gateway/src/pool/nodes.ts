@@ -22,6 +22,7 @@ import {
 import { createNode, createSlot, offerService } from './new-node.ts';
 import { delist, enlist } from './owners.ts';
 import { lastSeen } from './placement.ts';
+import { isSame } from './same.ts';
 import { arm, disarm } from './timers.ts';
 import { markDirty } from './workstats.ts';
 
@@ -92,12 +93,10 @@ export const lookup = (ctx: Ctx, key: string): { job: Job; task: Task } | undefi
 	return job === undefined || task === undefined ? undefined : { job, task };
 };
 
-const bareModels = (models: ModelInfo[]): string => JSON.stringify(models.map((model) => ({ ...model, warm: undefined })));
-const bareSlots = (slots: SlotInfo[]): string => JSON.stringify(slots.map((slot) => ({ ...slot, loaded: undefined })));
-
 /** Takes over what a node says of its slots; a slot that is gone gives its task back. */
 export const setSlots = (ctx: Ctx, node: PoolNode, infos: SlotInfo[]): boolean => {
-	const changed = bareSlots([...node.slots.values()].map((slot) => slot.info)) !== bareSlots(infos);
+	const before = [...node.slots.values()].map((slot) => slot.info);
+	const changed = !isSame(before, infos, 'loaded');
 	const ids = new Set(infos.map((info) => info.id));
 	for (const [id, slot] of node.slots) {
 		if (ids.has(id)) continue;
@@ -119,7 +118,7 @@ export const setSlots = (ctx: Ctx, node: PoolNode, infos: SlotInfo[]): boolean =
 };
 
 export const setModels = (ctx: Ctx, node: PoolNode, models: ModelInfo[]): boolean => {
-	const changed = bareModels(node.models) !== bareModels(models);
+	const changed = !isSame(node.models, models, 'warm');
 	whileUnlisted(ctx.state, node, () => {
 		node.models = models;
 	});
@@ -131,8 +130,17 @@ export const setModels = (ctx: Ctx, node: PoolNode, models: ModelInfo[]): boolea
 };
 
 /** What a change of is written at once. */
-const facts = ({ name, ws, trust, agentVersion, platform, labels, keyVersion, taskTypes, autoPull }: PoolNode): string =>
-	JSON.stringify([name, ws, trust, agentVersion, platform, labels, keyVersion, taskTypes, autoPull]);
+const facts = ({ name, ws, trust, agentVersion, platform, labels, keyVersion, taskTypes, autoPull }: PoolNode): unknown[] => [
+	name,
+	ws,
+	trust,
+	agentVersion,
+	platform,
+	labels,
+	keyVersion,
+	taskTypes,
+	autoPull,
+];
 
 const describe = (ctx: Ctx, node: PoolNode, identity: NodeIdentity, frame: HelloFrame): void => {
 	const before = facts(node);
@@ -153,7 +161,7 @@ const describe = (ctx: Ctx, node: PoolNode, identity: NodeIdentity, frame: Hello
 	offerService(node);
 	const changedSlots = setSlots(ctx, node, frame.slots);
 	const changedModels = setModels(ctx, node, frame.models);
-	const changed = changedSlots || changedModels || before !== facts(node);
+	const changed = changedSlots || changedModels || !isSame(before, facts(node));
 	// A rebuilt pool must know what a hibernating socket offers, so a change is written at once; it is rare.
 	if (changed || node.savedAt === 0) ctx.writes.nodes.add(node);
 };

@@ -2,6 +2,7 @@
  * Nodes by whom they work for: everybody, or one workspace.
  * @module
  */
+import { touch } from './census.ts';
 import type { PoolNode, PoolState } from './model.ts';
 
 export interface Owners {
@@ -30,7 +31,9 @@ export function* nodesFor(state: PoolState, ws: string): Generator<PoolNode, voi
 }
 
 /** Enters a node where its owner is looked for. */
-export const enlist = ({ owners }: PoolState, node: PoolNode): void => {
+export const enlist = (state: PoolState, node: PoolNode): void => {
+	const { owners } = state;
+	touch(state, node);
 	if (node.trust === 'shared') owners.shared.add(node);
 	const nodes = node.trust === 'shared' ? owners.lent : owners.own;
 	nodes.set(node.ws, (nodes.get(node.ws) ?? new Set()).add(node));

@@ -5,9 +5,9 @@
 import { POOL_LIMITS, TIMING, isChore, type SlotInfo } from '@limner/shared';
 import { asksSource, careRefusal, targetOf } from './care.ts';
 import { freeSlots, type Need } from './pens.ts';
-import { typeOf, type Job, type PoolNode, type PoolState, type Slot, type Task } from './model.ts';
-import { nodesFor } from './owners.ts';
-import { chanceOf } from './workstats.ts';
+import { memoryOf, typeOf, type Job, type PoolNode, type PoolState, type Slot, type Task } from './model.ts';
+import { BUSY, kindsOwned, kindsServing, type Kind } from './census.ts';
+import { chanceOf, workKey } from './workstats.ts';
 
 /** Why a slot does not take a task. */
 export interface Refusal {
@@ -20,8 +20,10 @@ export interface Refusal {
 	rests?: true;
 }
 
+export const mayTake = (refusal: Refusal | null): boolean => refusal === null || refusal.temporary;
+
 /** Of many free slots the best of this many, longest free first, is good enough and keeps a decision short. */
-const CANDIDATES_MAX = 32;
+const CANDIDATES_MAX = 16;
 /** Models need sizes in multiples of 8 or 64. */
 const SIZE_MULTIPLE_MAX = 64;
 const RECHECK_MS = 1000;
@@ -60,8 +62,6 @@ const heardSince = (state: PoolState, node: PoolNode, since: number): boolean =>
 /** Whether a node works for a workspace at all. What it may not see is not even counted. */
 export const worksFor = (node: PoolNode, ws: string): boolean => node.trust === 'shared' || node.ws === ws;
 
-export const memoryOf = (slot: Slot): number => slot.info.device.memoryBytes ?? slot.node.memoryBytes ?? 0;
-
 /** Expected duration of one picture on a slot, in milliseconds. */
 export const expectedMs = (slot: Slot, job: Job): number => {
 	const { spec } = job;
@@ -90,51 +90,82 @@ const modelRefusal = (node: PoolNode, job: Job): Refusal | null => {
 		: { reason: `its model ${job.spec.model} needs sizes in multiples of ${model.sizeMultiple}`, temporary: false };
 };
 
-const linkRefusal = (state: PoolState, now: number, node: PoolNode): Refusal | null => {
-	if (node.conn === null) return { reason: 'offline', temporary: false };
+const SILENT = 'silent for some seconds';
+const UNANSWERED = 'did not answer its last task';
+/** What is known of a node only when a decision looks at it. */
+export const OUT_OF_REACH: ReadonlySet<string> = new Set([SILENT, UNANSWERED]);
+
+/** Why a node that is there is given nothing for a moment. */
+export const restRefusal = (state: PoolState, now: number, node: PoolNode): Refusal | null => {
 	if (!heardSince(state, node, now - TIMING.candidateSeenMs))
-		return { reason: 'silent for some seconds', temporary: true, recheckAt: now + RECHECK_MS, rests: true };
-	if (node.excludedUntil > now)
-		return { reason: 'did not answer its last task', temporary: true, recheckAt: node.excludedUntil, rests: true };
+		return { reason: SILENT, temporary: true, recheckAt: now + RECHECK_MS, rests: true };
+	if (node.excludedUntil > now) return { reason: UNANSWERED, temporary: true, recheckAt: node.excludedUntil, rests: true };
 	return null;
 };
 
 const MODE_WORDS = { active: '', draining: 'draining', paused: 'paused', terminated: 'terminated' } as const;
 
-/** Why a node as a whole does not take this task. */
-export const nodeRefusal = (state: PoolState, now: number, node: PoolNode, job: Job, task: Task): Refusal | null => {
+/** Why no node of a kind takes this task, but for what only one node knows: when it was heard of, and whether it was asked for. */
+export const kindRefusal = (state: PoolState, now: number, node: PoolNode, job: Job, task: Task): Refusal | null => {
 	if (node.mode !== 'active') return { reason: MODE_WORDS[node.mode], temporary: false };
 	const care = careRefusal(state, now, node, job, task);
 	if (care !== null && !care.temporary) return care;
 	const model = isChore(typeOf(job)) ? null : modelRefusal(node, job);
-	return model ?? linkRefusal(state, now, node) ?? care;
+	return model ?? (node.conn === null ? { reason: 'offline', temporary: false } : care);
 };
+
+/** Why a node as a whole does not take this task. */
+export const nodeRefusal = (state: PoolState, now: number, node: PoolNode, job: Job, task: Task): Refusal | null =>
+	kindRefusal(state, now, node, job, task) ?? restRefusal(state, now, node);
+
+/** Kinds of nodes that a job can meet. */
+export const kindsFor = (state: PoolState, job: Job): ReadonlyMap<string, Kind>[] =>
+	typeOf(job) === 'GENERAL' ? kindsServing(state, job.ws) : kindsOwned(state, job.ws);
 
 /** Largest memory on which the task ran out of memory, or -1. */
 export const oomMemory = (task: Task): number =>
 	task.fails.reduce((most, fail) => (fail.class === 'oom' ? Math.max(most, fail.memory ?? 0) : most), -1);
 
+export const TOO_LITTLE: Refusal = { reason: 'has too little memory', temporary: false };
+
 const failedOn = (task: Task, nodeId: string): boolean => task.fails.some((fail) => fail.nodeId === nodeId);
+
+/** Nodes that are asked by themselves: the one that a task is meant for, and those that failed it. Their kind does not speak for them. */
+export const apartFor = (state: PoolState, job: Job, task: Task): PoolNode[] => {
+	const ids = new Set([targetOf(job, task), ...task.fails.map(({ nodeId }) => nodeId)]);
+	return [...ids].flatMap((id) => (id === undefined ? [] : (state.nodes.get(id) ?? [])));
+};
 
 /** Whether some other node could take a task that this node failed: then this node need not try again. */
 const existsElsewhere = (state: PoolState, now: number, job: Job, task: Task): boolean => {
 	if (targetOf(job, task) !== undefined) return false;
-	for (const node of nodesFor(state, job.ws)) {
-		if (failedOn(task, node.id)) continue;
-		const refusal = nodeRefusal(state, now, node, job, task);
-		if (refusal === null || refusal.temporary) return true;
+	const failed = apartFor(state, job, task);
+	for (const kinds of kindsFor(state, job)) {
+		for (const { nodes } of kinds.values()) {
+			const other = firstBut(nodes, failed);
+			if (other === undefined) continue;
+			if (mayTake(kindRefusal(state, now, other, job, task))) return true;
+		}
 	}
 	return false;
 };
 
+/** A node that speaks for its kind. */
+export const firstBut = (nodes: ReadonlySet<PoolNode>, without: readonly PoolNode[]): PoolNode | undefined => {
+	for (const node of nodes) if (!without.includes(node)) return node;
+	return undefined;
+};
+
 /** Why this slot does not take this task now; null = it does. */
 export const slotRefusal = (state: PoolState, now: number, slot: Slot, job: Job, task: Task): Refusal | null => {
-	const byNode = nodeRefusal(state, now, slot.node, job, task);
-	if (byNode !== null && !byNode.temporary) return byNode;
+	const byKind = kindRefusal(state, now, slot.node, job, task);
+	if (byKind !== null && !byKind.temporary) return byKind;
 	const oom = oomMemory(task);
-	if (oom >= 0 && memoryOf(slot) <= oom) return { reason: 'has too little memory', temporary: false };
-	if (byNode !== null) return byNode;
-	if (slot.grant !== null) return { reason: 'busy', temporary: true };
+	if (oom >= 0 && memoryOf(slot) <= oom) return TOO_LITTLE;
+	if (byKind !== null) return byKind;
+	if (slot.grant !== null) return { reason: BUSY, temporary: true };
+	const rest = restRefusal(state, now, slot.node);
+	if (rest !== null) return rest;
 	if (!failedOn(task, slot.node.id)) return null;
 	if (existsElsewhere(state, now, job, task)) return { reason: 'failed this task before', temporary: true };
 	return task.retryAt > now ? { reason: 'waits before it tries again', temporary: true, recheckAt: task.retryAt } : null;
@@ -172,17 +203,14 @@ export const needOf = (job: Job, task: Task): Need => {
 	};
 };
 
-/** The same as a text, for what is remembered of a need for a moment. */
-export const needKey = (job: Job, task: Task): string => {
-	const { model, operation, key, target } = needOf(job, task);
-	return `${job.ws}|${model}|${operation}|${target ?? ''}|${key}`;
-};
+/** The same as a text. Tasks of different workspaces may share it, where the workspace decides nothing but whose nodes are asked. */
+export const needText = ({ model, operation, key, target }: Need): string => `${model}|${operation}|${target ?? ''}|${key}`;
 
 export interface Choice {
 	slot: Slot | null;
 	recheckAt: number | undefined;
 	/** Free slots of nodes that are out of reach for a moment, and until when. */
-	resting: { slot: Slot; until: number }[];
+	resting: { slot: Slot; until: number; reason: string }[];
 }
 
 const earlier = (a: number | undefined, b: number | undefined): number | undefined =>
@@ -197,17 +225,18 @@ export const bestSlot = (state: PoolState, now: number, job: Job, task: Task): C
 	let recheckAt: number | undefined;
 	const resting: Choice['resting'] = [];
 	let usable = 0;
+	const work = workKey(typeOf(job), job.spec.model);
 	for (const slot of freeSlots(state, job.ws, needOf(job, task))) {
 		if (!worksFor(slot.node, job.ws)) continue;
 		const refusal = slotRefusal(state, now, slot, job, task);
 		if (refusal !== null) {
-			if (refusal.rests === true) resting.push({ slot, until: refusal.recheckAt ?? now });
+			if (refusal.rests === true) resting.push({ slot, until: refusal.recheckAt ?? now, reason: refusal.reason });
 			else recheckAt = earlier(recheckAt, refusal.recheckAt);
 			continue;
 		}
 		const stoppingMs = Math.max(0, (slot.stopping?.until ?? now) - now);
 		// What fails here now and then takes as long as its repetition too.
-		const workMs = expectedMs(slot, job) / chanceOf(slot.node, job);
+		const workMs = expectedMs(slot, job) / chanceOf(slot.node, work);
 		const bonusMs = job.spec.preferNode === slot.node.id ? PREFERRED_MS : 0;
 		const ms = workMs + stoppingMs - bonusMs + slot.node.grants.size * 1e-3;
 		if (ms < bestMs) {
@@ -219,13 +248,17 @@ export const bestSlot = (state: PoolState, now: number, job: Job, task: Task): C
 	return { slot: best, recheckAt, resting };
 };
 
-/** Whether some connected slot has more memory than the task ran out of. */
+/** Whether some slot that is there has more memory than the task ran out of. */
 export const moreMemoryExists = (state: PoolState, now: number, job: Job, task: Task): boolean => {
-	for (const node of nodesFor(state, job.ws)) {
-		if (node.conn === null) continue;
-		for (const slot of node.slots.values()) {
-			const refusal = slotRefusal(state, now, slot, job, task);
-			if (refusal === null || refusal.temporary) return true;
+	const target = targetOf(job, task);
+	if (target !== undefined)
+		return [...(state.nodes.get(target)?.slots.values() ?? [])].some((slot) => mayTake(slotRefusal(state, now, slot, job, task)));
+	const oom = oomMemory(task);
+	for (const kinds of kindsFor(state, job)) {
+		for (const { nodes, counts } of kinds.values()) {
+			const [node] = nodes;
+			if (node === undefined || !mayTake(kindRefusal(state, now, node, job, task))) continue;
+			for (const memory of counts.keys()) if (memory >= 0 && memory > oom) return true;
 		}
 	}
 	return false;

@@ -7,7 +7,7 @@ import { enterLane, leaveLane } from './lanes.ts';
 import { itemBefore } from './pens.ts';
 import { typeOf, type Job, type PoolState, type QueueItem, type Task } from './model.ts';
 import { createOrdered, inOrder, insert, placeOf, remove, sizeOf, startingBelow } from './ordered.ts';
-import { needOf } from './placement.ts';
+import { needOf, needText } from './placement.ts';
 
 /** A priority step is worth this much waiting, so that an old job of low priority overtakes in the end. */
 const AGEING_MS_PER_PRIORITY = 60_000;
@@ -33,13 +33,17 @@ export const taskCost = (job: Job): number => megapixelSteps(job.spec.width, job
 /** How far a grant of the job moves its workspace's tag. */
 const fairShare = (job: Job): number => Math.max(taskCost(job), SHARE_MIN) / Math.max(job.weight, SHARE_MIN);
 
+/** A task as queues know it. What it needs does not decide its place. */
+const itemOf = (job: Job, task: Task, need = ''): QueueItem => ({ job, task, score: scoreOf(job), need });
+
 /** Puts a task into its workspace's queue; a no-op when it stands there. */
 export const enqueueTask = (state: PoolState, job: Job, task: Task, now: number): void => {
 	if (task.queued) return;
 	task.readyAt = now;
 	task.queued = true;
-	const item = { job, task, score: scoreOf(job) };
-	enterLane(state, item, needOf(job, task));
+	const need = needOf(job, task);
+	const item = itemOf(job, task, needText(need));
+	enterLane(state, item, need);
 	if (isChore(typeOf(job))) {
 		insert(state.chores, item, 0, itemBefore);
 		return;
@@ -55,7 +59,7 @@ export const dequeueTask = (state: PoolState, job: Job, task: Task): void => {
 	if (!task.queued) return;
 	const chore = isChore(typeOf(job));
 	const queue = chore ? state.chores : state.queues.get(job.ws);
-	const item = { job, task, score: scoreOf(job) };
+	const item = itemOf(job, task);
 	if (queue === undefined || remove(queue, item, itemBefore)?.task !== task) throw new Error(`${job.id}/${task.index} is not in its place`);
 	leaveLane(state, item, needOf(job, task));
 	task.queued = false;
@@ -98,10 +102,10 @@ export const rebuildFair = (state: PoolState): void => {
 /** Place of a job's first queued task among all queued tasks of its kind, those with a device or those without (1 = next); undefined when none of it is queued. */
 export const positionOf = (state: PoolState, job: Job): number | undefined => {
 	const task = job.tasks.find((each) => each.queued);
-	if (task !== undefined && isChore(typeOf(job))) return placeOf(state.chores, { job, task, score: scoreOf(job) }, itemBefore).count + 1;
+	if (task !== undefined && isChore(typeOf(job))) return placeOf(state.chores, itemOf(job, task), itemBefore).count + 1;
 	const own = state.queues.get(job.ws);
 	if (task === undefined || own === undefined) return undefined;
-	const { count, weight } = placeOf(own, { job, task, score: scoreOf(job) }, itemBefore);
+	const { count, weight } = placeOf(own, itemOf(job, task), itemBefore);
 	const tag = startTag(state, job.ws) + weight;
 	let ahead = count;
 	for (const [ws, queue] of state.queues) if (ws !== job.ws) ahead += startingBelow(queue, tag - startTag(state, ws));

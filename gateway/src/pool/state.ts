@@ -2,6 +2,7 @@
  * The state of a pool that knows nothing.
  * @module
  */
+import { createCensus } from './census.ts';
 import { createLanes } from './pens.ts';
 import type { PoolState, Readings } from './model.ts';
 import { createOrdered } from './ordered.ts';
@@ -26,8 +27,10 @@ export const createState = (readings: Readings): PoolState => ({
 	prefetchedAt: new Map(),
 	prefetchLookAt: 0,
 	free: new Set(),
-	aside: new Set(),
+	idle: new Set(),
+	aside: new Map(),
 	lanes: createLanes(),
+	census: createCensus(),
 	tallies: new Map(),
 	idleLookAt: 0,
 	fair: { v: 0, f: new Map() },

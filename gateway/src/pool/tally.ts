@@ -1,77 +1,156 @@
 /**
- * Who refuses a task, counted: what a caller is told about a job that waits.
+ * Who refuses a task, counted: what a caller is told about a job that waits. Kinds of nodes are asked, not nodes, so that
+ * the answer to a submit costs the same in a large pool.
  * @module
  */
 import { isChore } from '@limner/shared';
-import { typeOf, type Job, type PoolNode, type PoolState, type Slot, type Tally, type Task } from './model.ts';
-import { nodesFor, nodesOf, ownNodes } from './owners.ts';
-import { needKey, needOf, slotRefusal } from './placement.ts';
+import { AGENTS, DEVICES, countIn, type Kind, type Section } from './census.ts';
+import { memoryOf, typeOf, type Job, type PoolNode, type PoolState, type Slot, type Tally, type Task } from './model.ts';
+import {
+	TOO_LITTLE,
+	apartFor,
+	firstBut,
+	kindRefusal,
+	kindsFor,
+	mayTake,
+	needOf,
+	needText,
+	oomMemory,
+	slotRefusal,
+	type Refusal,
+} from './placement.ts';
 
-/** Of the slots that could take a task so many are remembered, to estimate from. */
-const SLOTS_KEPT = 32;
-const LARGE_POOL = 100;
+/** Of the slots that could take a task so many are looked at, to estimate from. */
+const SLOTS_KEPT = 16;
+/** Where nodes are of more kinds than this, what they say is remembered for a moment, longer the more there are. */
+const MANY_KINDS = 100;
 const TALLY_MS = 500;
-/** Each node of a large pool makes its numbers so much older. */
-const TALLY_MS_A_NODE = 0.5;
+const TALLY_MS_A_KIND = 0.5;
 const TALLIES_MAX = 500;
 
+/** Needs that a kind remembers its answers to. */
+const SAYS_MAX = 1000;
+
+interface Ask {
+	state: PoolState;
+	now: number;
+	job: Job;
+	task: Task;
+	/** What the task needs, where that alone decides what a kind of nodes says; '' = it does not. */
+	need: string;
+}
+
 /** Where on a node a task would run. */
-const placesFor = (node: PoolNode, job: Job): Iterable<Slot> => {
+export const placesFor = (node: PoolNode, job: Job): Iterable<Slot> => {
 	if (!isChore(typeOf(job))) return node.slots.values();
 	return node.service === null ? [] : [node.service];
 };
 
-const ask = (state: PoolState, now: number, job: Job, task: Task, nodes: Iterable<PoolNode>): Tally => {
-	const result: Tally = { refusals: {}, feasible: false, slots: [], slotCount: 0, nodes: 0 };
-	for (const node of nodes) {
-		if (node.mode === 'terminated') continue;
-		result.nodes++;
-		for (const slot of placesFor(node, job)) {
-			const refusal = slotRefusal(state, now, slot, job, task);
-			if (refusal !== null) result.refusals[refusal.reason] = (result.refusals[refusal.reason] ?? 0) + 1;
-			if (refusal !== null && !refusal.temporary) continue;
-			result.slotCount++;
-			if (result.slots.length < SLOTS_KEPT) result.slots.push(slot);
-		}
+const refuse = (tally: Tally, reason: string, slots: number): void => {
+	if (slots > 0) tally.refusals[reason] = (tally.refusals[reason] ?? 0) + slots;
+};
+
+/** A node that is asked by itself, slot by slot. */
+const askNode = (tally: Tally, { state, now, job, task }: Ask, node: PoolNode): void => {
+	tally.nodes++;
+	for (const slot of placesFor(node, job)) {
+		const refusal = slotRefusal(state, now, slot, job, task);
+		if (refusal !== null) refuse(tally, refusal.reason, 1);
+		if (!mayTake(refusal)) continue;
+		tally.slotCount++;
+		tally.slots.push(slot);
 	}
-	result.feasible = result.slotCount > 0;
-	return result;
+};
+
+/** Sections of a kind by whether they have the memory that a task needs. */
+const sectionsOf = ({ counts }: Kind, { job, task }: Ask): [Section, enough: boolean][] => {
+	if (isChore(typeOf(job))) return [[AGENTS, true]];
+	const oom = oomMemory(task);
+	if (oom < 0) return [[DEVICES, true]];
+	return [...counts.keys()].filter((section) => section >= 0).map((memory) => [memory, memory > oom]);
+};
+
+/** Some of the slots of a kind that a task could run on. */
+const sample = (tally: Tally, { job, task }: Ask, { nodes }: Kind, without: readonly PoolNode[], most: number): void => {
+	let left = most;
+	for (const node of nodes) {
+		if (left <= 0) return;
+		if (without.includes(node)) continue;
+		for (const slot of placesFor(node, job)) if (memoryOf(slot) > oomMemory(task) && left-- > 0) tally.slots.push(slot);
+	}
+};
+
+const sayOf = ({ state, now, job, task, need }: Ask, { says }: Kind, speaker: PoolNode): Refusal | null => {
+	if (need === '') return kindRefusal(state, now, speaker, job, task);
+	let said = says.get(need);
+	if (said !== undefined) return said;
+	said = kindRefusal(state, now, speaker, job, task);
+	if (says.size >= SAYS_MAX) says.clear();
+	says.set(need, said);
+	return said;
+};
+
+/** Answers how many slots of the kind could take the task, now or later. */
+const askKind = (tally: Tally, ask: Ask, kind: Kind, apart: readonly PoolNode[]): number => {
+	const { state } = ask;
+	const node = firstBut(kind.nodes, apart);
+	if (node === undefined) return 0;
+	tally.nodes += kind.nodes.size - apart.length;
+	const refusal = sayOf(ask, kind, node);
+	let slotCount = 0;
+	for (const [section, enough] of sectionsOf(kind, ask)) {
+		const { slots, refused } = countIn(state, kind, section, apart);
+		const ofAll = refusal !== null && (!refusal.temporary || enough) ? refusal : enough ? null : TOO_LITTLE;
+		if (ofAll !== null) refuse(tally, ofAll.reason, slots);
+		else for (const [reason, count] of refused) refuse(tally, reason, count);
+		if (mayTake(ofAll)) slotCount += slots;
+	}
+	tally.slotCount += slotCount;
+	return slotCount;
+};
+
+const askKinds = (ask: Ask, kinds: ReadonlyMap<string, Kind>): Tally => {
+	const tally: Tally = { refusals: {}, feasible: false, slots: [], slotCount: 0, nodes: 0 };
+	const apart = apartFor(ask.state, ask.job, ask.task);
+	const takers: { kind: Kind; here: PoolNode[]; slots: number }[] = [];
+	for (const kind of kinds.values()) {
+		if (kind.mode === 'terminated') continue;
+		const here = apart.length === 0 ? apart : apart.filter((node) => kind.nodes.has(node));
+		for (const node of here) askNode(tally, ask, node);
+		const slots = askKind(tally, ask, kind, here);
+		if (slots > 0) takers.push({ kind, here, slots });
+	}
+	// Of each kind as many as its share: an estimate speaks for all of them.
+	for (const { kind, here, slots } of takers) sample(tally, ask, kind, here, Math.ceil((SLOTS_KEPT * slots) / tally.slotCount));
+	return tally;
 };
 
 const sum = (a: Tally, b: Tally): Tally => {
 	const refusals = { ...a.refusals };
 	for (const [reason, count] of Object.entries(b.refusals)) refusals[reason] = (refusals[reason] ?? 0) + count;
-	return {
-		refusals,
-		feasible: a.feasible || b.feasible,
-		slots: [...a.slots, ...b.slots].slice(0, SLOTS_KEPT),
-		slotCount: a.slotCount + b.slotCount,
-		nodes: a.nodes + b.nodes,
-	};
+	const slotCount = a.slotCount + b.slotCount;
+	return { refusals, feasible: slotCount > 0, slots: [...a.slots, ...b.slots].slice(0, SLOTS_KEPT), slotCount, nodes: a.nodes + b.nodes };
 };
 
-const remembered = (state: PoolState, now: number, key: string, fresh: () => Tally): Tally => {
+const remembered = ({ state, now }: Ask, key: string, kinds: number, fresh: () => Tally): Tally => {
 	const known = state.tallies.get(key);
-	if (known !== undefined && known.at + Math.max(TALLY_MS, TALLY_MS_A_NODE * state.nodes.size) > now) return known.tally;
+	if (known !== undefined && known.at + Math.max(TALLY_MS, TALLY_MS_A_KIND * kinds) > now) return known.tally;
 	const tally = fresh();
 	if (state.tallies.size >= TALLIES_MAX) state.tallies.clear();
 	state.tallies.set(key, { at: now, tally });
 	return tally;
 };
 
-/**
- * What the nodes that work for a job's workspace say to a task. Counting a large pool for each submission would cost more
- * than granting, so its numbers may be a moment old; shared nodes say the same to everybody, and are counted once for all.
- */
+const NOBODY: Tally = { refusals: {}, feasible: false, slots: [], slotCount: 0, nodes: 0 };
+
+/** What the nodes that work for a job's workspace say to a task; of what looks after the pool, what the workspace's own nodes say. */
 export const tallyOf = (state: PoolState, now: number, job: Job, task: Task): Tally => {
-	const { ws } = job;
-	const all = (): Tally => ask(state, now, job, task, typeOf(job) === 'GENERAL' ? nodesFor(state, ws) : nodesOf(state, ws));
-	if (state.nodes.size < LARGE_POOL) return all();
 	const need = needOf(job, task);
-	if (need.special) return remembered(state, now, needKey(job, task), all);
-	const key = `|${need.model}|${need.operation}|${need.key}`;
-	const shared = remembered(state, now, key, () => ask(state, now, job, task, state.owners.shared));
-	const own = ownNodes(state, ws);
-	const ofOwn = (): Tally => ask(state, now, job, task, own);
-	return sum(own.size < LARGE_POOL ? ofOwn() : remembered(state, now, `${ws}${key}`, ofOwn), shared);
+	const ask = { state, now, job, task, need: need.special ? '' : needText(need) };
+	return kindsFor(state, job)
+		.map((kinds, whose) => {
+			if (kinds.size <= MANY_KINDS) return askKinds(ask, kinds);
+			return remembered(ask, `${whose}|${job.ws}|${needText(need)}`, kinds.size, () => askKinds(ask, kinds));
+		})
+		.reduce(sum, NOBODY);
 };

@@ -6,8 +6,9 @@ import { POOL_LIMITS, TIMING, isTerminal, taskSeed, type ModelInfo, type TaskVie
 import { attemptsOf } from '../lib/attempts.ts';
 import type { LiveJob, NodeView, PoolMetrics, PoolOverview, PoolTaskView, SlotView } from '../rpc.ts';
 import { waitingReason } from './dependencies.ts';
-import { idleReason, queueView } from './explain.ts';
+import { queueView } from './explain.ts';
 import { imagesOf } from './history.ts';
+import { idleReason } from './idle.ts';
 import { typeOf, type Job, type PoolNode, type PoolState, type Slot, type Task } from './model.ts';
 import { sizeOf } from './ordered.ts';
 import { nodesFor, nodesOf } from './owners.ts';

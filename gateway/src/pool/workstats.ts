@@ -94,9 +94,12 @@ export const noteSpeed = (node: PoolNode, job: Job, now: number, seen: { sPerMpS
 	if (seen.loadMs !== undefined && seen.loadMs > 0) work.loadMs = blend(work.loadMs, seen.loadMs);
 };
 
-/** How likely it succeeds here, between 0 and 1: as it went before, and one half of a doubt at first (Laplace's rule). */
-export const chanceOf = (node: PoolNode, job: Job): number => {
-	const work = node.work[workKey(typeOf(job), job.spec.model)];
+/**
+ * How likely work succeeds here, between 0 and 1: as it went before, and one half of a doubt at first (Laplace's rule).
+ * @param key the kind of work, as `workKey` names it
+ */
+export const chanceOf = (node: PoolNode, key: string): number => {
+	const work = node.work[key];
 	return work === undefined ? 1 : (work.ok + 2) / (work.ok + work.failed + work.lost + 2);
 };
 

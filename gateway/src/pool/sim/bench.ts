@@ -60,7 +60,7 @@ export class Bench {
 		this.wakeAt = result.wakeAt;
 		this.pokeAt = result.pokeAt;
 		this.nodeWrites += result.writes.nodes.size;
-		if (!this.#quiet) checkInvariants(this.state, this.rows, result, true);
+		if (!this.#quiet) checkInvariants(this.state, this.rows, result, this.now, true);
 		return result.reply;
 	}
 

@@ -17,6 +17,7 @@ import {
 	type Task,
 	type TaskRun,
 } from '../model.ts';
+import { checkCensus } from './census-invariants.ts';
 import { checkLanes, checkQueues, must } from './queue-invariants.ts';
 import { packJob, type JobRowData } from '../pack.ts';
 
@@ -150,6 +151,7 @@ export const checkInvariants = (
 	state: PoolState,
 	rows: ReadonlyMap<string, JobRowData>,
 	result: StepResult,
+	now: number,
 	compareRows: boolean,
 ): void => {
 	for (const job of state.jobs.values()) {
@@ -161,6 +163,7 @@ export const checkInvariants = (
 	for (const id of rows.keys()) must(state.jobs.has(id) || state.settled.has(id), () => `row ${id} belongs to nobody`);
 	checkQueues(state);
 	checkLanes(state);
+	checkCensus(state, now);
 	checkWaiting(state);
 	checkBatches(state);
 	checkSlots(state);

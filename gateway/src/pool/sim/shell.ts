@@ -114,7 +114,7 @@ export class Shell {
 		this.#unchecked++;
 		if (weight > SMALL_WORLD && this.#unchecked < weight / CHECKS_A_STEP) return;
 		this.#unchecked = 0;
-		checkInvariants(this.state, this.rows, result, this.steps % COMPARE_EVERY === 0);
+		checkInvariants(this.state, this.rows, result, now, this.steps % COMPARE_EVERY === 0);
 		if (weight <= SMALL_WORLD) this.#fair.check(this.state, result.sends, now);
 	}
 

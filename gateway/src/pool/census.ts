@@ -1,0 +1,182 @@
+/**
+ * Nodes counted by what they are. Nodes that refuse every task for the same reasons form a **kind**: of one mode, there or
+ * away, with the same models and task types, working for the same workspace. What a task meets is asked of one node of each
+ * kind and multiplied, so it costs as much with ten thousand nodes as with ten. What differs within a kind is whether its
+ * slots are taken and how much memory they have; both are counted.
+ *
+ * A change of a node only marks it (`touch`); it is counted anew at the end of the step, or before somebody asks.
+ * @module
+ */
+import type { ModelInfo, NodeMode } from '@limner/shared';
+import { memoryOf, type PoolNode, type PoolState, type Slot } from './model.ts';
+import type { Refusal } from './placement.ts';
+
+/** Why a slot takes nothing now although its kind would; '' = it does. */
+type SlotRefusal = string;
+export const BUSY = 'busy';
+
+export interface Count {
+	slots: number;
+	refused: Map<SlotRefusal, number>;
+}
+
+/** Which slots are counted: places for tasks that need no device, all devices, or those of one size of memory in bytes. */
+export const AGENTS = -2;
+export const DEVICES = -1;
+export type Section = number;
+
+export interface Kind {
+	mode: NodeMode;
+	nodes: Set<PoolNode>;
+	/** What all of them say to a need that none of them is special for, once they were asked. It never changes: who changes is of another kind. */
+	says: Map<string, Refusal | null>;
+	counts: Map<Section, Count>;
+}
+
+/** A kind, and where it is found. */
+interface Place {
+	kind: Kind;
+	key: string;
+	owner: string;
+	all: Map<string, Map<string, Kind>>;
+}
+
+const FACTS = ['ws', 'trust', 'mode', 'taskTypes', 'models'] as const;
+
+/** What a node was counted as. */
+interface Entry {
+	/** Where it was counted: among those who work for the same workspace, and, if it is lent, among those of its owner. */
+	places: Place[];
+	/** What decided that. Lists are replaced, never changed. */
+	facts: Pick<PoolNode, (typeof FACTS)[number]> & { away: boolean };
+	slots: { memory: number | null; refusal: SlotRefusal }[];
+}
+
+export interface Census {
+	/** Kinds by whom their nodes work for, '' = everybody. */
+	serving: Map<string, Map<string, Kind>>;
+	/** Kinds of shared nodes by the workspace that lends them. */
+	lent: Map<string, Map<string, Kind>>;
+	entries: Map<PoolNode, Entry>;
+	touched: Set<PoolNode>;
+}
+
+export const createCensus = (): Census => ({ serving: new Map(), lent: new Map(), entries: new Map(), touched: new Set() });
+
+/** Something about a node has changed that decides what it takes. */
+export const touch = ({ census }: PoolState, node: PoolNode): void => {
+	census.touched.add(node);
+};
+
+const offerOf = ({ name, operations, sizeMultiple, source = '' }: ModelInfo): string =>
+	`${name}\0${operations.join('\0')}\0${sizeMultiple}\0${source}`;
+
+const keyOf = ({ mode, conn, taskTypes, models }: PoolNode): string =>
+	`${mode}|${conn === null ? 'away' : 'here'}|${taskTypes.join(',')}|${models.map(offerOf).join('\n')}`;
+
+const kindIn = (all: Map<string, Map<string, Kind>>, owner: string, key: string, mode: NodeMode): Place => {
+	const among = all.get(owner) ?? new Map<string, Kind>();
+	all.set(owner, among);
+	const kind = among.get(key) ?? { mode, nodes: new Set(), says: new Map(), counts: new Map() };
+	among.set(key, kind);
+	return { kind, key, owner, all };
+};
+
+const refusalOf = ({ aside }: PoolState, slot: Slot): SlotRefusal => (slot.grant === null ? (aside.get(slot) ?? '') : BUSY);
+
+const placesOf = (state: PoolState, node: PoolNode): Place[] => {
+	const { serving, lent } = state.census;
+	const key = keyOf(node);
+	if (node.trust === 'own') return [kindIn(serving, node.ws, key, node.mode)];
+	return [kindIn(serving, '', key, node.mode), kindIn(lent, node.ws, key, node.mode)];
+};
+
+const entryOf = (state: PoolState, node: PoolNode, before: Entry | undefined): Entry => {
+	const { ws, trust, mode, taskTypes, models } = node;
+	const away = node.conn === null;
+	const stays = before !== undefined && before.facts.away === away && FACTS.every((fact) => before.facts[fact] === node[fact]);
+	const slots: Entry['slots'] = [];
+	for (const slot of node.slots.values()) slots.push({ memory: memoryOf(slot), refusal: refusalOf(state, slot) });
+	if (node.service !== null) slots.push({ memory: null, refusal: refusalOf(state, node.service) });
+	if (stays) return { ...before, slots };
+	return { places: placesOf(state, node), facts: { ws, trust, mode, taskTypes, models, away }, slots };
+};
+
+const shift = (count: Count, refusal: SlotRefusal, by: 1 | -1): void => {
+	count.slots += by;
+	if (refusal === '') return;
+	const refused = (count.refused.get(refusal) ?? 0) + by;
+	if (refused === 0) count.refused.delete(refusal);
+	else count.refused.set(refusal, refused);
+};
+
+const enter = ({ counts }: Kind, { slots }: Entry, by: 1 | -1): void => {
+	for (const { memory, refusal } of slots) {
+		for (const section of memory === null ? [AGENTS] : [DEVICES, memory]) {
+			const count = counts.get(section) ?? { slots: 0, refused: new Map() };
+			counts.set(section, count);
+			shift(count, refusal, by);
+			if (count.slots === 0) counts.delete(section);
+		}
+	}
+};
+
+const leave = (node: PoolNode, { kind, key, owner, all }: Place): void => {
+	kind.nodes.delete(node);
+	if (kind.nodes.size > 0) return;
+	const among = all.get(owner);
+	among?.delete(key);
+	if (among?.size === 0) all.delete(owner);
+};
+
+const recount = (state: PoolState, node: PoolNode): void => {
+	const { entries } = state.census;
+	const before = entries.get(node);
+	const entry = entryOf(state, node, before);
+	entries.set(node, entry);
+	if (before !== undefined) for (const { kind } of before.places) enter(kind, before, -1);
+	for (const { kind } of entry.places) enter(kind, entry, 1);
+	if (before?.places === entry.places) return;
+	for (const { kind } of entry.places) kind.nodes.add(node);
+	for (const place of before?.places ?? []) if (!entry.places.some(({ kind }) => kind === place.kind)) leave(node, place);
+};
+
+/** Counts anew what was touched. */
+export const takeCensus = (state: PoolState): Census => {
+	const { census } = state;
+	for (const node of census.touched) recount(state, node);
+	census.touched.clear();
+	return census;
+};
+
+const NONE: ReadonlyMap<string, Kind> = new Map();
+
+/** Kinds of nodes that work for a workspace: its own, and those that work for everybody. */
+export const kindsServing = (state: PoolState, ws: string): ReadonlyMap<string, Kind>[] => {
+	const { serving } = takeCensus(state);
+	return [serving.get(ws) ?? NONE, serving.get('') ?? NONE];
+};
+
+/** Kinds of nodes that belong to a workspace: what it looks after. */
+export const kindsOwned = (state: PoolState, ws: string): ReadonlyMap<string, Kind>[] => {
+	const { serving, lent } = takeCensus(state);
+	return [serving.get(ws) ?? NONE, lent.get(ws) ?? NONE];
+};
+
+/** The kind that a node belongs to among those who work for the same; with `owned`, among those of them that also have the same owner. */
+export const kindOf = (state: PoolState, node: PoolNode, owned: boolean): Kind | undefined =>
+	takeCensus(state)
+		.entries.get(node)
+		?.places.at(owned ? -1 : 0)?.kind;
+
+/** Slots of a section of a kind, without those of some of its nodes. */
+export const countIn = ({ census }: PoolState, { counts }: Kind, section: Section, without: readonly PoolNode[]): Count => {
+	const all = counts.get(section);
+	if (all === undefined) return { slots: 0, refused: new Map() };
+	if (without.length === 0) return all;
+	const rest: Count = { slots: all.slots, refused: new Map(all.refused) };
+	for (const { memory, refusal } of without.flatMap((node) => census.entries.get(node)?.slots ?? [])) {
+		if (section === AGENTS ? memory === null : memory !== null && (section === DEVICES || section === memory)) shift(rest, refusal, -1);
+	}
+	return rest;
+};
