@@ -9,7 +9,7 @@ import type { NodeAgent } from './agent.ts';
 import { stepDuty } from './duty.ts';
 import { FakeGateway, fakeSpec } from './fake-gateway.test-lib.ts';
 import { parseSchedule } from './hours.ts';
-import { startMockNode, type MockNodeOptions } from './mock.ts';
+import { MOCK_MODEL, startMockNode, type MockNodeOptions } from './mock.ts';
 
 let folder = '';
 let gateway: FakeGateway;
@@ -60,7 +60,7 @@ describe('a node and its gateway', () => {
 		expect(gateway.of('hello')[0]).toMatchObject({
 			name: 'n',
 			slots: [{ id: '0', engine: 'mock' }],
-			models: [{ name: 'storybook' }],
+			models: [{ name: MOCK_MODEL }],
 			running: [],
 			finished: [],
 		});
@@ -369,9 +369,9 @@ describe('models of a running node', () => {
 	it('are told again when they change, at once or with the next hello, and their tasks run', async () => {
 		const lists: StoredModel[][] = [];
 		const agent = await start({ lookForModels: () => Promise.resolve(lists.shift()), lookEveryMs: 10 });
-		lists.push([mockModel('storybook'), mockModel('new')]);
+		lists.push([mockModel(MOCK_MODEL), mockModel('new')]);
 		await until('told', () => gateway.of('telemetry').some((frame) => frame.models !== undefined));
-		expect(gateway.of('telemetry').flatMap((frame) => frame.models?.map((model) => model.name) ?? [])).toEqual(['storybook', 'new']);
+		expect(gateway.of('telemetry').flatMap((frame) => frame.models?.map((model) => model.name) ?? [])).toEqual([MOCK_MODEL, 'new']);
 		grant('job_a', { spec: { model: 'new' } });
 		await until('made', () => agent.status().done === 1);
 		lists.push([]);
@@ -393,12 +393,12 @@ describe('a model that the pool asks for', () => {
 		const agent = await start({
 			fetchModel: (source, name) => {
 				asked.push(`${source} ${name}`);
-				return name === 'bad' ? Promise.reject(new Error('no')) : Promise.resolve([mockModel('storybook'), mockModel(name)]);
+				return name === 'bad' ? Promise.reject(new Error('no')) : Promise.resolve([mockModel(MOCK_MODEL), mockModel(name)]);
 			},
 			onModelUsed: (name) => used.push(name),
 		});
 		gateway.send({ t: 'prefetch', model: 'bad', source: 'a/bad@1' });
-		gateway.send({ t: 'prefetch', model: 'storybook', source: 'a/storybook@1' });
+		gateway.send({ t: 'prefetch', model: MOCK_MODEL, source: 'a/storybook@1' });
 		gateway.send({ t: 'prefetch', model: 'new', source: 'a/new@1' });
 		await until('told', () => gateway.of('telemetry').some((frame) => frame.models?.length === 2));
 		expect(asked).toEqual(['a/bad@1 bad', 'a/new@1 new']);

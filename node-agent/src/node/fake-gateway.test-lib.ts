@@ -18,6 +18,7 @@ import {
 	type PreviewHeader,
 } from '@limner/shared';
 import { WebSocketServer, type WebSocket } from 'ws';
+import { MOCK_MODEL } from './mock.ts';
 
 export interface Upload {
 	ticket: string;
@@ -137,7 +138,7 @@ export class FakeGateway {
 /** A job's spec for the mock engine. */
 export const fakeSpec = (extra: Partial<JobSpec> = {}): JobSpec => ({
 	task: 'txt2img',
-	model: 'storybook',
+	model: MOCK_MODEL,
 	prompt: 'p',
 	negativePrompt: null,
 	width: 64,

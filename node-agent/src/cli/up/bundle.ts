@@ -23,11 +23,18 @@ const sourceFiles = (folder: string): string[] =>
 		.map((entry) => join(entry.parentPath, entry.name))
 		.toSorted();
 
+/** What the gateway knows of the embedded models. */
+const cards = (root: string): string[] =>
+	readdirSync(join(root, 'models'))
+		.map((name) => join(root, 'models', name, 'limner.json'))
+		.filter((file) => existsSync(file))
+		.toSorted();
+
 /** Hash over everything that the bundle is made from. */
 export const inputsHash = (root: string): string => {
 	const hash = createHash('sha256');
 	const files = ['wrangler.toml', 'pnpm-lock.yaml'].map((name) => join(root, name));
-	for (const file of [...files, ...sourceFiles(join(root, 'gateway/src')), ...sourceFiles(join(root, 'shared/src'))]) {
+	for (const file of [...files, ...cards(root), ...sourceFiles(join(root, 'gateway/src')), ...sourceFiles(join(root, 'shared/src'))]) {
 		hash.update(file.slice(root.length)).update('\0').update(readFileSync(file)).update('\0');
 	}
 	return hash.digest('hex');

@@ -30,6 +30,13 @@ describe('the model that the editor offers', () => {
 	it('stays the usual one where no repainter belongs to it, or no node has that', () => {
 		expect(chosen(true, { elsewhere: 'sd-1.5' })).toBe('sd-1.5');
 		expect(chosen(true, {}, [lightning, { ...repainter, nodes: 0 }])).toBe('storybook-lightning');
+		expect(
+			chosen(
+				true,
+				{},
+				[lightning, repainter].map((one) => ({ ...one, nodes: 0 })),
+			),
+		).toBe('storybook-inpaint');
 		expect(chosen(true, {}, [repainter])).toBe('storybook-inpaint');
 		expect(chosen(false, {}, [repainter])).toBeUndefined();
 	});

@@ -14,7 +14,7 @@ export interface Choice {
 
 /**
  * The models that can do what is asked for, and the one that does it unless another is chosen here. With a mask that is
- * the model trained to repaint which belongs to the one chosen elsewhere, where a node has it.
+ * the model trained to repaint which belongs to the one chosen elsewhere, unless only the latter has a node.
  */
 export const editModels = (
 	models: readonly Model[],
@@ -25,9 +25,9 @@ export const editModels = (
 	const named = able.find(({ name }) => name === here);
 	if (named !== undefined) return { able, model: named };
 	const usual = modelOf(ableTo(models, 'img2img'), elsewhere);
-	const offered = able.filter(({ nodes }) => nodes > 0);
-	const repainter = marked && usual !== undefined ? repainterOf(offered, usual) : undefined;
-	return { able, model: repainter ?? modelOf(able, elsewhere) };
+	const repainter = marked && usual !== undefined ? repainterOf(able, usual) : undefined;
+	if (repainter !== undefined && (repainter.nodes > 0 || usual?.nodes === 0)) return { able, model: repainter };
+	return { able, model: modelOf(able, elsewhere) };
 };
 
 const DEFAULT_STRENGTH = 0.75;
