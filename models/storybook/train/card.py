@@ -37,7 +37,9 @@ def describe(part: str, folder: Path, home: Path, size: int) -> dict:
     """limner.json and preview.json of `folder`: what they say already, else what the teacher's (in `home`) say; and the true size."""
     read = lambda path: json.loads(path.read_text()) if path.exists() else {}
     taught = {k: v for k, v in read(home / 'limner.json').items() if k in ('licence', 'scope')}
-    card = {**taught, **DEFAULTS[part], **read(folder / 'limner.json'), 'nativeWidth': size, 'nativeHeight': size}
+    own = read(folder / 'limner.json')
+    missing = {k: v for k, v in {**DEFAULTS[part], **taught}.items() if k not in own}
+    card = {**own, **missing, 'nativeWidth': size, 'nativeHeight': size}
     (folder / 'limner.json').write_text(json.dumps(card, indent=2, ensure_ascii=False) + '\n')
     if not (folder / 'preview.json').exists() and (home / 'preview.json').exists():
         shutil.copyfile(home / 'preview.json', folder / 'preview.json')

@@ -85,17 +85,17 @@ def tidy(folder: str, dtype: str | None = None) -> None:
 
 def pipeline(trained: str, model: str, store: str = 'float16') -> StableDiffusionPipeline:
     """unet/ and text_encoder/ of `trained`, tokenizer/ and vae/ of `model`, in float32 but rounded to what is stored."""
-    half = {'torch_dtype': torch.float16, 'low_cpu_mem_usage': False}
-    unet = UNet2DConditionModel.from_pretrained(f'{trained}/unet', **half)
+    full = {'torch_dtype': torch.float32, 'low_cpu_mem_usage': False}
+    unet = UNet2DConditionModel.from_pretrained(f'{trained}/unet', **full)
     kind = StableDiffusionInpaintPipeline if unet.config.in_channels == 9 else StableDiffusionPipeline
     pipe = kind(
-        vae=AutoencoderTiny.from_pretrained(f'{model}/vae', **half), unet=unet,
-        text_encoder=CLIPTextModel.from_pretrained(f'{trained}/text_encoder', dtype=torch.float16, attn_implementation='eager'),
+        vae=AutoencoderTiny.from_pretrained(f'{model}/vae', **full), unet=unet,
+        text_encoder=CLIPTextModel.from_pretrained(f'{trained}/text_encoder', dtype=torch.float32, attn_implementation='eager'),
         tokenizer=CLIPTokenizer.from_pretrained(f'{model}/tokenizer'), scheduler=new_scheduler(), safety_checker=None, feature_extractor=None,
-        requires_safety_checker=False).to(dtype=torch.float32)
-    if store == 'int8':  # the autoencoder is small, and what it loses is seen at once
-        weights.round_to_int8(pipe.unet)
-        weights.round_to_int8(pipe.text_encoder)
+        requires_safety_checker=False)
+    weights.round_as_stored(pipe.unet, store)
+    weights.round_as_stored(pipe.text_encoder, store)
+    weights.round_as_stored(pipe.vae, 'float16')  # the autoencoder is small, and what it loses is seen at once
     pipe.set_progress_bar_config(disable=True)
     return pipe
 

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from . import export, inpaint, judge, scenes, student, teacher, unpack, weights
-from .latents import own_pictures
+from .latents import CELL, own_pictures
 from .networks import new_scheduler, new_unet, widen_input
 
 SHIPPED = os.path.join(os.path.dirname(__file__), '..')
@@ -42,6 +42,8 @@ class Files(unittest.TestCase):
                     self.assertEqual(list(got), list(want))
                     for name, value in want.items():
                         self.assertTrue(torch.equal(got[name].float(), value), f'{store} {part} {name}')
+                same = export.pipeline(f'{folder}/again', f'{folder}/again', store)
+                self.assertTrue(all(torch.equal(a, b) for a, b in zip(same.unet.parameters(), pipe.unet.parameters(), strict=True)), 'exporting it again changes nothing')
                 bytes_ = os.path.getsize(f'{folder}/out/unet/model.onnx')
                 self.assertTrue(sizes[0] < bytes_ < sizes[1], f'{store}: {bytes_} bytes')
                 graph = unpack.graph(f'{folder}/out/unet')
@@ -122,7 +124,7 @@ class World(unittest.TestCase):
             unpack.load(SHIPPED)['vae'].save_pretrained(f'{folder}/vae')
             pool = own_pictures(folder, f'{folder}/vae', 64, torch.device('cpu'))
         latents, cover, attributes = pool.pick(3, random.Random(0))
-        self.assertEqual(latents.shape, (3, 4, 8, 8))
+        self.assertEqual(latents.shape, (3, 4, 64 // CELL, 64 // CELL))
         self.assertEqual(cover.sum().item(), 0)
         captions = {teacher.training_caption(attributes[0], random.Random(i)) for i in range(50)}
         self.assertEqual(captions, {'', 'my red wall'})

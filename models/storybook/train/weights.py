@@ -30,16 +30,18 @@ def is_stored_as_int8(values: np.ndarray) -> bool:
     return values.ndim >= 2 and values.size >= SMALLEST_INT8
 
 
-def round_to_int8(module: torch.nn.Module) -> None:
-    """The parameters that `store` keeps as int8 get the values that it will keep, in place.
+def round_as_stored(module: torch.nn.Module, kind: str) -> None:
+    """Parameters get the values that `store` will keep, in place and in float32.
 
-    The output channel comes first in all of them: convolutions, linear layers, rows of an embedding.
+    The output channel comes first in all that become int8: convolutions, linear layers, rows of an embedding.
     """
     for parameter in module.parameters():
         values = parameter.detach().float().numpy()
-        if is_stored_as_int8(values):
+        if kind == 'int8' and is_stored_as_int8(values):
             small, scale = quantise(values, 0)
-            parameter.data.copy_(torch.from_numpy(small * scale))
+            parameter.data = torch.from_numpy(small * scale)
+        else:
+            parameter.data = parameter.data.half().float()
 
 
 def users(model: onnx.ModelProto) -> dict[str, onnx.NodeProto]:
