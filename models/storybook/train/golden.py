@@ -59,14 +59,14 @@ def write(pipe, out: str, steps: int, guidance: float) -> None:
     own, size, lines = pipe.scheduler, pipe.unet.config.sample_size * pipe.vae_scale_factor, []
     start, mask = inputs(out, size)
     for i, (case, p, arguments) in enumerate(wanted(pipe, steps, guidance, start, mask)):
-        def run(kind: str):
-            p.scheduler = (DPMSolverMultistepScheduler if 'scheduler' in case else DDIMScheduler).from_config(own.config)
-            p.set_progress_bar_config(disable=True)
-            return p(prompt=case['prompt'], num_inference_steps=case['steps'], guidance_scale=float(guidance), **arguments,
-                     generator=torch.Generator().manual_seed(case['seed']), output_type=kind).images
-
         name = f'story-{i}'
-        latents, picture = run('latent'), run('pil')[0]
+        p.scheduler = (DPMSolverMultistepScheduler if 'scheduler' in case else DDIMScheduler).from_config(own.config)
+        p.set_progress_bar_config(disable=True)
+        latents = p(prompt=case['prompt'], num_inference_steps=case['steps'], guidance_scale=float(guidance), **arguments,
+                    generator=torch.Generator().manual_seed(case['seed']), output_type='latent').images
+        with torch.no_grad():
+            decoded = p.vae.decode(latents / p.vae.config.scaling_factor).sample
+        picture = p.image_processor.postprocess(decoded)[0]
         latents.numpy().astype('<f4').tofile(f'{out}/{name}.latents.f32')
         picture.save(f'{out}/{name}.png')
         lines.append(json.dumps({'id': name, 'model': 'onnx', **case, 'width': size, 'height': size, 'latentsShape': list(latents.shape)}))
