@@ -87,7 +87,7 @@ describe('eviction that closes sockets', () => {
 	});
 
 	it("gives the task of a node that is gone to another, and refuses the first one's late result", async () => {
-		const { pool, shard } = freshShard();
+		const { pool, shard, stub } = freshShard();
 		const first = await startNode(pool);
 		const job = makeJob(shard);
 		await submit(pool, job);
@@ -102,6 +102,8 @@ describe('eviction that closes sockets', () => {
 		second.ack(again);
 		expect(await complete(pool, first, task)).toBe('stale');
 		expect(await complete(pool, second, again)).toBe('accepted');
+		// It still has rows of nodes to write, and would plan that on the clock of the next test, inside another object.
+		await evictDurableObject(stub);
 	});
 });
 
