@@ -36,7 +36,7 @@ const actArb = fc.oneof(
 	fc.record({ do: fc.constant('join' as const), node: nodeArb }),
 	fc.record({ do: fc.constant('submit' as const), job: jobArb }),
 	fc.record({
-		do: fc.constantFrom('leave' as const, 'return' as const, 'fall silent' as const, 'take a model away' as const),
+		do: fc.constantFrom('leave' as const, 'return' as const, 'change hands' as const, 'fall silent' as const, 'take a model away' as const),
 		which: fc.nat(),
 	}),
 	fc.record({
@@ -89,6 +89,10 @@ class Play {
 		const { identity, connId } = node;
 		if (act.do === 'leave') this.bench.on('closed', { connId });
 		if (act.do === 'return') node.connId = this.bench.join(identity, node.hello);
+		if (act.do === 'change hands') {
+			identity.ws = identity.ws === 'acme' ? 'bolt' : 'acme';
+			node.connId = this.bench.join({ ...identity }, node.hello);
+		}
 		if (act.do === 'fall silent') this.bench.silent.set(connId, this.bench.now);
 		if (act.do === 'take a model away') this.bench.say(connId, { t: 'telemetry', models: [] });
 		if (act.do === 'mode') this.bench.on('setMode', { ws: identity.ws, nodeId: identity.nodeId, mode: act.mode, reason: '' });

@@ -41,14 +41,18 @@ interface Place {
 	all: Map<string, Map<string, Kind>>;
 }
 
-const FACTS = ['ws', 'trust', 'mode', 'taskTypes', 'models'] as const;
+interface Facts extends Pick<PoolNode, 'ws' | 'trust' | 'mode' | 'taskTypes' | 'models'> {
+	away: boolean;
+	/** What the lists say; they are replaced, never changed. */
+	offers: string;
+}
 
 /** What a node was counted as. */
 interface Entry {
 	/** Where it was counted: among those who work for the same workspace, and, if it is lent, among those of its owner. */
 	places: Place[];
-	/** What decided that. Lists are replaced, never changed. */
-	facts: Pick<PoolNode, (typeof FACTS)[number]> & { away: boolean };
+	/** What decided that. */
+	facts: Facts;
 	slots: { memory: number | null; refusal: SlotRefusal }[];
 }
 
@@ -71,8 +75,10 @@ export const touch = ({ census }: PoolState, node: PoolNode): void => {
 const offerOf = ({ name, operations, sizeMultiple, source = '' }: ModelInfo): string =>
 	`${name}\0${operations.join('\0')}\0${sizeMultiple}\0${source}`;
 
-const keyOf = ({ mode, conn, taskTypes, models }: PoolNode): string =>
-	`${mode}|${conn === null ? 'away' : 'here'}|${taskTypes.join(',')}|${models.map(offerOf).join('\n')}`;
+const offersOf = ({ taskTypes, models }: Pick<PoolNode, 'taskTypes' | 'models'>): string =>
+	`${taskTypes.join(',')}|${models.map(offerOf).join('\n')}`;
+
+const keyOf = ({ mode, conn }: PoolNode, offers: string): string => `${mode}|${conn === null ? 'away' : 'here'}|${offers}`;
 
 const kindIn = (all: Map<string, Map<string, Kind>>, owner: string, key: string, mode: NodeMode): Place => {
 	const among = all.get(owner) ?? new Map<string, Kind>();
@@ -84,23 +90,32 @@ const kindIn = (all: Map<string, Map<string, Kind>>, owner: string, key: string,
 
 const refusalOf = ({ aside }: PoolState, slot: Slot): SlotRefusal => (slot.grant === null ? (aside.get(slot) ?? '') : BUSY);
 
-const placesOf = (state: PoolState, node: PoolNode): Place[] => {
+const placesOf = (state: PoolState, node: PoolNode, offers: string): Place[] => {
 	const { serving, lent } = state.census;
-	const key = keyOf(node);
+	const key = keyOf(node, offers);
 	if (node.trust === 'own') return [kindIn(serving, node.ws, key, node.mode)];
 	return [kindIn(serving, '', key, node.mode), kindIn(lent, node.ws, key, node.mode)];
 };
 
-const entryOf = (state: PoolState, node: PoolNode, before: Entry | undefined): Entry => {
-	const { ws, trust, mode, taskTypes, models } = node;
-	const away = node.conn === null;
-	const stays = before !== undefined && before.facts.away === away && FACTS.every((fact) => before.facts[fact] === node[fact]);
+const factsOf = ({ ws, trust, mode, conn, taskTypes, models }: PoolNode, before: Facts | undefined): Facts => {
+	const away = conn === null;
+	const offers = before?.taskTypes === taskTypes && before.models === models ? before.offers : offersOf({ taskTypes, models });
+	const alike = before?.ws === ws && before.trust === trust && before.mode === mode && before.away === away && before.offers === offers;
+	if (!alike) return { ws, trust, mode, away, taskTypes, models, offers };
+	before.taskTypes = taskTypes;
+	before.models = models;
+	return before;
+};
+
+const slotsOf = (state: PoolState, node: PoolNode): Entry['slots'] => {
 	const slots: Entry['slots'] = [];
 	for (const slot of node.slots.values()) slots.push({ memory: memoryOf(slot), refusal: refusalOf(state, slot) });
 	if (node.service !== null) slots.push({ memory: null, refusal: refusalOf(state, node.service) });
-	if (stays) return { ...before, slots };
-	return { places: placesOf(state, node), facts: { ws, trust, mode, taskTypes, models, away }, slots };
+	return slots;
 };
+
+const sameSlots = (a: Entry['slots'], b: Entry['slots']): boolean =>
+	a.length === b.length && a.every(({ memory, refusal }, i) => memory === b[i]?.memory && refusal === b[i].refusal);
 
 const shift = (count: Count, refusal: SlotRefusal, by: 1 | -1): void => {
 	count.slots += by;
@@ -129,16 +144,38 @@ const leave = (node: PoolNode, { kind, key, owner, all }: Place): void => {
 	if (among?.size === 0) all.delete(owner);
 };
 
+const setSlots = (entry: Entry, slots: Entry['slots']): void => {
+	if (sameSlots(entry.slots, slots)) return;
+	for (const { kind } of entry.places) enter(kind, entry, -1);
+	entry.slots = slots;
+	for (const { kind } of entry.places) enter(kind, entry, 1);
+};
+
+/** A shared node that changes hands is still among those that serve everybody. */
+const moveOut = (node: PoolNode, before: Entry, entry: Entry): void => {
+	for (const place of before.places) {
+		enter(place.kind, before, -1);
+		if (!entry.places.some(({ kind }) => kind === place.kind)) leave(node, place);
+	}
+};
+
+/** Most changes are of slots only. */
 const recount = (state: PoolState, node: PoolNode): void => {
 	const { entries } = state.census;
 	const before = entries.get(node);
-	const entry = entryOf(state, node, before);
+	const facts = factsOf(node, before?.facts);
+	const slots = slotsOf(state, node);
+	if (before?.facts === facts) {
+		setSlots(before, slots);
+		return;
+	}
+	const entry: Entry = { places: placesOf(state, node, facts.offers), facts, slots };
 	entries.set(node, entry);
-	if (before !== undefined) for (const { kind } of before.places) enter(kind, before, -1);
-	for (const { kind } of entry.places) enter(kind, entry, 1);
-	if (before?.places === entry.places) return;
-	for (const { kind } of entry.places) kind.nodes.add(node);
-	for (const place of before?.places ?? []) if (!entry.places.some(({ kind }) => kind === place.kind)) leave(node, place);
+	for (const { kind } of entry.places) {
+		enter(kind, entry, 1);
+		kind.nodes.add(node);
+	}
+	if (before !== undefined) moveOut(node, before, entry);
 };
 
 /** Counts anew what was touched. */

@@ -118,15 +118,16 @@ export const setSlots = (ctx: Ctx, node: PoolNode, infos: SlotInfo[]): boolean =
 };
 
 export const setModels = (ctx: Ctx, node: PoolNode, models: ModelInfo[]): boolean => {
-	const changed = !isSame(node.models, models, 'warm');
+	if (isSame(node.models, models, 'warm')) {
+		if (!isSame(node.models, models)) node.models = models;
+		return false;
+	}
 	whileUnlisted(ctx.state, node, () => {
 		node.models = models;
 	});
-	if (changed) {
-		wakeSpecial(ctx.state);
-		ctx.match = true;
-	}
-	return changed;
+	wakeSpecial(ctx.state);
+	ctx.match = true;
+	return true;
 };
 
 /** What a change of is written at once. */
@@ -142,20 +143,26 @@ const facts = ({ name, ws, trust, agentVersion, platform, labels, keyVersion, ta
 	autoPull,
 ];
 
+/** Enters a node with whom its certificate says that it works for. */
+const assign = (ctx: Ctx, node: PoolNode, { ws, trust }: NodeIdentity): void => {
+	if (node.ws !== ws || node.trust !== trust) delist(ctx.state, node);
+	node.ws = ws;
+	node.trust = trust;
+	enlist(ctx.state, node);
+};
+
 const describe = (ctx: Ctx, node: PoolNode, identity: NodeIdentity, frame: HelloFrame): void => {
 	const before = facts(node);
 	node.labels = identity.labels ?? [];
 	node.keyVersion = Math.max(node.keyVersion, identity.keyVersion ?? 1);
 	node.name = frame.name;
-	delist(ctx.state, node);
-	node.ws = identity.ws;
-	node.trust = identity.trust;
-	enlist(ctx.state, node);
+	assign(ctx, node, identity);
 	node.agentVersion = frame.agentVersion;
 	node.platform = frame.platform;
 	node.diskFreeBytes = frame.diskFreeBytes ?? null;
 	node.memoryBytes = frame.memoryBytes ?? null;
-	node.taskTypes = frame.taskTypes ?? [];
+	const taskTypes = frame.taskTypes ?? [];
+	if (!isSame(node.taskTypes, taskTypes)) node.taskTypes = taskTypes;
 	node.autoPull = frame.autoPull ?? true;
 	node.movedTo = null;
 	offerService(node);
