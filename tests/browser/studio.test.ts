@@ -124,8 +124,8 @@ describe('the studio', () => {
 		await page.getByLabel('What should the picture show?').fill('a red rocket');
 		await page.getByRole('button', { name: 'Fill the marked area' }).click();
 		await page.getByTestId('candidate').waitFor({ timeout: 60_000 });
-		const jobs = await gateway.api<{ data: { id: string; request: { task: string } }[] }>('GET', '/api/v1/jobs?limit=1');
-		expect(jobs.body.data[0]?.request.task).toBe('inpaint');
+		const jobs = await gateway.api<{ data: { id: string; request: object }[] }>('GET', '/api/v1/jobs?limit=1');
+		expect(jobs.body.data[0]?.request).toMatchObject({ task: 'inpaint', model: 'storybook-inpaint', strength: 1 });
 		const [before, after] = await Promise.all([rgb(await imageBytes(first)), rgb(await imageBytes(jobs.body.data[0]!.id))]);
 		const changed = changedPixels(before, after, SIDE);
 		// The mark's edges fall between pixels.

@@ -4,6 +4,8 @@
  * @module
  */
 import { REQUEST_LIMITS, type ModelView, type Operation } from '@limner/shared';
+import storybookInpaint from '../../../models/storybook-inpaint/limner.json' with { type: 'json' };
+import storybookLightning from '../../../models/storybook-lightning/limner.json' with { type: 'json' };
 import storybook from '../../../models/storybook/limner.json' with { type: 'json' };
 
 /** A model as the gateway needs it to fill in a request's defaults. */
@@ -40,7 +42,11 @@ const embedded = (name: string, card: Card, operations: Operation[] = ['txt2img'
 	nodes: 0,
 });
 
-export const BUILT_IN_MODELS: readonly KnownModel[] = [embedded('storybook', storybook)];
+export const BUILT_IN_MODELS: readonly KnownModel[] = [
+	embedded('storybook', storybook),
+	embedded('storybook-lightning', storybookLightning),
+	embedded('storybook-inpaint', storybookInpaint, ['inpaint']),
+];
 
 /** The same model from several shards and from the catalogue as one entry. The offer of most nodes describes it. */
 export const mergeModels = (lists: readonly (readonly KnownModel[])[]): KnownModel[] => {

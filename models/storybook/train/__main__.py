@@ -42,6 +42,18 @@ def start_model(options) -> str:
     return model
 
 
+def train_decoder(options) -> None:
+    """The autoencoder's decoder, further; the latents, and so the networks that draw them, stay as they are."""
+    from . import autoencoder
+    from .device import setup
+
+    folder = f'{start_model(options)}/vae'
+    autoencoder.train(folder + '.new', options.minutes, setup(options.device, options.threads), base=folder, lr=options.lr or 5e-4, size=options.size,
+                      batch=options.batch or 8, sheet=work(options, 'decoder.png'))
+    shutil.rmtree(folder)
+    os.replace(folder + '.new', folder)
+
+
 def networks_of(options) -> str:
     """A diffusers folder with the teacher as trained so far: what student and inpainting begin from."""
     model, trained, out = start_model(options), work(options, 'teacher', 'final'), work(options, 'teacher', 'whole')
@@ -67,7 +79,9 @@ def run_task(options, name: str, until: float) -> bool:
     sizes = {'batch': options.batch} if options.batch else {}
     if getattr(options, 'pictures_in', None):
         sizes['pictures'] = options.pictures_in
-    task = kind(model, options.size, device, seed=options.seed, workers=options.workers, first=options.first, **sizes)
+    if options.first:
+        sizes['first'] = options.first
+    task = kind(model, options.size, device, seed=options.seed, workers=options.workers, **sizes)
     return Loop(task, Settings(out=work(options, name), until=until, lr=options.lr or lr, seed=options.seed, save_minutes=options.save_minutes)).run()
 
 
@@ -146,9 +160,9 @@ def parser() -> argparse.ArgumentParser:
     timed = argparse.ArgumentParser(add_help=False)
     timed.add_argument('--minutes', type=float, default=60)
     timed.add_argument('--until', help='UTC, as 2030-01-01T12:00; instead of --minutes')
-    timed.add_argument('--batch', type=int, help='default 32, student 16; on a GPU more')
+    timed.add_argument('--batch', type=int, help='default 64; on a GPU more')
     timed.add_argument('--lr', type=float)
-    timed.add_argument('--first', type=int, default=4096, help='scenes drawn before the first step')
+    timed.add_argument('--first', type=int, help='scenes drawn before the first step (default 4096), or for the student ways of the teacher (1024)')
     timed.add_argument('--workers', type=int, default=0, help='processes that draw scenes; for use beside a GPU')
     timed.add_argument('--save-minutes', type=float, default=10)
     timed.add_argument('--seed', type=int, default=1)
@@ -168,6 +182,7 @@ def parser() -> argparse.ArgumentParser:
         training.set_defaults(run=lambda o, name=name: run_task(o, name, moment(o)))
         if name == 'teacher':
             training.add_argument('--pictures-in', metavar='FOLDER', help='pictures of your own with their captions in metadata.jsonl, instead of scenes')
+    add('decoder', "the autoencoder's decoder, further", timed).set_defaults(run=train_decoder)
     exporting = add('export', 'the folder in models/ of what was trained', placed)
     exporting.add_argument('part', choices=list(FOLDERS))
     exporting.set_defaults(run=lambda o: export(o, o.part))

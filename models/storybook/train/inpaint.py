@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 
 from . import scenes
 from .device import autocast
-from .latents import CELL, Pool
+from .latents import Pool
 from .networks import fast, new_scheduler, widen_input
 from .teacher import GUIDANCE, Teacher, snr_weight, spread_times, training_caption, velocity
 
@@ -75,7 +75,7 @@ class MaskedPool(Pool):
         hidden = self.encode(cover_up(pictures, masks)).cpu().numpy()
         self.masked[index] = hidden
         # diffusers shrinks masks to the latents' size by taking the nearest pixel
-        self.masks[index] = masks[:, ::CELL, ::CELL]
+        self.masks[index] = masks[:, :: self.cell, :: self.cell]
 
     def pick_masked(self, count: int, rng: random.Random):
         """Latents, masked latents [n, 4, h, w], masks [n, 1, h, w] (1 = draw) on the device, and attributes."""
@@ -101,7 +101,7 @@ class Inpaint(Teacher):
         unet = self.modules['unet']
         if unet.config.in_channels != CHANNELS:
             self.modules['unet'] = fast(widen_input(unet, CHANNELS)).to(device)
-            self.modules['unet'].register_to_config(sample_size=size // 8)
+            self.modules['unet'].register_to_config(sample_size=self.cells)
         self.pool = MaskedPool(f'{model}/vae', size, capacity, seed, device, workers)
 
     def step(self, rng: random.Random, done: float):
@@ -131,11 +131,11 @@ class Inpaint(Teacher):
         drawn = [scenes.draw(p, rng, self.size, with_mask=True) for p in places]
         pictures = np.stack([d[0] for d in drawn])
         masks = np.zeros(pictures.shape[:3], bool)
-        for i, (_, subject) in enumerate(drawn):
+        for i, (_, subject, _) in enumerate(drawn):
             left, top, right, bottom = around(subject, rng)
             masks[i, top:bottom, left:right] = True
         hidden = self.pool.encode(cover_up(pictures, masks))
-        mask = torch.from_numpy(masks[:, None, ::CELL, ::CELL]).float().to(self.device)
+        mask = torch.from_numpy(masks[:, None, :: self.pool.cell, :: self.pool.cell]).float().to(self.device)
         wanted = ['a red rocket', 'a white lighthouse', 'an oak tree', 'a blue tent', 'a snowman', 'a yellow windmill', 'a church', 'a pink hot air balloon']
         x = torch.randn(hidden.shape, generator=torch.Generator().manual_seed(0)).to(self.device)
         scheduler = new_scheduler()

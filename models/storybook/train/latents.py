@@ -1,8 +1,8 @@
 """Freshly drawn scenes as latents: the ever-refreshed training set.
 
 A pool grows by freshly drawn scenes until it holds `capacity`, then replaces the oldest. An entry is a float16 latent
-(already multiplied by the scaling factor), a uint8 map of how much of each latent cell the subject covers, and the
-scene's attributes. On a CPU a scene costs about as much to encode as a picture costs to train on, so each is used
+(already multiplied by the scaling factor), a uint8 map of how much of each latent cell is about the subject or the extra,
+and the scene's attributes. On a CPU a scene costs about as much to encode as a picture costs to train on, so each is used
 several times, with other noise and other captions; a mirrored copy would have to be encoded too, so a fresh scene is
 drawn instead. With `workers`, other processes draw while this one trains (worth it beside a GPU).
 """
@@ -19,21 +19,27 @@ from PIL import Image, ImageOps
 from . import scenes
 from .device import autocast
 
-CELL = 8  # pixels of a latent cell, each way
+DETAIL_GAIN = 6  # a cell with one star in it is mostly sky, and yet it is about the star
 DRAWN_TOGETHER = 16  # larger batches are slower on a CPU
 
 
 def draw_many(seed: int, count: int, size: int):
-    """`count` scenes from one seed: attributes, pictures uint8 [count, size, size, 3], subject masks bool [count, size, size]."""
+    """`count` scenes from one seed: attributes, pictures uint8 [count, size, size, 3], masks of subject and extra bool [count, size, size]."""
     rng = random.Random(seed)
     attributes = [scenes.sample(rng) for _ in range(count)]
     drawn = [scenes.draw(a, rng, size, with_mask=True) for a in attributes]
-    return attributes, np.stack([d[0] for d in drawn]), np.stack([d[1] for d in drawn])
+    return attributes, np.stack([d[0] for d in drawn]), np.stack([d[1] for d in drawn]), np.stack([d[2] for d in drawn])
 
 
 def to_signed(pictures: np.ndarray) -> torch.Tensor:
     """uint8 [n, h, w, 3] to float [n, 3, h, w] in -1..1."""
     return torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def cell_of(vae_dir: str) -> int:
+    """Pixels of a latent cell, each way: the autoencoder halves once less than it has levels."""
+    with open(os.path.join(vae_dir, 'config.json'), encoding='utf-8') as file:
+        return 2 ** (len(json.load(file)['encoder_block_out_channels']) - 1)
 
 
 class Pool:
@@ -44,7 +50,8 @@ class Pool:
         self.vae = AutoencoderTiny.from_pretrained(vae_dir, torch_dtype=torch.float32).eval().requires_grad_(False)
         self.vae = self.vae.to(device, memory_format=torch.channels_last)
         self.size, self.capacity, self.seed = size, capacity, seed
-        cells = size // CELL
+        self.cell = cell_of(vae_dir)
+        cells = size // self.cell
         self.latents = np.zeros((capacity, 4, cells, cells), np.float16)
         self.cover = np.zeros((capacity, cells, cells), np.uint8)
         self.attributes: list[dict] = []
@@ -54,7 +61,7 @@ class Pool:
 
     @torch.no_grad()
     def encode(self, pictures: np.ndarray) -> torch.Tensor:
-        """Scaled latents, float32 [n, 4, size/8, size/8] on the device."""
+        """Scaled latents, float32 [n, 4, size/cell, size/cell] on the device."""
         x = to_signed(pictures).to(self.device).contiguous(memory_format=torch.channels_last)
         with autocast(self.device):
             return self.vae.encode(x).latents.float() * self.vae.config.scaling_factor
@@ -71,14 +78,18 @@ class Pool:
     def add(self, count: int) -> None:
         """Draw and encode `count` scenes (rounded up to whole batches)."""
         for _ in range(-(-count // DRAWN_TOGETHER)):
-            attributes, pictures, masks = self._next()
+            attributes, pictures, masks, details = self._next()
             latents = self.encode(pictures).cpu().numpy()
-            cells = self.size // CELL
             index = [self._place(a) for a in attributes]
             self.latents[index] = latents
-            self.cover[index] = masks.reshape(-1, cells, CELL, cells, CELL).mean((2, 4)) * 255
+            self.cover[index] = np.minimum(1, self.share(masks) + DETAIL_GAIN * self.share(details)) * 255
             self.keep_more(index, pictures, masks)
             self.drawn += len(attributes)
+
+    def share(self, masks: np.ndarray) -> np.ndarray:
+        """How much of each cell bool masks [n, size, size] cover, 0..1 [n, cells, cells]."""
+        n, cells = len(masks), self.size // self.cell
+        return masks.reshape(n, cells, self.cell, cells, self.cell).mean((2, 4))
 
     def _place(self, attributes: dict) -> int:
         """The entry that a new scene takes: the next free one, else the oldest."""

@@ -41,10 +41,10 @@ def new_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
         eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id, attn_implementation='eager'))
 
 
-def new_unet(size: int, in_channels: int = 4) -> UNet2DConditionModel:
-    """16.3 million parameters; `size` in pixels only names the native size, any multiple of 8 runs."""
+def new_unet(cells: int, in_channels: int = 4) -> UNet2DConditionModel:
+    """16.3 million parameters; `cells` of the native picture, each way; other sizes run too."""
     return UNet2DConditionModel(
-        sample_size=size // 8, in_channels=in_channels, out_channels=4, block_out_channels=(48, 128, 256), layers_per_block=1,
+        sample_size=cells, in_channels=in_channels, out_channels=4, block_out_channels=(48, 128, 256), layers_per_block=1,
         cross_attention_dim=TEXT_WIDTH, attention_head_dim=4, norm_num_groups=16, use_linear_projection=True,
         down_block_types=('DownBlock2D', 'CrossAttnDownBlock2D', 'CrossAttnDownBlock2D'),
         up_block_types=('CrossAttnUpBlock2D', 'CrossAttnUpBlock2D', 'UpBlock2D'))
@@ -54,9 +54,9 @@ def load_text_encoder(folder: str) -> CLIPTextModel:
     return CLIPTextModel.from_pretrained(folder, dtype=torch.float32, attn_implementation='eager')
 
 
-def load_unet(folder: str, size: int) -> UNet2DConditionModel:
+def load_unet(folder: str, cells: int) -> UNet2DConditionModel:
     unet = UNet2DConditionModel.from_pretrained(folder, torch_dtype=torch.float32, low_cpu_mem_usage=False)
-    unet.register_to_config(sample_size=size // 8)
+    unet.register_to_config(sample_size=cells)
     return unet
 
 

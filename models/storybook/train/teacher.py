@@ -13,7 +13,7 @@ from transformers import CLIPTokenizer
 
 from . import scenes
 from .device import autocast
-from .latents import Pool, own_pictures
+from .latents import Pool, cell_of, own_pictures
 from .networks import fast, ids, load_text_encoder, load_unet, new_scheduler, new_text_encoder, new_unet
 
 SHEET_PROMPTS = [
@@ -65,17 +65,18 @@ class Teacher:
     With `pictures`, a folder of pictures and their captions (`own_pictures`) takes the place of drawn scenes.
     """
 
-    def __init__(self, model: str, size: int, device: torch.device, *, batch: int = 32, repeat: int = 2, first: int = 4096, fresh: int = 2,
+    def __init__(self, model: str, size: int, device: torch.device, *, batch: int = 64, repeat: int = 2, first: int = 4096, fresh: int = 2,
                  capacity: int = 32_768, subject: float = 1.5, seed: int = 1, workers: int = 0,
                  pictures: str | None = None):
         self.device, self.size, self.rows, self.repeat, self.fresh, self.subject = device, size, batch // repeat, repeat, fresh, subject
+        self.cells = size // cell_of(f'{model}/vae')
         self.tokenizer = CLIPTokenizer.from_pretrained(f'{model}/tokenizer')
         self.scheduler = new_scheduler()
         self.alphas = self.scheduler.alphas_cumprod.to(device)
         torch.manual_seed(seed)
         known = os.path.exists(f'{model}/unet/config.json')
         text = load_text_encoder(f'{model}/text_encoder') if known else new_text_encoder(self.tokenizer)
-        unet = load_unet(f'{model}/unet', size) if known else new_unet(size)
+        unet = load_unet(f'{model}/unet', self.cells) if known else new_unet(self.cells)
         self.modules = torch.nn.ModuleDict({'unet': fast(unet), 'te': text}).to(device)
         self.pool = own_pictures(pictures, f'{model}/vae', size, device) if pictures else Pool(f'{model}/vae', size, capacity, seed, device, workers)
         if pictures:
@@ -111,7 +112,7 @@ class Teacher:
 
     @torch.no_grad()
     def sheet(self, steps: int = 20) -> np.ndarray:
-        cells, count = self.size // 8, len(SHEET_PROMPTS)
+        cells, count = self.cells, len(SHEET_PROMPTS)
         scheduler = new_scheduler()
         scheduler.set_timesteps(steps)
         x = torch.randn(count, 4, cells, cells, generator=torch.Generator().manual_seed(0)).to(self.device)

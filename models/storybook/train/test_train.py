@@ -7,10 +7,11 @@ import unittest
 
 import numpy as np
 import torch
+from diffusers import AutoencoderTiny
 from PIL import Image
 
-from . import export, inpaint, judge, scenes, student, teacher, unpack, weights
-from .latents import CELL, own_pictures
+from . import autoencoder, export, inpaint, judge, scenes, student, teacher, unpack, weights
+from .latents import cell_of, own_pictures
 from .networks import new_scheduler, new_unet, widen_input
 
 SHIPPED = os.path.join(os.path.dirname(__file__), '..')
@@ -108,7 +109,7 @@ class World(unittest.TestCase):
     def test_masks_hide_something_and_only_that(self):
         rng = random.Random(3)
         scene = scenes.sample(rng)
-        picture, subject = scenes.draw(scene, rng, 128, with_mask=True)
+        picture, subject, _ = scenes.draw(scene, rng, 128, with_mask=True)
         for _ in range(50):
             mask = inpaint.random_mask(subject, rng)
             self.assertEqual(mask.shape, (128, 128))
@@ -122,15 +123,42 @@ class World(unittest.TestCase):
             with open(f'{folder}/metadata.jsonl', 'w') as file:
                 file.write(json.dumps({'file_name': 'a.png', 'text': 'my red wall'}) + '\n')
             unpack.load(SHIPPED)['vae'].save_pretrained(f'{folder}/vae')
-            pool = own_pictures(folder, f'{folder}/vae', 64, torch.device('cpu'))
+            pool, cells = own_pictures(folder, f'{folder}/vae', 64, torch.device('cpu')), 64 // cell_of(f'{folder}/vae')
         latents, cover, attributes = pool.pick(3, random.Random(0))
-        self.assertEqual(latents.shape, (3, 4, 64 // CELL, 64 // CELL))
+        self.assertEqual(latents.shape, (3, 4, cells, cells))
         self.assertEqual(cover.sum().item(), 0)
         captions = {teacher.training_caption(attributes[0], random.Random(i)) for i in range(50)}
         self.assertEqual(captions, {'', 'my red wall'})
         middle = pool.decode(latents[:1])[0][32, 32].astype(int)
         self.assertGreater(middle[0], 180)
         self.assertLess(middle[1:].max(), 90)
+
+    def test_masks_of_a_scene_say_where_its_extra_is(self):
+        scene = {'subject': 'tent', 'colour': 'red', 'place': 'meadow', 'time': 'day', 'weather': 'cloudy', 'extra': 'none'}
+        for extra, part in (('none', None), ('birds', slice(0, 64)), ('flowers', slice(96, 128))):
+            _, subject, details = scenes.draw({**scene, 'extra': extra}, random.Random(4), 128, with_mask=True)
+            self.assertEqual(details.any(), part is not None)
+            self.assertFalse((details & subject).any())
+            if part is not None:
+                self.assertEqual(details[part].sum(), details.sum())
+
+    def test_a_deeper_decoder_begins_as_the_same_function(self):
+        vae = AutoencoderTiny(encoder_block_out_channels=(16,) * 4, decoder_block_out_channels=(16,) * 4, num_encoder_blocks=autoencoder.ENCODER_BLOCKS,
+                              num_decoder_blocks=(2, 2, 2, 1), latent_channels=4)
+        x = torch.rand(1, 3, 32, 32) * 2 - 1
+        with torch.no_grad():
+            torch.testing.assert_close(autoencoder.deepen(vae)(x).sample, vae(x).sample)
+
+    def test_the_bank_keeps_the_newest_ways_and_hands_out_neighbouring_stops(self):
+        bank = student.Bank(capacity=3, stops=5, cells=2)
+        for way in range(5):
+            bank.put(np.full((1, 5, 4, 2, 2), 10 * way) + np.arange(5).reshape(1, 5, 1, 1, 1), [f'way {way}'])
+        self.assertEqual(sorted(bank.captions), ['way 2', 'way 3', 'way 4'])
+        here, there, stop, captions = bank.pick(50, random.Random(0))
+        self.assertEqual({int(k) for k in stop}, {0, 1, 2, 3})
+        for a, b, k, caption in zip(here, there, stop, captions):
+            self.assertEqual(caption, f'way {int(a.mean()) // 10}')
+            self.assertEqual((int(a.mean()) % 10, int(b.mean()) % 10), (int(k), int(k) + 1))
 
 
 if __name__ == '__main__':
