@@ -55,12 +55,15 @@ const compareKinds = (counted: Kinds, anew: Kinds, what: string): void => {
 	}
 };
 
+/** A kind's key in words: it is made to be told apart, not to be read. */
+const shown = (what: string): string => what.replaceAll('\0', ' ').replaceAll('\n', '; ');
+
 const compareKind = (known: Kind | undefined, kind: Kind, what: string): void => {
 	const alike = known !== undefined && known.nodes.size === kind.nodes.size && [...kind.nodes].every((node) => known.nodes.has(node));
-	must(alike, () => `${what}: other nodes are counted than there are`);
+	must(alike, () => `${shown(what)}: other nodes are counted than there are`);
 	must(
 		known !== undefined && countsText(known) === countsText(kind),
-		() => `${what}: counted ${known === undefined ? '' : countsText(known)}, should be ${countsText(kind)}`,
+		() => `${shown(what)}: counted ${known === undefined ? '' : countsText(known)}, should be ${countsText(kind)}`,
 	);
 };
 
