@@ -28,6 +28,7 @@ import { nativePx } from '../models/embedded.test-lib.ts';
 const SIDE = nativePx();
 
 const MODELS = fileURLToPath(new URL('../../../tests/reference/models', import.meta.url));
+const EMBEDDED = fileURLToPath(new URL('../../../models', import.meta.url));
 const KEY = `lk_main_abcd1234_${'s'.repeat(52)}`;
 
 let folder = '';
@@ -205,6 +206,11 @@ describe('limner models', () => {
 	it('verifies a model in a process of its own', async () => {
 		const ran = await limner(['models', 'verify', 'lcm', '--models', MODELS]);
 		expect(ran.out).toMatch(/lcm {2}works: loaded in .*sha256 [0-9a-f]{64}/);
+		expect(ran.code).toBe(0);
+	});
+	it('verifies a model that does nothing but repaint', async () => {
+		const ran = await limner(['models', 'verify', 'storybook-inpaint', '--models', EMBEDDED]);
+		expect(ran.out).toMatch(/storybook-inpaint {2}works: loaded in /);
 		expect(ran.code).toBe(0);
 	});
 });
