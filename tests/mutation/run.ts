@@ -37,6 +37,8 @@ const makeCopy = (): string => {
 		symlinkSync(join(ROOT, name, 'node_modules'), join(folder, name, 'node_modules'));
 	}
 	symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
+	// The gateway's catalogue reads the cards of the embedded models.
+	symlinkSync(join(ROOT, 'models'), join(folder, 'models'));
 	mkdirSync(join(folder, 'node-agent'));
 	for (const name of ['package.json', 'wrangler.toml', 'vitest.config.ts', 'tsconfig.base.json'])
 		cpSync(join(ROOT, name), join(folder, name));
