@@ -82,8 +82,8 @@ export const failover = async (command: NodeCommand): Promise<void> => {
 	try {
 		await badSignature(gateway);
 		for (const name of ['first', 'second']) nodes.push(await start(gateway, command, dir, name));
-		const models = await gateway.api<{ data: { name: string }[] }>('GET', '/api/v1/models');
-		const model = models.body.data[0]?.name;
+		const models = await gateway.api<{ data: { name: string; nodes: number }[] }>('GET', '/api/v1/models');
+		const model = models.body.data.find(({ nodes: count }) => count > 0)?.name;
 		const request = { prompt: 'a windmill', model, steps: 60, width: 64, height: 64, seed: 9 };
 		const job = await gateway.submit(request);
 		const victim = await holderOf(gateway, job.id);
