@@ -125,7 +125,8 @@ describe('bad input is refused in words and leaves nothing behind', () => {
 		const keys = [
 			'',
 			'Bearer nonsense',
-			`Bearer ${gateway.key.slice(0, -1)}0`,
+			// One key in 32 ends with a zero by itself.
+			`Bearer ${gateway.key.slice(0, -1)}${gateway.key.endsWith('0') ? '1' : '0'}`,
 			'Bearer lk_other_abcd1234_0123456789012345678901234567890123456789',
 			'Basic abc',
 		];

@@ -122,7 +122,7 @@ export const BUGS: readonly Bug[] = [
 		name: 'parked-special',
 		what: 'a task that failed on the only node left is not looked at when the others have gone',
 		file: `${POOL}/pens.ts`,
-		from: '	for (const group of state.lanes.special) unpark(state, group);\n',
+		from: "	for (const decider of ['', id]) for (const group of state.lanes.special.get(decider) ?? []) unpark(state, group);\n",
 		to: '',
 	},
 	{
@@ -269,14 +269,14 @@ export const BUGS: readonly Bug[] = [
 		name: 'source-wake',
 		what: 'the source of models is back and nobody looks at what waited for it',
 		file: `${POOL}/care.ts`,
-		from: '	wakeSpecial(ctx.state);\n',
+		from: '	wakeAllSpecial(ctx.state);\n',
 		to: '',
 	},
 	{
 		name: 'move-wake',
 		what: 'a model has moved and its removal at the old place is not looked at',
 		file: `${POOL}/jobs.ts`,
-		from: "	if (typeOf(job) === 'MIGRATION') wakeSpecial(ctx.state);\n",
+		from: "	if (typeOf(job) === 'MIGRATION') wakeAllSpecial(ctx.state);\n",
 		to: '',
 	},
 	{
@@ -292,5 +292,19 @@ export const BUGS: readonly Bug[] = [
 		file: `${POOL}/census.ts`,
 		from: "${conn === null ? 'away' : 'here'}",
 		to: "${conn === undefined ? 'away' : 'here'}",
+	},
+	{
+		name: 'answer-shape',
+		what: 'what was told of a need a moment ago is told again although something has become feasible or ceased to be',
+		file: `${POOL}/explain.ts`,
+		from: 'known.shape === shapeFor(state, job.ws) && ',
+		to: '',
+	},
+	{
+		name: 'parked-source',
+		what: 'a move does not go on when the node it comes from says where its model is from',
+		file: `${POOL}/pens.ts`,
+		from: 'from === undefined ? [target] : [target, from]',
+		to: '[target]',
 	},
 ];

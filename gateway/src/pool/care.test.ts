@@ -155,6 +155,13 @@ describe('a model that moves', () => {
 		const { bench, job } = move({ model: 'unknown' });
 		expect(wantOf(bench, job.id)?.reason).toContain('does not say where it came from');
 	});
+
+	it('is fetched as soon as the node that has it says where it came from', () => {
+		const { bench, from, job } = move({ model: 'painted' });
+		expect(bench.grants()).toEqual([]);
+		bench.join(from, { taskTypes: ALL, models: [{ ...modelOf('painted'), source: 'a/painted@2' }] });
+		expect(bench.grant()).toMatchObject({ job: { id: job.id }, source: 'a/painted@2' });
+	});
 });
 
 const beat = (bench: Bench, nodeId: string, pixelSha256: string) => {

@@ -4,7 +4,7 @@
  */
 import { TASK_LIMITS, isChore, needsModelSource, type ImageRecord } from '@limner/shared';
 import { record } from './history.ts';
-import { wakeSpecial } from './pens.ts';
+import { wakeAllSpecial } from './pens.ts';
 import { typeOf, type Ctx, type Job, type PoolNode, type PoolState, type Slot, type Task } from './model.ts';
 import { applyMode } from './modes.ts';
 import type { Refusal } from './placement.ts';
@@ -83,7 +83,7 @@ export const sourceFailed = (ctx: Ctx, reason: string): void => {
 export const sourceReached = (ctx: Ctx, job: Job, task: Task): void => {
 	if (ctx.state.source === null || (typeOf(job) !== 'INGEST' && !asksSource(job, task))) return;
 	ctx.state.source = null;
-	wakeSpecial(ctx.state);
+	wakeAllSpecial(ctx.state);
 	ctx.match = true;
 };
 

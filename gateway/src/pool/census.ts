@@ -27,6 +27,8 @@ export type Section = number;
 
 export interface Kind {
 	mode: NodeMode;
+	/** Whom its nodes work for, if they are connected and may work: without such a kind nothing is feasible. */
+	serves: string | null;
 	nodes: Set<PoolNode>;
 	/** What all of them say to a need that none of them is special for, once they were asked. It never changes: who changes is of another kind. */
 	says: Map<string, Refusal | null>;
@@ -62,10 +64,18 @@ export interface Census {
 	/** Kinds of shared nodes by the workspace that lends them. */
 	lent: Map<string, Map<string, Kind>>;
 	entries: Map<PoolNode, Entry>;
+	/** By whom nodes work for, how often a kind that works, or a size of memory in it, has appeared or vanished. */
+	shapes: Map<string, number>;
 	touched: Set<PoolNode>;
 }
 
-export const createCensus = (): Census => ({ serving: new Map(), lent: new Map(), entries: new Map(), touched: new Set() });
+export const createCensus = (): Census => ({
+	serving: new Map(),
+	lent: new Map(),
+	entries: new Map(),
+	shapes: new Map(),
+	touched: new Set(),
+});
 
 /** Something about a node has changed that decides what it takes. */
 export const touch = ({ census }: PoolState, node: PoolNode): void => {
@@ -80,10 +90,11 @@ const offersOf = ({ taskTypes, models }: Pick<PoolNode, 'taskTypes' | 'models'>)
 
 const keyOf = ({ mode, conn }: PoolNode, offers: string): string => `${mode}|${conn === null ? 'away' : 'here'}|${offers}`;
 
-const kindIn = (all: Map<string, Map<string, Kind>>, owner: string, key: string, mode: NodeMode): Place => {
+const kindIn = (census: Census, all: Map<string, Map<string, Kind>>, owner: string, key: string, { mode, conn }: PoolNode): Place => {
 	const among = all.get(owner) ?? new Map<string, Kind>();
 	all.set(owner, among);
-	const kind = among.get(key) ?? { mode, nodes: new Set(), says: new Map(), counts: new Map() };
+	const serves = all === census.serving && mode === 'active' && conn !== null ? owner : null;
+	const kind = among.get(key) ?? { mode, serves, nodes: new Set(), says: new Map(), counts: new Map() };
 	among.set(key, kind);
 	return { kind, key, owner, all };
 };
@@ -91,10 +102,11 @@ const kindIn = (all: Map<string, Map<string, Kind>>, owner: string, key: string,
 const refusalOf = ({ aside }: PoolState, slot: Slot): SlotRefusal => (slot.grant === null ? (aside.get(slot) ?? '') : BUSY);
 
 const placesOf = (state: PoolState, node: PoolNode, offers: string): Place[] => {
-	const { serving, lent } = state.census;
+	const { census } = state;
+	const { serving, lent } = census;
 	const key = keyOf(node, offers);
-	if (node.trust === 'own') return [kindIn(serving, node.ws, key, node.mode)];
-	return [kindIn(serving, '', key, node.mode), kindIn(lent, node.ws, key, node.mode)];
+	if (node.trust === 'own') return [kindIn(census, serving, node.ws, key, node)];
+	return [kindIn(census, serving, '', key, node), kindIn(census, lent, node.ws, key, node)];
 };
 
 const factsOf = ({ ws, trust, mode, conn, taskTypes, models }: PoolNode, before: Facts | undefined): Facts => {
@@ -125,14 +137,27 @@ const shift = (count: Count, refusal: SlotRefusal, by: 1 | -1): void => {
 	else count.refused.set(refusal, refused);
 };
 
-const enter = ({ counts }: Kind, { slots }: Entry, by: 1 | -1): void => {
+const reshape = ({ shapes }: Census, { serves }: Kind): void => {
+	if (serves !== null) shapes.set(serves, (shapes.get(serves) ?? 0) + 1);
+};
+
+const enterSection = (census: Census, kind: Kind, section: Section, refusal: SlotRefusal, by: 1 | -1): void => {
+	let count = kind.counts.get(section);
+	if (count === undefined) {
+		count = { slots: 0, refused: new Map() };
+		kind.counts.set(section, count);
+		reshape(census, kind);
+	}
+	shift(count, refusal, by);
+	if (count.slots > 0) return;
+	kind.counts.delete(section);
+	reshape(census, kind);
+};
+
+const enter = (census: Census, kind: Kind, slots: Entry['slots'], by: 1 | -1): void => {
 	for (const { memory, refusal } of slots) {
-		for (const section of memory === null ? [AGENTS] : [DEVICES, memory]) {
-			const count = counts.get(section) ?? { slots: 0, refused: new Map() };
-			counts.set(section, count);
-			shift(count, refusal, by);
-			if (count.slots === 0) counts.delete(section);
-		}
+		enterSection(census, kind, memory === null ? AGENTS : DEVICES, refusal, by);
+		if (memory !== null) enterSection(census, kind, memory, refusal, by);
 	}
 };
 
@@ -144,38 +169,42 @@ const leave = (node: PoolNode, { kind, key, owner, all }: Place): void => {
 	if (among?.size === 0) all.delete(owner);
 };
 
-const setSlots = (entry: Entry, slots: Entry['slots']): void => {
+const setSlots = (census: Census, entry: Entry, slots: Entry['slots']): void => {
 	if (sameSlots(entry.slots, slots)) return;
-	for (const { kind } of entry.places) enter(kind, entry, -1);
+	for (const { kind } of entry.places) {
+		// First in, then out: what stays never vanishes in between.
+		enter(census, kind, slots, 1);
+		enter(census, kind, entry.slots, -1);
+	}
 	entry.slots = slots;
-	for (const { kind } of entry.places) enter(kind, entry, 1);
 };
 
 /** A shared node that changes hands is still among those that serve everybody. */
-const moveOut = (node: PoolNode, before: Entry, entry: Entry): void => {
+const moveOut = (census: Census, node: PoolNode, before: Entry, entry: Entry): void => {
 	for (const place of before.places) {
-		enter(place.kind, before, -1);
+		enter(census, place.kind, before.slots, -1);
 		if (!entry.places.some(({ kind }) => kind === place.kind)) leave(node, place);
 	}
 };
 
 /** Most changes are of slots only. */
 const recount = (state: PoolState, node: PoolNode): void => {
-	const { entries } = state.census;
+	const { census } = state;
+	const { entries } = census;
 	const before = entries.get(node);
 	const facts = factsOf(node, before?.facts);
 	const slots = slotsOf(state, node);
 	if (before?.facts === facts) {
-		setSlots(before, slots);
+		setSlots(census, before, slots);
 		return;
 	}
 	const entry: Entry = { places: placesOf(state, node, facts.offers), facts, slots };
 	entries.set(node, entry);
 	for (const { kind } of entry.places) {
-		enter(kind, entry, 1);
+		enter(census, kind, slots, 1);
 		kind.nodes.add(node);
 	}
-	if (before !== undefined) moveOut(node, before, entry);
+	if (before !== undefined) moveOut(census, node, before, entry);
 };
 
 /** Counts anew what was touched. */
@@ -198,6 +227,12 @@ export const kindsServing = (state: PoolState, ws: string): ReadonlyMap<string, 
 export const kindsOwned = (state: PoolState, ws: string): ReadonlyMap<string, Kind>[] => {
 	const { serving, lent } = takeCensus(state);
 	return [serving.get(ws) ?? NONE, lent.get(ws) ?? NONE];
+};
+
+/** As long as it stays the same, what is feasible for a workspace stays so, and what is not is not. It only grows. */
+export const shapeFor = (state: PoolState, ws: string): number => {
+	const { shapes } = takeCensus(state);
+	return (shapes.get(ws) ?? 0) + (shapes.get('') ?? 0);
 };
 
 /** The kind that a node belongs to among those who work for the same; with `owned`, among those of them that also have the same owner. */

@@ -6,7 +6,7 @@ import { Session } from 'node:inspector';
 import { describe, expect, it } from 'vitest';
 import type { JobSpec, TaskType } from '@limner/shared';
 import { Bench, type TaskSend } from './sim/bench.ts';
-import { modelOf } from './sim/fixtures.ts';
+import { modelOf, sourcedModel } from './sim/fixtures.ts';
 
 interface Coverage {
 	result: { url: string; functions: { ranges: { count: number }[] }[] }[];
@@ -89,6 +89,20 @@ const costBesideCare = (count: number, care: (nodeId: string) => Partial<JobSpec
 	return blocksOf(() => void bench.complete(second, identity.nodeId));
 };
 
+/** Blocks of a hello while so many models wait to be taken away from other nodes. */
+const costBesideMoves = (count: number): number => {
+	const bench = new Bench({ quiet: true });
+	const absent = bench.identity().nodeId;
+	for (let i = 0; i < count; i++) {
+		const from = bench.identity();
+		bench.join(from, { models: [sourcedModel('moved')], taskTypes: ['MIGRATION'] });
+		// The removal at the old place waits until the model is at the new one.
+		bench.submit({ taskType: 'MIGRATION', model: 'moved', n: 2, nodeId: absent, params: { from: from.nodeId } });
+	}
+	const join = (): void => void bench.join(bench.identity(), { models: [modelOf('other')] });
+	return Math.min(...[1, 2, 3].map(() => blocksOf(join)));
+};
+
 const SMALL = 1000;
 const LARGE = 32_000;
 
@@ -155,4 +169,8 @@ describe('the cost of a decision', () => {
 		},
 		60_000,
 	);
+
+	it('of a node that comes does not grow with the tasks that wait for something of other nodes', () => {
+		expect(costBesideMoves(800)).toBeLessThan(costBesideMoves(50) * 2);
+	}, 60_000);
 });

@@ -20,6 +20,8 @@ import type {
 	TaskType,
 } from '@limner/shared';
 
+import type { PenKeys } from './pens.ts';
+
 /** What is known of a grant while it runs. In memory only: a rebuilt pool assumes the best and waits for the node. */
 export interface TaskRun {
 	acked: boolean;
@@ -212,6 +214,8 @@ export interface PoolNode {
 	lastSeenAt: number | null;
 	conn: Conn | null;
 	slots: Map<string, Slot>;
+	/** Where its free slots stand. */
+	penKeys: PenKeys | null;
 	/** Keys of leased tasks whose holder it is. */
 	grants: Set<string>;
 	/** Did not answer a grant: gets nothing before this time. */
@@ -265,6 +269,8 @@ export interface QueueItem {
 	score: number;
 	/** Equal for tasks that the same nodes refuse. */
 	need: string;
+	/** Key of the lane in which it stands. */
+	lane: string;
 	/** Equal for tasks that a slot can make together; made when it is first asked for. */
 	shape?: string;
 }
@@ -277,6 +283,18 @@ export interface Tally {
 	slots: Slot[];
 	slotCount: number;
 	nodes: number;
+}
+
+/** What whoever waits for the same is told, but for the place in the queue. */
+export interface Answer {
+	at: number;
+	/** Of the census when it was asked. */
+	shape: number;
+	tally: Tally;
+	reason: string;
+	remedies: string[];
+	/** Mean milliseconds of a picture by its size and steps; null = nobody has measured. */
+	paces: Map<string, number | null>;
 }
 
 export interface Watched {

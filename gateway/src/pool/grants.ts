@@ -151,6 +151,8 @@ const book = (ctx: Ctx, job: Job, task: Task, slot: Slot, count: number): void =
 	const from = task.state;
 	const before = relay(ctx, task, slot);
 	noteAssigned(ctx, slot.node, job, Math.max(0, now - task.readyAt));
+	// Before its lane is placed anew, so that it is placed once.
+	chargeGrant(state, job);
 	dropGrant(ctx, job, task, false);
 	task.state = transition('task', task.state, 'leased');
 	task.epoch++;
@@ -162,7 +164,6 @@ const book = (ctx: Ctx, job: Job, task: Task, slot: Slot, count: number): void =
 	occupy(state, slot, key, job.ws);
 	slot.node.grants.add(key);
 	refreshSlot(ctx, slot);
-	chargeGrant(state, job);
 	state.counters.granted++;
 	if (job.state === 'queued') moveJob(ctx, job, 'running');
 	job.startedAt ??= now;

@@ -15,6 +15,8 @@ const STATUS_MS = 2000;
 const NODES_LOOK = 16;
 /** Between two looks where nodes take turns. */
 const TURN_MS = 20;
+/** Where nodes take turns, what they are told may be so old. */
+const TEXTS_MS = 250;
 /** Of a long queue only so many entries are looked at. */
 const QUEUE_LOOK = 64;
 
@@ -71,11 +73,19 @@ const queuedReason = (state: PoolState, now: number, node: PoolNode, head: Head)
 	return `${plural(state.backlog, 'task')} waiting, none for this node (${parts.join('; ')}).`;
 };
 
-/** What nodes of a kind are told in one step. */
-interface Texts {
+/** What nodes of a kind are told in one step, or, where nodes take turns, within a moment. */
+export interface Texts {
+	at: number;
 	head?: Head;
 	of: Map<Kind, string>;
 }
+
+/** Where very many nodes stand idle, what others were told a moment ago will do. */
+const textsAt = (state: PoolState, now: number): Texts => {
+	const recent = state.idle.size > NODES_LOOK && state.idleTexts.at + TEXTS_MS > now;
+	if (!recent) state.idleTexts = { at: now, of: new Map() };
+	return state.idleTexts;
+};
 
 const waitingText = (state: PoolState, now: number, node: PoolNode, texts: Texts): string => {
 	const head = (texts.head ??= headOf(state));
@@ -90,7 +100,7 @@ const waitingText = (state: PoolState, now: number, node: PoolNode, texts: Texts
 };
 
 /** Why a node gets no work now, in words; undefined while it works. */
-export const idleReason = (state: PoolState, now: number, node: PoolNode, texts: Texts = { of: new Map() }): string | undefined => {
+export const idleReason = (state: PoolState, now: number, node: PoolNode, texts = textsAt(state, now)): string | undefined => {
 	if (node.mode !== 'active') return `${MODE_TEXT[node.mode]}${node.modeReason === null ? '' : `: ${node.modeReason}`}.`;
 	if (node.conn === null) return 'It is not connected.';
 	for (const slot of node.slots.values()) if (slot.grant !== null) return undefined;
@@ -127,7 +137,7 @@ export const tellIdle = (ctx: Ctx, touched: PoolNode | undefined): void => {
 	const nodes = whoStandsBy(ctx).filter((node) => node !== touched && node.statusAt + STATUS_MS <= now);
 	const takesTurns = state.backlog > 0 && state.idle.size > NODES_LOOK;
 	if (touched !== undefined && !(takesTurns && state.idle.has(touched))) nodes.push(touched);
-	const texts: Texts = { of: new Map() };
+	const texts = textsAt(state, now);
 	for (const node of nodes) {
 		const text = idleReason(state, now, node, texts) ?? '';
 		if (node.conn === null || text === node.statusText) continue;

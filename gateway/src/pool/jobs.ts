@@ -11,7 +11,7 @@ import { queueView } from './explain.ts';
 import { dropGrant, endTask, failAttempt } from './grants.ts';
 import { record } from './history.ts';
 import { blame } from './modes.ts';
-import { wakeSpecial } from './pens.ts';
+import { wakeAllSpecial } from './pens.ts';
 import { heldTask } from './nodes.ts';
 import { typeOf, type Ctx, type EventMap, type Job, type PoolNode, type Replies, type Task } from './model.ts';
 import { enqueueTask } from './queue.ts';
@@ -219,7 +219,7 @@ export const onReport = (ctx: Ctx, { input }: EventMap['report']): Replies['repo
 	});
 	sourceReached(ctx, job, held.task);
 	// The model is where it was to go: its removal at the old place may follow.
-	if (typeOf(job) === 'MIGRATION') wakeSpecial(ctx.state);
+	if (typeOf(job) === 'MIGRATION') wakeAllSpecial(ctx.state);
 	ctx.match = true;
 	endIfDone(ctx, job);
 	return 'accepted';

@@ -17,7 +17,18 @@
 import { put, take, top } from './heap.ts';
 import type { PoolState, QueueItem } from './model.ts';
 import { createOrdered, first, insert, remove, sizeOf } from './ordered.ts';
-import { groupFor, itemBefore, laneBefore, ownersFor, placeGroup, placePen, type Group, type Lane, type Need } from './pens.ts';
+import {
+	groupFor,
+	itemBefore,
+	laneBefore,
+	ownersFor,
+	placeGroup,
+	placePen,
+	unlistGroup,
+	type Group,
+	type Lane,
+	type Need,
+} from './pens.ts';
 
 /** Takes a lane out of all heaps while it changes: a heap may hold one item at most whose order has changed. */
 const withdraw = (state: PoolState, lane: Lane): void => {
@@ -27,8 +38,12 @@ const withdraw = (state: PoolState, lane: Lane): void => {
 	}
 };
 
+const tagOf = (state: PoolState, ws: string): number => state.fair.f.get(ws) ?? 0;
+
+/** Puts a lane that was taken out back into all heaps, where its workspace's tag stands now. */
 const offer = (state: PoolState, lane: Lane): void => {
 	if (lane.held || lane.head === null) return;
+	lane.tag = tagOf(state, lane.ws);
 	for (const group of lane.groups) {
 		put(group.lanes, lane, laneBefore);
 		placeGroup(state, group);
@@ -38,10 +53,7 @@ const offer = (state: PoolState, lane: Lane): void => {
 const laneKey = (ws: string, limit: unknown, need: Need): string =>
 	`${ws}|${typeof limit === 'number' ? limit : ''}|${need.target ?? ''}|${need.model}|${need.operation}|${need.key}`;
 
-const tagOf = (state: PoolState, ws: string): number => state.fair.f.get(ws) ?? 0;
-
-const laneFor = (state: PoolState, { job }: QueueItem, need: Need): Lane => {
-	const key = laneKey(job.ws, job.spec.maxConcurrent, need);
+const laneFor = (state: PoolState, { job, lane: key }: QueueItem, need: Need): Lane => {
 	const known = state.lanes.lanes.get(key);
 	if (known !== undefined) return known;
 	const groups = ownersFor(job.ws, need).map((owner) => groupFor(state, owner, need));
@@ -61,6 +73,7 @@ const setHead = (state: PoolState, lane: Lane, change: () => void, moves: boolea
 
 /** Puts a task into its lane. */
 export const enterLane = (state: PoolState, item: QueueItem, need: Need): void => {
+	item.lane = laneKey(item.job.ws, item.job.spec.maxConcurrent, need);
 	const lane = laneFor(state, item, need);
 	const isFirst = lane.head === null || itemBefore(item, lane.head);
 	setHead(state, lane, () => insert(lane.items, item, 0, itemBefore), isFirst);
@@ -73,17 +86,15 @@ const dropLane = (state: PoolState, lane: Lane): void => {
 	for (const group of lane.groups) {
 		if (--group.count > 0) continue;
 		lanes.groups.delete(group.key);
-		lanes.parked.delete(group);
-		lanes.special.delete(group);
-		group.pen.parked.delete(group);
+		unlistGroup(state, group);
 		group.pen.count--;
 		placePen(state, group.pen);
 	}
 };
 
 /** Takes a task out of its lane. */
-export const leaveLane = (state: PoolState, item: QueueItem, need: Need): void => {
-	const lane = state.lanes.lanes.get(laneKey(item.job.ws, item.job.spec.maxConcurrent, need));
+export const leaveLane = (state: PoolState, item: QueueItem): void => {
+	const lane = state.lanes.lanes.get(item.lane);
 	if (lane === undefined) throw new Error(`no lane for ${item.job.id}/${item.task.index}`);
 	const isFirst = lane.head?.task === item.task;
 	setHead(state, lane, () => void remove(lane.items, item, itemBefore), isFirst);
@@ -103,10 +114,8 @@ export const nextTurn = (state: PoolState): Turn | undefined => {
 		const group = pen === undefined ? undefined : top(pen.groups);
 		const lane = group === undefined ? undefined : top(group.lanes);
 		if (group === undefined || lane === undefined || lane.head === null) return undefined;
-		const tag = tagOf(state, lane.ws);
-		if (tag <= lane.tag) return { group, lane, item: lane.head };
+		if (tagOf(state, lane.ws) <= lane.tag) return { group, lane, item: lane.head };
 		withdraw(state, lane);
-		lane.tag = tag;
 		offer(state, lane);
 	}
 };

@@ -7,25 +7,16 @@ import { careWait } from './care.ts';
 import { grant } from './grants.ts';
 import { setAside } from './free.ts';
 import { hold, nextTurn, type Turn } from './lanes.ts';
-import { freeSlots, park, type Lane } from './pens.ts';
+import { freeCount, park, type Lane } from './pens.ts';
 import { typeOf, type Ctx, type PoolState, type QueueItem, type Slot } from './model.ts';
-import { inOrder } from './ordered.ts';
-import { bestSlot, needOf } from './placement.ts';
+import { inOrder, sizeOf } from './ordered.ts';
+import { bestSlot } from './placement.ts';
 import { arm } from './timers.ts';
 
 /** Of a lane so many tasks behind the first are looked at for a batch. */
 const MATES_LOOK = 64;
-/** Free slots that are looked at while counting them. */
-const FREE_LOOK = 256;
 
 const isPlain = ({ job, task }: QueueItem): boolean => typeOf(job) === 'GENERAL' && task.fails.length === 0 && task.losses === 0;
-
-/** Number of free slots for a task, as far as it matters: a decision in a large pool must not count all of them. */
-const freeUpTo = (state: PoolState, { job, task }: QueueItem, enough: number): number => {
-	let free = 0;
-	for (const _ of freeSlots(state, job.ws, needOf(job, task))) if (++free >= Math.min(enough, FREE_LOOK)) break;
-	return free;
-};
 
 /** How many more pictures the workspace may have in work. When one ends, matching starts again. */
 const roomOf = (state: PoolState, { job }: QueueItem): number => {
@@ -37,13 +28,13 @@ const roomOf = (state: PoolState, { job }: QueueItem): number => {
 /** Texts are made once for each waiting task: every grant to a slot that makes several pictures compares many. */
 const shapeOf = (item: QueueItem): string => (item.shape ??= batchKey(item.job.spec));
 
-/** Tasks behind the first of a lane that can be made together with it. */
-const alike = (lane: Lane, first: QueueItem): QueueItem[] => {
+/** Tasks behind the first of a lane that can be made together with it, as far as they are enough. */
+const alike = (lane: Lane, first: QueueItem, enough: number): QueueItem[] => {
 	const shape = shapeOf(first);
 	const same: QueueItem[] = [];
 	let looked = 0;
 	for (const item of inOrder(lane.items)) {
-		if (looked++ > MATES_LOOK) break;
+		if (looked++ > MATES_LOOK || same.length >= enough) break;
 		if (item.task !== first.task && isPlain(item) && shapeOf(item) === shape) same.push(item);
 	}
 	return same;
@@ -56,12 +47,16 @@ const alike = (lane: Lane, first: QueueItem): QueueItem[] => {
 const matesFor = (ctx: Ctx, { lane, item }: Turn, slot: Slot): QueueItem[] => {
 	const { maxBatch, maxBatchPx } = slot.info;
 	if (maxBatch <= 1 || !isPlain(item)) return [];
-	const same = alike(lane, item);
+	const free = Math.max(1, freeCount(lane));
+	// A slot for each of them: who is alike need not be asked.
+	if (free >= Math.min(sizeOf(lane.items), MATES_LOOK + 1)) return [];
+	const most = Math.min(maxBatch, NODE_LIMITS.batchMax);
+	const same = alike(lane, item, free * most - 1);
 	if (same.length === 0) return [];
-	const share = Math.ceil((same.length + 1) / Math.max(1, freeUpTo(ctx.state, item, same.length + 1)));
+	const share = Math.ceil((same.length + 1) / free);
 	const px = item.job.spec.width * item.job.spec.height;
 	const fits = maxBatchPx === undefined ? Number.POSITIVE_INFINITY : Math.max(1, Math.floor(maxBatchPx / px));
-	return same.slice(0, Math.min(share, maxBatch, fits, NODE_LIMITS.batchMax, roomOf(ctx.state, item)) - 1);
+	return same.slice(0, Math.min(share, most, fits, roomOf(ctx.state, item)) - 1);
 };
 
 const parkUntil = (state: PoolState, { group }: Turn, recheckAt: number | undefined): void => {
@@ -82,7 +77,7 @@ const take = (ctx: Ctx, turn: Turn): void => {
 		parkUntil(state, turn, wait.recheckAt);
 		return;
 	}
-	const { slot, recheckAt, resting } = bestSlot(state, now, job, task);
+	const { slot, recheckAt, resting } = bestSlot(state, now, turn.lane, turn.item);
 	for (const { slot: tired, until, reason } of resting) {
 		setAside(state, tired, reason);
 		arm(state.timers, `a:${tired.node.id}`, until);

@@ -14,12 +14,14 @@ import type {
 	SourceTrouble,
 	Outbox,
 	QueueItem,
+	Answer,
 	Tally,
 	Watched,
 	Counters,
 	Readings,
 } from './entities.ts';
 import type { Census } from './census.ts';
+import type { Texts } from './idle.ts';
 import type { Send, Writes } from './events.ts';
 import type { Lanes } from './pens.ts';
 import type { Ordered } from './ordered.ts';
@@ -60,10 +62,14 @@ export interface PoolState {
 	/** Waiting tasks and free slots, arranged so that the next grant is found at once. */
 	lanes: Lanes;
 	census: Census;
-	/** Refusals of pools with very many kinds of nodes, by need, for a moment. */
-	tallies: Map<string, { at: number; tally: Tally }>;
+	/** Refusals by need, for a moment: of pools with very many kinds of nodes, and of shared nodes where many ask. */
+	tallies: Map<string, { at: number; shape: number; tally: Tally }>;
+	/** What was told of waiting tasks a moment ago. */
+	answers: Map<string, Answer>;
 	/** Where very many nodes are idle, the next ones of them are not looked at before this time. */
 	idleLookAt: number;
+	/** What nodes that stand idle were told a moment ago. */
+	idleTexts: Texts;
 	fair: { v: number; f: Map<string, number> };
 	outbox: Map<string, Outbox>;
 	watched: Map<string, Watched>;

@@ -70,7 +70,7 @@ export const applyMode = (ctx: Ctx, node: PoolNode, mode: NodeMode, reason: stri
 		loseConn(ctx, node, ctx.now);
 	}
 	refreshNode(ctx, node);
-	wakeSpecial(ctx.state);
+	wakeSpecial(ctx.state, node);
 };
 
 /** Takes everything from a node that it still works on. Pictures that are on their way here stay its own. */

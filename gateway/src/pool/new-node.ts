@@ -45,6 +45,7 @@ export const createNode = (identity: NodeIdentity): PoolNode => ({
 	lastSeenAt: null,
 	conn: null,
 	slots: new Map(),
+	penKeys: null,
 	grants: new Set(),
 	excludedUntil: 0,
 	statusText: '',

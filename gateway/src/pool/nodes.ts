@@ -113,7 +113,7 @@ export const setSlots = (ctx: Ctx, node: PoolNode, infos: SlotInfo[]): boolean =
 		else slot.info = info;
 	}
 	refreshNode(ctx, node);
-	if (changed) wakeSpecial(ctx.state);
+	if (changed) wakeSpecial(ctx.state, node);
 	return changed;
 };
 
@@ -125,7 +125,7 @@ export const setModels = (ctx: Ctx, node: PoolNode, models: ModelInfo[]): boolea
 	whileUnlisted(ctx.state, node, () => {
 		node.models = models;
 	});
-	wakeSpecial(ctx.state);
+	wakeSpecial(ctx.state, node);
 	ctx.match = true;
 	return true;
 };
@@ -262,7 +262,7 @@ export const onHello = (ctx: Ctx, { connId, identity, frame }: EventMap['hello']
 	tellWantedSlots(ctx, node);
 	node.statusText = '';
 	refreshNode(ctx, node);
-	wakeSpecial(state);
+	wakeSpecial(state, node);
 	arm(state.timers, 'sweep', now + TIMING.sweepMs);
 	if (node.grants.size > 0) arm(state.timers, `n:${node.id}`, now + TIMING.suspectMs);
 	ctx.match = true;
@@ -278,7 +278,7 @@ export const loseConn = (ctx: Ctx, node: PoolNode, orphanAt: number): void => {
 	for (const slot of node.slots.values()) slot.stopping = null;
 	for (const { job, task } of grantsOf(ctx, node)) orphan(ctx, job, task, orphanAt);
 	refreshNode(ctx, node);
-	wakeSpecial(ctx.state);
+	wakeSpecial(ctx.state, node);
 	ctx.match = true;
 };
 

@@ -127,6 +127,8 @@ export const placeOf = <T>({ root }: Ordered<T>, item: T, before: Before<T>): { 
 export const startingBelow = <T>({ root }: Ordered<T>, limit: number): number => {
 	let count = 0;
 	let left = limit;
+	// All that stands in a short queue comes before: known without going down.
+	if (root !== null && root.sum < limit) return root.size;
 	for (let branch = root; branch !== null;) {
 		const earlier = branch.left?.sum ?? 0;
 		if (earlier >= left) branch = branch.left;

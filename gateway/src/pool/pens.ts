@@ -5,7 +5,7 @@
  */
 import { isChore } from '@limner/shared';
 import { createHeap, put, take, top, type Heap } from './heap.ts';
-import type { PoolState, QueueItem, Slot } from './model.ts';
+import type { PoolNode, PoolState, QueueItem, Slot } from './model.ts';
 import type { Ordered } from './ordered.ts';
 
 export interface Lane {
@@ -26,8 +26,8 @@ export interface Group {
 	/** Lanes that belong to it, those that are held included. */
 	count: number;
 	parked: boolean;
-	/** What distinguishes its tasks from others of the pen can change with other nodes, not only with slots of the pen. */
-	special: boolean;
+	/** What distinguishes its tasks from others of the pen can change with these nodes, not only with slots of the pen; '' = with any node. */
+	decidedBy: readonly string[];
 }
 
 export interface Pen {
@@ -46,10 +46,12 @@ export interface Lanes {
 	lanes: Map<string, Lane>;
 	groups: Map<string, Group>;
 	pens: Map<string, Pen>;
+	/** Number of pens of each node that tasks are meant for. */
+	targets: Map<string, number>;
 	ready: Heap<Pen>;
-	/** All parked groups, and those of them whose tasks failed or look after the pool. */
+	/** All parked groups; and those of them whose tasks failed or look after the pool, by the nodes that decide about them, '' = any. */
 	parked: Set<Group>;
-	special: Set<Group>;
+	special: Map<string, Set<Group>>;
 	/** Held lanes by workspace. */
 	held: Map<string, Set<Lane>>;
 	/** Pictures in work by workspace. */
@@ -60,9 +62,10 @@ export const createLanes = (): Lanes => ({
 	lanes: new Map(),
 	groups: new Map(),
 	pens: new Map(),
+	targets: new Map(),
 	ready: createHeap(),
 	parked: new Set(),
-	special: new Set(),
+	special: new Map(),
 	held: new Map(),
 	busy: new Map(),
 });
@@ -79,6 +82,8 @@ export interface Need {
 	chore: boolean;
 	/** The one node that may do it; undefined = any. */
 	target: string | undefined;
+	/** Another node that decides whether that one may. */
+	from: string | undefined;
 }
 
 /** Smaller score first, then the earlier deadline, the older job, the lower index. */
@@ -130,12 +135,13 @@ const offeredBy = (state: PoolState, nodeId: string, key: string): Slot[] => {
 };
 
 const penFor = (state: PoolState, key: string, target?: string): Pen => {
-	const { pens } = state.lanes;
+	const { pens, targets } = state.lanes;
 	const known = pens.get(key);
 	if (known !== undefined) return known;
 	const slots = new Set(target === undefined ? [] : offeredBy(state, target, key));
 	const pen: Pen = { key, target, slots, groups: createHeap(), parked: new Set(), count: 0 };
 	pens.set(key, pen);
+	if (target !== undefined) targets.set(target, (targets.get(target) ?? 0) + 1);
 	return pen;
 };
 
@@ -145,10 +151,17 @@ export const ownersFor = (ws: string, { chore, target }: Need): string[] => {
 	return chore ? [ws] : [ws, ''];
 };
 
+const dropPen = ({ pens, targets }: Lanes, { key, target }: Pen): void => {
+	if (!pens.delete(key) || target === undefined) return;
+	const left = (targets.get(target) ?? 0) - 1;
+	if (left === 0) targets.delete(target);
+	else targets.set(target, left);
+};
+
 export const placePen = ({ lanes }: PoolState, pen: Pen): void => {
 	if (pen.slots.size > 0 && top(pen.groups) !== undefined) put(lanes.ready, pen, penBefore);
 	else take(lanes.ready, pen, penBefore);
-	if (pen.count === 0 && (pen.slots.size === 0 || pen.target !== undefined)) lanes.pens.delete(pen.key);
+	if (pen.count === 0 && (pen.slots.size === 0 || pen.target !== undefined)) dropPen(lanes, pen);
 };
 
 export const placeGroup = (state: PoolState, group: Group): void => {
@@ -158,12 +171,17 @@ export const placeGroup = (state: PoolState, group: Group): void => {
 	placePen(state, pen);
 };
 
+const decidersOf = ({ special, target, from }: Need): string[] => {
+	if (!special) return [];
+	return target === undefined ? [''] : from === undefined ? [target] : [target, from];
+};
+
 export const groupFor = (state: PoolState, owner: string, need: Need): Group => {
 	const pen = penFor(state, penKey(owner, need.model, need.operation), need.target);
 	const key = `${pen.key}|${need.key}`;
 	const known = state.lanes.groups.get(key);
 	if (known !== undefined) return known;
-	const group: Group = { key, pen, lanes: createHeap(), count: 0, parked: false, special: need.special };
+	const group: Group = { key, pen, lanes: createHeap(), count: 0, parked: false, decidedBy: decidersOf(need) };
 	state.lanes.groups.set(key, group);
 	pen.count++;
 	return group;
@@ -174,27 +192,70 @@ export const park = (state: PoolState, group: Group): void => {
 	group.parked = true;
 	group.pen.parked.add(group);
 	state.lanes.parked.add(group);
-	if (group.special) state.lanes.special.add(group);
+	for (const id of group.decidedBy) {
+		const known = state.lanes.special.get(id);
+		if (known === undefined) state.lanes.special.set(id, new Set([group]));
+		else known.add(group);
+	}
 	placeGroup(state, group);
+};
+
+/** A group waits for no node any more: it is asked again, or gone. */
+export const unlistGroup = ({ lanes }: PoolState, group: Group): void => {
+	group.pen.parked.delete(group);
+	lanes.parked.delete(group);
+	for (const id of group.decidedBy) {
+		const among = lanes.special.get(id);
+		among?.delete(group);
+		if (among?.size === 0) lanes.special.delete(id);
+	}
 };
 
 const unpark = (state: PoolState, group: Group): void => {
 	if (!group.parked) return;
 	group.parked = false;
-	group.pen.parked.delete(group);
-	state.lanes.parked.delete(group);
-	state.lanes.special.delete(group);
+	unlistGroup(state, group);
 	placeGroup(state, group);
 };
 
-/** Other nodes came, went or changed: who had failed a task may be the only one left for it. */
-export const wakeSpecial = (state: PoolState): void => {
-	for (const group of state.lanes.special) unpark(state, group);
+/** A node came, went or changed: who had failed a task may be the only one left for it, and what is meant for this node may begin. */
+export const wakeSpecial = (state: PoolState, { id }: PoolNode): void => {
+	for (const decider of ['', id]) for (const group of state.lanes.special.get(decider) ?? []) unpark(state, group);
+};
+
+/** Something changed that decides about all that looks after the pool. */
+export const wakeAllSpecial = (state: PoolState): void => {
+	for (const groups of state.lanes.special.values()) for (const group of groups) unpark(state, group);
 };
 
 /** Time passed: refusals that nothing tells the end of may be over. */
 export const wakeAll = (state: PoolState): void => {
 	for (const group of state.lanes.parked) unpark(state, group);
+};
+
+/** Keys of the pens in which a node's slots stand, and what they were made of: models and the rest are replaced, never changed. */
+export interface PenKeys extends Pick<PoolNode, 'models' | 'taskTypes' | 'ws' | 'trust'> {
+	devices: string[];
+	service: string[];
+}
+
+/** Texts are made once for each node: every grant and every end of one asks for them. */
+const penKeysOf = (slot: Slot): string[] => {
+	const { node } = slot;
+	const { models, taskTypes, ws, trust } = node;
+	const known = node.penKeys;
+	const alike = known?.models === models && known.taskTypes === taskTypes && known.ws === ws && known.trust === trust;
+	const keys = alike ? known : { models, taskTypes, ws, trust, devices: [], service: [] };
+	node.penKeys = keys;
+	const list = slot === node.service ? keys.service : keys.devices;
+	if (list.length === 0) for (const [model, operation] of offersOf(slot)) list.push(penKey(ownerOf(slot), model, operation));
+	return list;
+};
+
+/** Pens of tasks that are meant for the slot's node. */
+const ownPensOf = ({ lanes }: PoolState, slot: Slot): Pen[] => {
+	if (!lanes.targets.has(slot.node.id)) return [];
+	return offersOf(slot).flatMap(([model, operation]) => lanes.pens.get(penKey(`@${slot.node.id}`, model, operation)) ?? []);
 };
 
 /** A slot became free. */
@@ -204,21 +265,20 @@ export const listSlot = (state: PoolState, slot: Slot): void => {
 		for (const group of pen.parked) unpark(state, group);
 		placePen(state, pen);
 	};
-	for (const [model, operation] of offersOf(slot)) {
-		enter(penFor(state, penKey(ownerOf(slot), model, operation)));
-		const own = state.lanes.pens.get(penKey(`@${slot.node.id}`, model, operation));
-		if (own !== undefined) enter(own);
-	}
+	for (const key of penKeysOf(slot)) enter(penFor(state, key));
+	for (const pen of ownPensOf(state, slot)) enter(pen);
 };
 
 /** A slot is free no more, or its node is about to change what it offers. */
 export const unlistSlot = (state: PoolState, slot: Slot): void => {
-	for (const [model, operation] of offersOf(slot)) {
-		for (const owner of [ownerOf(slot), `@${slot.node.id}`]) {
-			const pen = state.lanes.pens.get(penKey(owner, model, operation));
-			if (pen?.slots.delete(slot) === true) placePen(state, pen);
-		}
+	const leave = (pen: Pen): void => {
+		if (pen.slots.delete(slot)) placePen(state, pen);
+	};
+	for (const key of penKeysOf(slot)) {
+		const pen = state.lanes.pens.get(key);
+		if (pen !== undefined) leave(pen);
 	}
+	for (const pen of ownPensOf(state, slot)) leave(pen);
 };
 
 /** Whether a free slot stands wherever tasks look for it. */
@@ -230,10 +290,10 @@ export const isListed = (state: PoolState, slot: Slot): boolean =>
 		);
 	});
 
-/** Free slots that could take a task of a workspace, those of its own nodes first. */
-export function* freeSlots(state: PoolState, ws: string, need: Need): Generator<Slot, void, undefined> {
-	for (const owner of ownersFor(ws, need)) {
-		const pen = state.lanes.pens.get(penKey(owner, need.model, need.operation));
-		if (pen !== undefined) yield* pen.slots;
-	}
+/** How many slots stand where the tasks of a lane look for one. */
+export const freeCount = ({ groups }: Lane): number => groups.reduce((count, { pen }) => count + pen.slots.size, 0);
+
+/** Free slots that could take a task of a lane, those of its workspace's own nodes first. */
+export function* freeSlots({ groups }: Lane): Generator<Slot, void, undefined> {
+	for (const { pen } of groups) yield* pen.slots;
 }

@@ -4,8 +4,8 @@
  */
 import { POOL_LIMITS, TIMING, isChore, type SlotInfo } from '@limner/shared';
 import { asksSource, careRefusal, targetOf } from './care.ts';
-import { freeSlots, type Need } from './pens.ts';
-import { memoryOf, typeOf, type Job, type PoolNode, type PoolState, type Slot, type Task } from './model.ts';
+import { freeSlots, type Lane, type Need } from './pens.ts';
+import { memoryOf, typeOf, type Job, type PoolNode, type PoolState, type QueueItem, type Slot, type Task } from './model.ts';
 import { BUSY, kindsOwned, kindsServing, type Kind } from './census.ts';
 import { chanceOf, workKey } from './workstats.ts';
 
@@ -22,7 +22,7 @@ export interface Refusal {
 
 export const mayTake = (refusal: Refusal | null): boolean => refusal === null || refusal.temporary;
 
-/** Of many free slots the best of this many, longest free first, is good enough and keeps a decision short. */
+/** Of many free slots the best of so many, longest free first, is good enough and keeps a decision short. */
 const CANDIDATES_MAX = 16;
 /** Models need sizes in multiples of 8 or 64. */
 const SIZE_MULTIPLE_MAX = 64;
@@ -200,6 +200,7 @@ export const needOf = (job: Job, task: Task): Need => {
 		special: type !== 'GENERAL' || target !== undefined || task.fails.length > 0,
 		chore,
 		target,
+		from: type === 'MIGRATION' ? job.spec.params?.from : undefined,
 	};
 };
 
@@ -216,36 +217,45 @@ export interface Choice {
 const earlier = (a: number | undefined, b: number | undefined): number | undefined =>
 	a === undefined ? b : b === undefined ? a : Math.min(a, b);
 
+/** When a task would be done on a free slot, in milliseconds from now, as far as it is worth comparing. */
+const finishMs = (now: number, slot: Slot, job: Job, work: string): number => {
+	const stoppingMs = Math.max(0, (slot.stopping?.until ?? now) - now);
+	// What fails here now and then takes as long as its repetition too.
+	const workMs = expectedMs(slot, job) / chanceOf(slot.node, work);
+	const bonusMs = job.spec.preferNode === slot.node.id ? PREFERRED_MS : 0;
+	return workMs + stoppingMs - bonusMs + slot.node.grants.size * 1e-3;
+};
+
+/** The next free slots of a lane, the one with the least expected finish first; among equals the one that is free longest. */
+const nextCandidates = (now: number, slots: Iterator<Slot>, job: Job): Slot[] => {
+	const work = workKey(typeOf(job), job.spec.model);
+	const found: { slot: Slot; ms: number }[] = [];
+	while (found.length < CANDIDATES_MAX) {
+		const { value: slot, done } = slots.next();
+		if (done === true) break;
+		if (worksFor(slot.node, job.ws)) found.push({ slot, ms: finishMs(now, slot, job, work) });
+	}
+	return found.toSorted((a, b) => a.ms - b.ms).map(({ slot }) => slot);
+};
+
 /**
- * The free slot with the least expected finish, of the first so many that could take it; among equals the least busy node, then the one that is free longest.
+ * The free slot with the least expected finish, of so many that are free longest; among equals the least busy node, then the
+ * one that is free longest. Whether a slot refuses the task is asked of the best ones only: in a pen few do, and the answer
+ * costs a question to the runtime (when the node was last heard of).
  */
-export const bestSlot = (state: PoolState, now: number, job: Job, task: Task): Choice => {
-	let best: Slot | null = null;
-	let bestMs = Number.POSITIVE_INFINITY;
+export const bestSlot = (state: PoolState, now: number, lane: Lane, { job, task }: Pick<QueueItem, 'job' | 'task'>): Choice => {
 	let recheckAt: number | undefined;
 	const resting: Choice['resting'] = [];
-	let usable = 0;
-	const work = workKey(typeOf(job), job.spec.model);
-	for (const slot of freeSlots(state, job.ws, needOf(job, task))) {
-		if (!worksFor(slot.node, job.ws)) continue;
-		const refusal = slotRefusal(state, now, slot, job, task);
-		if (refusal !== null) {
+	const slots = freeSlots(lane);
+	for (let found = nextCandidates(now, slots, job); found.length > 0; found = nextCandidates(now, slots, job)) {
+		for (const slot of found) {
+			const refusal = slotRefusal(state, now, slot, job, task);
+			if (refusal === null) return { slot, recheckAt, resting };
 			if (refusal.rests === true) resting.push({ slot, until: refusal.recheckAt ?? now, reason: refusal.reason });
 			else recheckAt = earlier(recheckAt, refusal.recheckAt);
-			continue;
 		}
-		const stoppingMs = Math.max(0, (slot.stopping?.until ?? now) - now);
-		// What fails here now and then takes as long as its repetition too.
-		const workMs = expectedMs(slot, job) / chanceOf(slot.node, work);
-		const bonusMs = job.spec.preferNode === slot.node.id ? PREFERRED_MS : 0;
-		const ms = workMs + stoppingMs - bonusMs + slot.node.grants.size * 1e-3;
-		if (ms < bestMs) {
-			best = slot;
-			bestMs = ms;
-		}
-		if (++usable === CANDIDATES_MAX) break;
 	}
-	return { slot: best, recheckAt, resting };
+	return { slot: null, recheckAt, resting };
 };
 
 /** Whether some slot that is there has more memory than the task ran out of. */

@@ -34,7 +34,7 @@ export const taskCost = (job: Job): number => megapixelSteps(job.spec.width, job
 const fairShare = (job: Job): number => Math.max(taskCost(job), SHARE_MIN) / Math.max(job.weight, SHARE_MIN);
 
 /** A task as queues know it. What it needs does not decide its place. */
-const itemOf = (job: Job, task: Task, need = ''): QueueItem => ({ job, task, score: scoreOf(job), need });
+const itemOf = (job: Job, task: Task, need = ''): QueueItem => ({ job, task, score: scoreOf(job), need, lane: '' });
 
 /** Puts a task into its workspace's queue; a no-op when it stands there. */
 export const enqueueTask = (state: PoolState, job: Job, task: Task, now: number): void => {
@@ -59,12 +59,12 @@ export const dequeueTask = (state: PoolState, job: Job, task: Task): void => {
 	if (!task.queued) return;
 	const chore = isChore(typeOf(job));
 	const queue = chore ? state.chores : state.queues.get(job.ws);
-	const item = itemOf(job, task);
-	if (queue === undefined || remove(queue, item, itemBefore)?.task !== task) throw new Error(`${job.id}/${task.index} is not in its place`);
-	leaveLane(state, item, needOf(job, task));
+	const item = queue === undefined ? undefined : remove(queue, itemOf(job, task), itemBefore);
+	if (item?.task !== task) throw new Error(`${job.id}/${task.index} is not in its place`);
+	leaveLane(state, item);
 	task.queued = false;
 	if (chore) return;
-	if (sizeOf(queue) === 0) state.queues.delete(job.ws);
+	if (queue !== undefined && sizeOf(queue) === 0) state.queues.delete(job.ws);
 	state.backlog--;
 };
 

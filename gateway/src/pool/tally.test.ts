@@ -4,6 +4,8 @@ import { modelOf, sourcedModel } from './sim/fixtures.ts';
 
 /** So many nodes are counted once for a moment, fewer at each question. */
 const LARGE = 120;
+/** In a pool of so many nodes answers are remembered for a moment. */
+const MANY = 300;
 
 const queueOf = (bench: Bench, ...args: Parameters<Bench['job']>) => {
 	const reply = bench.enqueue(bench.job(...args));
@@ -43,5 +45,33 @@ describe('what nodes say to a task, counted', () => {
 		expect(queueOf(bench, { model: 'known', task: 'inpaint' }, { ws: 'acme' }).remedies).toEqual([
 			'use a model that can do inpaint; known cannot',
 		]);
+	});
+
+	it('tells in a large pool numbers that may be a moment old, but at once when something becomes feasible or ceases to be', () => {
+		const bench = new Bench({ quiet: true });
+		for (let i = 0; i < MANY; i++) bench.join(bench.identity(), { models: [modelOf('other')] });
+		const refused = 'does not have the model storybook';
+		expect(queueOf(bench)).toMatchObject({ feasible: false, refusals: { [refused]: MANY } });
+		bench.join(bench.identity(), { models: [modelOf('other')] });
+		expect(queueOf(bench).refusals).toEqual({ [refused]: MANY });
+		bench.now += 1000;
+		expect(queueOf(bench).refusals).toEqual({ [refused]: MANY + 1 });
+
+		const busy = bench.join(bench.identity());
+		expect(queueOf(bench)).toMatchObject({ feasible: true, refusals: { busy: 1, [refused]: MANY + 1 } });
+		bench.on('closed', { connId: busy });
+		const { feasible, remedies } = queueOf(bench);
+		expect(feasible).toBe(false);
+		expect(remedies?.[0]).toMatch(/^start .* again/);
+	});
+
+	it('tells everybody in a large pool of its own nodes, not of those that others have just been told of', () => {
+		const bench = new Bench({ quiet: true });
+		for (let i = 0; i < MANY; i++) bench.join(bench.identity(), { models: [modelOf('other')] });
+		bench.join(bench.identity({ ws: 'acme', trust: 'own' }));
+		expect(queueOf(bench, {}, { ws: 'acme' }).feasible).toBe(true);
+		expect(queueOf(bench, {}, { ws: 'bolt' }).feasible).toBe(false);
+		bench.join(bench.identity({ ws: 'bolt', trust: 'own' }));
+		expect(queueOf(bench, {}, { ws: 'bolt' }).feasible).toBe(true);
 	});
 });

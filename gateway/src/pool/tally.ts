@@ -4,7 +4,7 @@
  * @module
  */
 import { isChore } from '@limner/shared';
-import { AGENTS, DEVICES, countIn, type Kind, type Section } from './census.ts';
+import { AGENTS, DEVICES, countIn, shapeFor, type Kind, type Section } from './census.ts';
 import { memoryOf, typeOf, type Job, type PoolNode, type PoolState, type Slot, type Tally, type Task } from './model.ts';
 import {
 	TOO_LITTLE,
@@ -27,6 +27,8 @@ const MANY_KINDS = 100;
 const TALLY_MS = 500;
 const TALLY_MS_A_KIND = 0.5;
 const TALLIES_MAX = 500;
+/** Of shared nodes what they say may be so old, where that will do. */
+const RECENT_MS = 500;
 
 /** Needs that a kind remembers its answers to. */
 const SAYS_MAX = 1000;
@@ -80,11 +82,14 @@ const sample = (tally: Tally, { job, task }: Ask, { nodes }: Kind, without: read
 	}
 };
 
-const sayOf = ({ state, now, job, task, need }: Ask, { says }: Kind, speaker: PoolNode): Refusal | null => {
-	if (need === '') return kindRefusal(state, now, speaker, job, task);
-	let said = says.get(need);
+/** What a kind says to a task; undefined when all of its nodes are asked apart. */
+const sayOf = ({ state, now, job, task, need }: Ask, { says, nodes }: Kind, apart: readonly PoolNode[]): Refusal | null | undefined => {
+	let said = need === '' ? undefined : says.get(need);
 	if (said !== undefined) return said;
+	const speaker = firstBut(nodes, apart);
+	if (speaker === undefined) return undefined;
 	said = kindRefusal(state, now, speaker, job, task);
+	if (need === '') return said;
 	if (says.size >= SAYS_MAX) says.clear();
 	says.set(need, said);
 	return said;
@@ -93,10 +98,9 @@ const sayOf = ({ state, now, job, task, need }: Ask, { says }: Kind, speaker: Po
 /** Answers how many slots of the kind could take the task, now or later. */
 const askKind = (tally: Tally, ask: Ask, kind: Kind, apart: readonly PoolNode[]): number => {
 	const { state } = ask;
-	const node = firstBut(kind.nodes, apart);
-	if (node === undefined) return 0;
+	const refusal = sayOf(ask, kind, apart);
+	if (refusal === undefined) return 0;
 	tally.nodes += kind.nodes.size - apart.length;
-	const refusal = sayOf(ask, kind, node);
 	let slotCount = 0;
 	for (const [section, enough] of sectionsOf(kind, ask)) {
 		const { slots, refused } = countIn(state, kind, section, apart);
@@ -132,25 +136,33 @@ const sum = (a: Tally, b: Tally): Tally => {
 	return { refusals, feasible: slotCount > 0, slots: [...a.slots, ...b.slots].slice(0, SLOTS_KEPT), slotCount, nodes: a.nodes + b.nodes };
 };
 
-const remembered = ({ state, now }: Ask, key: string, kinds: number, fresh: () => Tally): Tally => {
+/** @param shape of the census, where what is remembered must not say anything else about what is feasible */
+const remembered = ({ state, now }: Ask, key: string, forMs: number, shape: number, fresh: () => Tally): Tally => {
 	const known = state.tallies.get(key);
-	if (known !== undefined && known.at + Math.max(TALLY_MS, TALLY_MS_A_KIND * kinds) > now) return known.tally;
+	if (known !== undefined && known.shape === shape && known.at + forMs > now) return known.tally;
 	const tally = fresh();
 	if (state.tallies.size >= TALLIES_MAX) state.tallies.clear();
-	state.tallies.set(key, { at: now, tally });
+	state.tallies.set(key, { at: now, shape, tally });
 	return tally;
 };
 
 const NOBODY: Tally = { refusals: {}, feasible: false, slots: [], slotCount: 0, nodes: 0 };
 
-/** What the nodes that work for a job's workspace say to a task; of what looks after the pool, what the workspace's own nodes say. */
-export const tallyOf = (state: PoolState, now: number, job: Job, task: Task): Tally => {
+/**
+ * What the nodes that work for a job's workspace say to a task; of what looks after the pool, what the workspace's own nodes say.
+ * @param recent whether the numbers of shared nodes may be a moment old; whether the task is feasible never is
+ */
+export const tallyOf = (state: PoolState, now: number, job: Job, task: Task, recent = false): Tally => {
 	const need = needOf(job, task);
-	const ask = { state, now, job, task, need: need.special ? '' : needText(need) };
-	return kindsFor(state, job)
-		.map((kinds, whose) => {
-			if (kinds.size <= MANY_KINDS) return askKinds(ask, kinds);
-			return remembered(ask, `${whose}|${job.ws}|${needText(need)}`, kinds.size, () => askKinds(ask, kinds));
-		})
-		.reduce(sum, NOBODY);
+	const text = needText(need);
+	const ask = { state, now, job, task, need: need.special ? '' : text };
+	const [own, others] = kindsFor(state, job).map((kinds, whose) => {
+		if (kinds.size > MANY_KINDS)
+			return remembered(ask, `${whose}|${job.ws}|${text}`, Math.max(TALLY_MS, TALLY_MS_A_KIND * kinds.size), 0, () => askKinds(ask, kinds));
+		// Shared nodes say the same to everybody.
+		if (whose === 1 && recent && !need.special)
+			return remembered(ask, `|${text}`, RECENT_MS, shapeFor(state, ''), () => askKinds(ask, kinds));
+		return askKinds(ask, kinds);
+	});
+	return sum(own ?? NOBODY, others ?? NOBODY);
 };

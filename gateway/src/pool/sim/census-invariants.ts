@@ -4,6 +4,7 @@
  * @module
  */
 import { createCensus, takeCensus, touch, type Kind } from '../census.ts';
+import { queueView } from '../explain.ts';
 import type { Job, PoolState, Tally, Task } from '../model.ts';
 import { nodesFor, nodesOf } from '../owners.ts';
 import { OUT_OF_REACH, mayTake, slotRefusal } from '../placement.ts';
@@ -67,6 +68,15 @@ const compareKind = (known: Kind | undefined, kind: Kind, what: string): void =>
 	);
 };
 
+/** What is remembered of answers for a moment may be a moment old, but not in whether a task is feasible. */
+const checkAnswer = (state: PoolState, now: number, job: Job): void => {
+	const task = job.tasks.find((each) => each.queued);
+	const told = queueView(state, now, job, 0);
+	if (task === undefined || told === undefined) return;
+	const { feasible } = countedOneByOne(state, now, job, task);
+	must(told.feasible === feasible, () => `${job.id} is told that it is ${feasible ? 'not ' : ''}feasible; it is ${feasible ? '' : 'not'}`);
+};
+
 /** In a large pool not every need is counted out. */
 const LOOKS_MAX = 2000;
 
@@ -85,5 +95,6 @@ export const checkCensus = (state: PoolState, now: number): void => {
 		const told = comparable(tallyOf(state, now, head.job, head.task));
 		const found = comparable(countedOneByOne(state, now, head.job, head.task));
 		must(told === found, () => `${head.job.id} is told ${told} and should be told ${found}`);
+		checkAnswer(state, now, head.job);
 	}
 };
