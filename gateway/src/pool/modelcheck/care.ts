@@ -4,7 +4,7 @@
  * @module
  */
 import { makesReport, resultKey, type GrantRef, type JobSpec, type TaskType } from '@limner/shared';
-import type { CompleteOutcome } from '../../rpc.ts';
+import type { CompleteOutcome, ReportInput } from '../../rpc.ts';
 import { asksSource } from '../care.ts';
 import { typeOf, type Job, type PoolState, type Send } from '../model.ts';
 import { unpackJob } from '../pack.ts';
@@ -69,7 +69,7 @@ export const reportOf = (
 	node: ModelNode,
 	ws: string,
 	{ jobId, index, epoch }: GrantRef,
-): { key: string; input: { ws: string; nodeId: string; report: ReportRecord } & GrantRef; elsewhere: () => CompleteOutcome } => {
+): { key: string; input: ReportInput; elsewhere: () => CompleteOutcome } => {
 	const { nodeId } = node.identity;
 	const sha256 = String(epoch).padStart(64, 'e');
 	const key = resultKey(ws, jobId, index, epoch, sha256, 'json');
@@ -82,13 +82,3 @@ export const reportOf = (
 	};
 	return { key, input: { ws, jobId, index, epoch, nodeId, report }, elsewhere };
 };
-
-interface ReportRecord {
-	index: number;
-	key: string;
-	epoch: number;
-	nodeId: string;
-	sha256: string;
-	at: number;
-	data: Record<string, unknown>;
-}
