@@ -143,8 +143,8 @@ export const BUGS: readonly Bug[] = [
 		name: 'tag-refresh',
 		what: 'the order of workspaces is the one of when their tasks came, not of what they have got since',
 		file: `${POOL}/lanes.ts`,
-		from: '		if (tag <= lane.tag) return { group, lane, item: lane.head };\n',
-		to: '		if (tag !== Number.MIN_VALUE) return { group, lane, item: lane.head };\n',
+		from: '		if (tagOf(state, lane.ws) <= lane.tag) return { group, lane, item: lane.head };\n',
+		to: '		if (tagOf(state, lane.ws) !== Number.MIN_VALUE) return { group, lane, item: lane.head };\n',
 	},
 	{
 		name: 'history-save',
@@ -255,8 +255,8 @@ export const BUGS: readonly Bug[] = [
 		name: 'batch-bound',
 		what: 'a slot is given more pictures than it takes at a time',
 		file: `${POOL}/matching.ts`,
-		from: 'Math.min(share, maxBatch, fits, NODE_LIMITS.batchMax',
-		to: 'Math.min(share, maxBatch + 1, fits, NODE_LIMITS.batchMax',
+		from: 'Math.min(maxBatch, NODE_LIMITS.batchMax)',
+		to: 'Math.min(maxBatch + 1, NODE_LIMITS.batchMax)',
 	},
 	{
 		name: 'lane-target',
