@@ -19,7 +19,6 @@ import type {
 	TaskState,
 	TaskType,
 } from '@limner/shared';
-
 import type { PenKeys } from './pens.ts';
 
 /** What is known of a grant while it runs. In memory only: a rebuilt pool assumes the best and waits for the node. */

@@ -15,9 +15,10 @@ import { typeOf } from './model.ts';
 
 const ETA_LOW = 0.7;
 const ETA_HIGH = 1.6;
-/** In a pool of at least so many nodes everybody who asks for the same within a moment is told the same numbers. */
+/** In a pool of at least so many nodes everybody who asks for the same within a moment is told the same. */
 const MANY_NODES = 256;
-const ANSWER_MS = 500;
+/** Beside the time for which the numbers of shared nodes are remembered (tally.ts). */
+const ANSWER_MS = 250;
 const ANSWERS_MAX = 1000;
 /** Sizes and steps of which an answer remembers how long they take. */
 const PACES_MAX = 100;

@@ -28,7 +28,7 @@ const TALLY_MS = 500;
 const TALLY_MS_A_KIND = 0.5;
 const TALLIES_MAX = 500;
 /** Of shared nodes what they say may be so old, where that will do. */
-const RECENT_MS = 500;
+const RECENT_MS = 250;
 
 /** Needs that a kind remembers its answers to. */
 const SAYS_MAX = 1000;
